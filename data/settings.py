@@ -1,0 +1,60 @@
+"""Base of all settings: described fields, unknown keys refused, values frozen, errors of one line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import UserError
+
+
+class Settings(BaseModel):
+    """A settings model. A field with `json_schema_extra=NOT_IN_FINGERPRINT` may change without making any output stale."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The values that decide the bytes of the output."""
+        fields = type(self).model_fields
+        left_out = {name for name, field in fields.items() if field.json_schema_extra == NOT_IN_FINGERPRINT}
+        return self.model_dump(mode="json", exclude=left_out)
+
+
+NOT_IN_FINGERPRINT = {"affects_output": False}
+
+
+class StageSettings(Settings):
+    """What every stage has."""
+
+    seed: int = Field(0, ge=0, description="Run seed; the profile's top-level seed unless given here.")
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML document in a file. Raises UserError if it is missing or not YAML."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+
+
+def validate(model: type[BaseModel], values: Any, where: str) -> BaseModel:
+    """The values as a settings model. Raises UserError of one line that names the place, the key and the remedy."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: " + "; ".join(_line(model, problem) for problem in error.errors()[:3])) from None
+
+
+def _line(model: type[BaseModel], problem: dict) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg'].lower()}, got {problem['input']!r}"[:300]
+    for part in problem["loc"][:-1]:
+        field = model.model_fields.get(str(part))
+        model = field.annotation if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else model
+    return f"unknown key {key!r}; known here: {', '.join(sorted(model.model_fields))}"

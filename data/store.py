@@ -1,0 +1,263 @@
+"""A run's files: shards, rejects and manifests, committed atomically and resumed by fingerprint.
+
+    runs/<name>/<stage>/part-00012.parquet   the rows of a shard, with a `row_digest` column at the end
+    runs/<name>/<stage>/rejects-00012.parquet   what was dropped, with its reason; only where something was
+    runs/<name>/<stage>/manifest.json        one entry a shard: the entry is the commit record
+
+A file is written to a temporary name, synced and renamed; then the manifest is. A shard whose entry has the expected fingerprint
+and whose files are there with the recorded sizes is done; anything else is made again.
+"""
+
+import hashlib
+import io
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from data.errors import UserError
+from data.keyed import digest
+from data.schemas import REJECTS
+
+ROW_DIGEST = "row_digest"
+
+
+class Shard(BaseModel):
+    """A unit of work: which items, made from which upstream rows."""
+
+    model_config = ConfigDict(frozen=True)
+    index: int
+    items: tuple[str, ...]           # keys of what it makes or works on, in order
+    inputs: str = ""                 # digest of the upstream rows used
+
+
+class Reject(NamedTuple):
+    item: str
+    reason: str                      # a short fixed phrase, counted in summaries
+    detail: str = ""
+
+
+class ShardResult(NamedTuple):
+    rows: list[dict[str, Any]]
+    rejects: list[Reject] = []
+
+
+class Entry(BaseModel):
+    """A manifest row: the commit record of a shard."""
+
+    index: int
+    fingerprint: str
+    rows: int
+    bytes: int
+    sha256: str
+    rejects: int = 0
+    rejects_bytes: int = 0
+    rejects_sha256: str = ""
+    items: int = 0
+    seconds: float = 0.0
+    host: str = ""
+
+
+class Manifest(BaseModel):
+    """What a stage has done. `digest` covers the content only, so it is equal for equal outputs."""
+
+    stage: str
+    version: int = 0
+    settings: dict[str, Any] = {}
+    upstream: dict[str, str] = {}    # upstream stage -> digest of its manifest when this one was finished
+    shards: list[Entry] = []
+    planned: int = 0                 # shards in the plan
+    complete: bool = False           # all of them are in
+
+    @property
+    def digest(self) -> str:
+        return digest([[e.index, e.sha256, e.rejects_sha256] for e in sorted(self.shards, key=lambda e: e.index)])
+
+    @property
+    def rows(self) -> int:
+        return sum(e.rows for e in self.shards)
+
+    @property
+    def rejects(self) -> int:
+        return sum(e.rejects for e in self.shards)
+
+
+def fingerprint(stage: str, version: int, settings: Mapping, revisions: Mapping[str, str], shard: Shard) -> str:
+    """Same fingerprint: same bytes."""
+    return digest(stage, version, settings, revisions, shard.index, shard.items, shard.inputs)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all. Raises UserError when the disk refuses."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror}; free some space or choose another folder, then run again "
+                        "(what is finished is kept)") from None
+
+
+def file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _row_digest(row: Mapping[str, Any]) -> str:
+    hasher = hashlib.blake2b(digest_size=16)
+    for name in sorted(row):
+        value = row[name]
+        hasher.update(name.encode() + b"\0")
+        hasher.update(value if isinstance(value, bytes) else json.dumps(value, sort_keys=True, default=str).encode())
+        hasher.update(b"\0")
+    return hasher.hexdigest()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=1024)
+    return sink.getvalue()
+
+
+class Store:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def stage_folder(self, stage: str) -> Path:
+        return self.folder / stage
+
+    def part_path(self, stage: str, index: int) -> Path:
+        return self.stage_folder(stage) / f"part-{index:05d}.parquet"
+
+    def rejects_path(self, stage: str, index: int) -> Path:
+        return self.stage_folder(stage) / f"rejects-{index:05d}.parquet"
+
+    def manifest(self, stage: str) -> Manifest:
+        """The stage's manifest; an empty one if it has not begun. Raises UserError if the file is damaged."""
+        path = self.stage_folder(stage) / "manifest.json"
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Manifest(stage=stage)
+        except ValueError:
+            raise UserError(f"{path}: damaged manifest; remove the file to run the stage again") from None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        manifest.shards.sort(key=lambda entry: entry.index)
+        write_atomic(self.stage_folder(manifest.stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+
+    def is_done(self, stage: str, entry: Entry, expected: str) -> bool:
+        """Whether the shard is committed under this fingerprint and its files are there with the recorded sizes."""
+        if entry.fingerprint != expected:
+            return False
+        files = [(self.part_path(stage, entry.index), entry.bytes)]
+        if entry.rejects:
+            files.append((self.rejects_path(stage, entry.index), entry.rejects_bytes))
+        return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+    def write_shard(self, stage: str, schema: pa.Schema, shard: Shard, result: ShardResult, expected: str, seconds: float) -> Entry:
+        """Write a shard's files and return its entry; the entry counts once it is in the manifest.
+
+        Raises UserError when a row does not fit the schema or the disk refuses."""
+        rows = [{name: row.get(name) for name in schema.names} for row in result.rows]
+        full = schema.append(pa.field(ROW_DIGEST, pa.string()))
+        try:
+            table = pa.Table.from_pylist([row | {ROW_DIGEST: _row_digest(row)} for row in rows], schema=full)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise UserError(f"stage {stage}, shard {shard.index}: a row does not fit the schema: {error}") from None
+        content = _parquet(table)
+        entry = Entry(index=shard.index, fingerprint=expected, rows=len(rows), bytes=len(content),
+                      sha256=hashlib.sha256(content).hexdigest(), items=len(shard.items), seconds=round(seconds, 3),
+                      host=socket.gethostname())
+        write_atomic(self.part_path(stage, shard.index), content)
+        if result.rejects:
+            content = _parquet(pa.Table.from_pylist([reject._asdict() for reject in result.rejects], schema=REJECTS))
+            write_atomic(self.rejects_path(stage, shard.index), content)
+            entry = entry.model_copy(update={"rejects": len(result.rejects), "rejects_bytes": len(content),
+                                             "rejects_sha256": hashlib.sha256(content).hexdigest()})
+        return entry
+
+    def view(self, stage: str, key: str) -> "StageView":
+        return StageView(self, stage, key)
+
+
+class StageView:
+    """Reads what a finished stage wrote; `key` is the column that names a row. Order: as planned, always."""
+
+    def __init__(self, store: Store, stage: str, key: str):
+        self.store, self.stage, self.key = store, stage, key
+        self.manifest = store.manifest(stage)
+        self._row_digests: dict[str, str] | None = None
+        self._places: dict[str, int] | None = None
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """One table a shard, in order, so that memory stays bounded by a shard."""
+        for entry in self.manifest.shards:
+            yield pq.read_table(self.store.part_path(self.stage, entry.index), columns=columns)
+
+    def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """All rows, shard by shard."""
+        for table in self.tables(columns):
+            yield from table.to_pylist()
+
+    def rows_of(self, keys: Iterable[str], columns: list[str] | None = None, by: str | None = None) -> list[dict[str, Any]]:
+        """The rows whose column `by` (the key by default) is among `keys`, in the stage's order; reads only the shards that hold them."""
+        by = by or self.key
+        wanted = set(keys)
+        columns = None if columns is None else list(dict.fromkeys([by, *columns]))
+        found = []
+        for index in self._shards_holding(wanted, by):
+            table = pq.read_table(self.store.part_path(self.stage, index), columns=columns, filters=[(by, "in", list(wanted))])
+            found += table.to_pylist()
+        return found
+
+    def _shards_holding(self, wanted: set[str], by: str) -> list[int]:
+        if self._places is None:
+            self._places = {}
+        holding = []
+        for entry in self.manifest.shards:
+            values = self._places.get((by, entry.index))
+            if values is None:
+                column = pq.read_table(self.store.part_path(self.stage, entry.index), columns=[by]).column(by)
+                values = self._places[(by, entry.index)] = set(column.to_pylist())
+            if values & wanted:
+                holding.append(entry.index)
+        return holding
+
+    def row_digests(self) -> dict[str, str]:
+        """Key of each row -> digest of its content."""
+        if self._row_digests is None:
+            self._row_digests = {}
+            for table in self.tables([self.key, ROW_DIGEST]):
+                self._row_digests.update(zip(table.column(self.key).to_pylist(), table.column(ROW_DIGEST).to_pylist(), strict=True))
+        return self._row_digests
+
+    def digest_of(self, keys: Iterable[str]) -> str:
+        """One digest over the named rows: what a dependent shard puts into `inputs`."""
+        digests = self.row_digests()
+        return digest([[key, digests.get(key)] for key in keys])
+
+    def rejects(self) -> list[Reject]:
+        found = []
+        for entry in self.manifest.shards:
+            if entry.rejects:
+                found += [Reject(**row) for row in pq.read_table(self.store.rejects_path(self.stage, entry.index)).to_pylist()]
+        return found
+
+
+def chunks(items: list[str], size: int) -> list[tuple[str, ...]]:
+    """Consecutive groups of `size`."""
+    return [tuple(items[start:start + size]) for start in range(0, len(items), size)]

@@ -1,0 +1,82 @@
+"""The dataset: all stages, then the published folder. And each stage alone."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from data.publish.publish import publish
+from data.store import Store
+from flows.lock import run_lock
+from flows.settings import RunSettings, load_profile, load_run, save
+from flows.stage import require_upstream, run_stage
+from flows.stages import STAGES, downstream, runs_folder
+
+
+def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
+    """The folder and the settings of a run: those of the profile, else those that the run was made with, else the profile `tiny`."""
+    folder = runs_folder(root, run or profile or "tiny").resolve()
+    known = (folder / "settings.yaml").is_file()
+    settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
+    return Store(folder), settings
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_dataset(folder: str, settings: RunSettings) -> str:
+    """Write the published folder, dataset/; returns its digest."""
+    store = Store(Path(folder))
+    digest = publish(store, store.folder / "dataset", settings.publish, settings.model_dump(mode="json"))
+    card = (store.folder / "dataset" / "README.md").read_text(encoding="utf-8").split("---", 2)[-1]
+    create_markdown_artifact(key="dataset-card", markdown=card, description=f"Published dataset, digest {digest}")
+    return digest
+
+
+def make_dataset(store: Store, settings: RunSettings) -> str:
+    """Inside a flow: bring every stage up to date and publish. Returns the dataset's digest."""
+    last = None
+    for name in STAGES:
+        last = run_stage(store, name, getattr(settings, name), after=last and [last])
+    return publish_dataset.submit(str(store.folder), settings, wait_for=[last]).result()
+
+
+@flow(name="dataset", flow_run_name="dataset-{run}", task_runner=ProcessPoolTaskRunner(), persist_result=False)
+def dataset(run: str = "tiny", profile: str | None = None, overrides: dict[str, Any] | None = None, root: str = "runs") -> str:
+    """Regenerate the dataset: five stages, assembly, published folder. Only what is missing or stale is made.
+
+    Args:
+        run: Name of the run; its folder lies in `root`.
+        profile: Name of a profile or path of a YAML file; by default the settings that the run was made with, else `tiny`.
+        overrides: Settings to change, {"stage.key": value}.
+        root: Folder of all runs.
+    """
+    store, settings = open_run(root, run, profile, overrides)
+    with run_lock(store.folder):
+        save(settings, store.folder)
+        return make_dataset(store, settings)
+
+
+def stage_flow(name: str):
+    """The flow that runs one stage of a run that exists, with what is above it taken from the store."""
+
+    def run_alone(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> list[str]:
+        store = Store(runs_folder(root, run).resolve())
+        settings = load_run(store.folder, overrides)
+        with run_lock(store.folder):
+            require_upstream(store, name, lambda other: getattr(settings, other))
+            before = store.manifest(name).digest
+            save(settings, store.folder)
+            run_stage(store, name, getattr(settings, name))
+            return downstream(name) if store.manifest(name).digest != before else []
+
+    run_alone.__name__ = f"stage_{name}"
+    run_alone.__doc__ = f"Run the stage {name} alone; returns the stages that are stale after it."
+    return flow(run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=ProcessPoolTaskRunner(), persist_result=False)
+
+
+stage_anchors, stage_portraits, stage_analysis = stage_flow("anchors"), stage_flow("portraits"), stage_flow("analysis")
+stage_curation, stage_personas, stage_captions = stage_flow("curation"), stage_flow("personas"), stage_flow("captions")
+stage_assembly = stage_flow("assembly")
+STAGE_FLOWS = {name: globals()[f"stage_{name}"] for name in STAGES}

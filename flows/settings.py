@@ -1,0 +1,102 @@
+"""The settings of a run: one section a box of the picture, read from a profile, with overrides."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from data.errors import UserError
+from data.publish.publish import PublishSettings
+from data.settings import Settings, read_yaml, validate
+from data.store import write_atomic
+from evaluation.evaluate import EvaluationSettings
+from evaluation.unlearning.runner import UnlearningSettings
+from flows.stages import STAGES
+from model_training.pair import PairSettings
+
+SECTIONS = {name: module.Settings for name, module in STAGES.items()} | {
+    "publish": PublishSettings, "pair": PairSettings, "unlearning": UnlearningSettings, "evaluation": EvaluationSettings}
+
+
+class RunSettings(Settings):
+    """Everything that decides what a run makes."""
+
+    profile: str = Field("tiny", description="Name of the profile that these settings started from.")
+    seed: int = Field(0, ge=0, description="Run seed; every section uses it unless it names its own.")
+    anchors: SECTIONS["anchors"] = Field(description="Stage 1: seed identities.")
+    portraits: SECTIONS["portraits"] = Field(description="Stage 2: portraits of each identity.")
+    analysis: SECTIONS["analysis"] = Field(description="Stage 3a: measurements of each portrait.")
+    curation: SECTIONS["curation"] = Field(description="Stage 3b: which portraits and identities stay.")
+    personas: SECTIONS["personas"] = Field(description="Stage 4: fictitious personal data.")
+    captions: SECTIONS["captions"] = Field(description="Stage 5: captions and their variants.")
+    assembly: SECTIONS["assembly"] = Field(description="Pairs and splits.")
+    publish: PublishSettings = Field(description="The published folder.")
+    pair: PairSettings = Field(description="Training of Clean and Compromised.")
+    unlearning: UnlearningSettings = Field(description="Methods and budgets.")
+    evaluation: EvaluationSettings = Field(description="The benchmark's metrics.")
+
+
+def profiles() -> list[str]:
+    """Names of the profiles that come with the project."""
+    return sorted(path.name.removesuffix(".yaml") for path in files("flows").joinpath("profiles").iterdir() if path.name.endswith(".yaml"))
+
+
+def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSettings:
+    """A profile by name or YAML path, with overrides {"stage.key": value}. Raises UserError of one line for anything unknown."""
+    path = Path(profile)
+    if not profile.endswith((".yaml", ".yml")):
+        if profile not in profiles():
+            raise UserError(f"no profile {profile!r}; there are: {', '.join(profiles())}, or give the path of a YAML file")
+        path = Path(str(files("flows").joinpath("profiles", f"{profile}.yaml")))
+    return build(read_yaml(path), overrides, where=f"profile {profile}")
+
+
+def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettings:
+    """The settings that a run was made with. Raises UserError when there is no such run."""
+    path = folder / "settings.yaml"
+    if not path.is_file():
+        raise UserError(f"no run in {folder}: make one with: salmu run --run {folder.name}")
+    return build(read_yaml(path), overrides, where=str(path))
+
+
+def build(document: Any, overrides: dict[str, Any] | None, where: str) -> RunSettings:
+    """Validated settings from a document and overrides."""
+    if not isinstance(document, dict):
+        raise UserError(f"{where}: must be a mapping of sections, got {type(document).__name__}")
+    document = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+    reseeded = "seed" in (overrides or {})
+    for key, value in (overrides or {}).items():
+        _set(document, key, value, where)
+    for name, section in SECTIONS.items():
+        values = document.setdefault(name, {})
+        if isinstance(values, dict) and "seed" in section.model_fields and (reseeded or "seed" not in values):
+            values["seed"] = (overrides or {}).get(f"{name}.seed", document.get("seed", 0))
+    return validate(RunSettings, document, where)
+
+
+def _set(document: dict, key: str, value: Any, where: str) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        document = document.setdefault(part, {})
+        if not isinstance(document, dict):
+            raise UserError(f"{where}: cannot set {key!r}: {part!r} is not a section")
+    document[last] = value
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """'stage.key=value' -> (key, value as YAML)."""
+    key, separator, value = text.partition("=")
+    if not separator or not re.fullmatch(r"[\w.]+", key):
+        raise UserError(f"--set {text!r}: write stage.key=value, for instance --set portraits.per_identity=40")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {text!r}: the value is not valid YAML") from None
+
+
+def save(settings: RunSettings, folder: Path) -> None:
+    """Keep the full settings of a run beside its stages."""
+    write_atomic(folder / "settings.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).encode())

@@ -1,0 +1,153 @@
+"""Runs any stage shard by shard: plan, skip what the store already holds, submit the rest, commit, summarise.
+
+The store is the truth. A shard task writes its files and hands back an entry; the flow, alone, puts the entry into the manifest, which
+commits the shard. Prefect sees one task run a shard and one a stage, and never carries data.
+"""
+
+import errno
+import functools
+import queue
+import time
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+from tqdm import tqdm
+
+from data.errors import UserError
+from data.store import Entry, Manifest, Shard, Store
+from data.summary import write_summary
+from flows.artifacts import publish_summary
+from flows.stages import STAGES, finished, planned, state, upstream_views
+
+IN_FLIGHT = 64                     # shards submitted and not yet back: bounds what Prefect and the workers must hold
+CACHED_SHOWN = 100                 # cached shards shown as task runs of their own
+
+
+def may_help(task, task_run, state) -> bool:
+    """Whether trying again can change anything: not after bad input."""
+    try:
+        state.result()
+    except UserError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
+@functools.lru_cache(maxsize=2)
+def _engine(stage: str, settings):
+    module = STAGES[stage]
+    return module.load_engine(settings) if hasattr(module, "load_engine") else None
+
+
+@functools.lru_cache(maxsize=4)
+def _views(folder: str, stage: str, upstream: tuple[str, ...]):
+    return upstream_views(Store(Path(folder)), stage)
+
+
+@task(name="shard", task_run_name="{stage}-{index:05d}", retries=2, retry_delay_seconds=[2, 10], retry_jitter_factor=0.5,
+      retry_condition_fn=may_help, cache_policy=NO_CACHE, persist_result=False)
+def make_shard(folder: str, stage: str, index: int, shard: Shard, settings, expected: str, upstream: tuple[str, ...]) -> Entry:
+    """Make one shard in a worker; the engine stays loaded there for the next one."""
+    module, start = STAGES[stage], time.perf_counter()
+    try:
+        result = module.run(shard, settings, _views(folder, stage, upstream), _engine(stage, settings))
+        return Store(Path(folder)).write_shard(stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"stage {stage}, shard {index}: no space left on the disk; free some and run again "
+                            "(what is finished is kept)") from None
+        raise
+
+
+@task(name="cached-shard", task_run_name="{stage}-{index:05d}", cache_policy=NO_CACHE, persist_result=False)
+def show_cached(stage: str, index: int, rows: int):
+    """A task run that does nothing: it shows a shard that the store already holds."""
+    return Completed(name="Cached", message=f"{rows} rows, in the store under the same fingerprint")
+
+
+@task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
+def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
+    """Summarise a complete stage: beside its manifest, and as artifacts in the UI."""
+    store, module = Store(Path(folder)), STAGES[stage]
+    summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
+    write_summary(store.stage_folder(stage), summary)
+    publish_summary(stage, store.manifest(stage), summary, cached)
+
+
+def run_stage(store: Store, name: str, settings, after: list | None = None):
+    """Bring a stage up to date inside a flow; returns the Prefect state of its last task, for others to wait on.
+
+    Raises UserError when something above is missing or stale, and the first shard's error, after the shards under way are committed."""
+    for other in STAGES[name].UPSTREAM:
+        if not store.manifest(other).complete:
+            raise UserError(f"stage {name} reads {other}, which is not complete in {store.folder}: run salmu stage {other} "
+                            f"--run {store.folder.name} first")
+    plan = planned(store, name, settings)
+    done = finished(store, name, plan)
+    manifest = Manifest(stage=name, version=STAGES[name].VERSION, settings=settings.model_dump(mode="json"), planned=len(plan),
+                        upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
+                        shards=list(done.values()))
+    store.write_manifest(manifest)
+    futures = [show_cached.submit(name, index, entry.rows, wait_for=after) for index, entry in list(done.items())[:CACHED_SHOWN]]
+    missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
+    with tqdm(total=sum(len(shard.items) for shard, _ in plan), desc=f"{name:<10}", unit="item", disable=None,
+              initial=sum(entry.items for entry in done.values())) as bar:
+        futures += _make_missing(store, manifest, missing, settings, after, bar)
+    manifest.complete = True
+    store.write_manifest(manifest)
+    _remove_orphans(store, manifest)
+    last = finish_stage(str(store.folder), name, settings, len(done), wait_for=futures, return_state=True)
+    if last.is_failed():
+        last.result()
+    return last
+
+
+def _make_missing(store: Store, manifest: Manifest, missing, settings, after, bar) -> list:
+    """Submit shards in a bounded window and commit each as it comes back. After a failure nothing more is submitted."""
+    upstream = tuple(manifest.upstream.values())
+    back, futures, under_way, failure = queue.SimpleQueue(), [], 0, None
+    waiting = iter(missing)
+    while True:
+        while failure is None and under_way < IN_FLIGHT and (work := next(waiting, None)) is not None:
+            shard, expected = work
+            future = make_shard.submit(str(store.folder), manifest.stage, shard.index, shard, settings, expected, upstream,
+                                       wait_for=after)
+            futures.append(future)
+            under_way += 1
+            future.add_done_callback(back.put)
+        if not under_way:
+            break
+        future, under_way = back.get(), under_way - 1
+        try:
+            entry = future.result()
+        except Exception as error:
+            failure = failure or error
+            continue
+        manifest.shards.append(entry)
+        store.write_manifest(manifest)
+        bar.update(entry.items)
+    if failure is not None:
+        raise failure
+    return futures
+
+
+def _remove_orphans(store: Store, manifest: Manifest) -> None:
+    """Remove shard files that the complete manifest does not name."""
+    named = {store.part_path(manifest.stage, entry.index) for entry in manifest.shards}
+    named |= {store.rejects_path(manifest.stage, entry.index) for entry in manifest.shards if entry.rejects}
+    folder = store.stage_folder(manifest.stage)
+    for path in [*folder.glob("part-*.parquet"), *folder.glob("rejects-*.parquet"), *folder.glob(".*.tmp")]:
+        if path not in named:
+            path.unlink()
+
+
+def require_upstream(store: Store, name: str, settings_of) -> None:
+    """Refuse to run a stage alone on top of something that its settings no longer describe."""
+    for other in STAGES[name].UPSTREAM:
+        condition = state(store, other, settings_of(other))
+        if condition != "done":
+            raise UserError(f"stage {name} reads {other}, which is {condition} in {store.folder}: run salmu stage {other} "
+                            f"--run {store.folder.name} first, or salmu run for all")

@@ -1,0 +1,62 @@
+"""The stages, in order. A stage is a module with NAME, VERSION, UPSTREAM, SCHEMA, KEY, Settings, plan, run and summarise."""
+
+from pathlib import Path
+from types import ModuleType
+
+from data.store import Entry, Shard, StageView, Store, fingerprint
+from tasks.analysis import stage as analysis
+from tasks.anchors import stage as anchors
+from tasks.assembly import stage as assembly
+from tasks.captions import stage as captions
+from tasks.curation import stage as curation
+from tasks.personas import stage as personas
+from tasks.portraits import stage as portraits
+
+STAGES: dict[str, ModuleType] = {module.NAME: module for module in (anchors, portraits, analysis, curation, personas, captions, assembly)}
+
+
+def upstream_views(store: Store, name: str) -> dict[str, StageView]:
+    """A reader for each stage that this one reads."""
+    return {other: store.view(other, STAGES[other].KEY) for other in STAGES[name].UPSTREAM}
+
+
+def downstream(name: str) -> list[str]:
+    """The stages that depend on this one, in order."""
+    affected = {name}
+    for other, module in STAGES.items():
+        if affected & set(module.UPSTREAM):
+            affected.add(other)
+    return [other for other in STAGES if other in affected and other != name]
+
+
+def planned(store: Store, name: str, settings) -> list[tuple[Shard, str]]:
+    """The shards of a stage with the fingerprint that each must have now. Raises UserError for bad settings or input."""
+    module = STAGES[name]
+    revisions = module.revisions(settings) if hasattr(module, "revisions") else {}
+    shards = module.plan(settings, upstream_views(store, name))
+    return [(shard, fingerprint(name, module.VERSION, settings.fingerprint(), revisions, shard)) for shard in shards]
+
+
+def finished(store: Store, name: str, plan: list[tuple[Shard, str]]) -> dict[int, Entry]:
+    """Index -> entry of the planned shards that the store already holds under the same fingerprint."""
+    entries = {entry.index: entry for entry in store.manifest(name).shards}
+    return {shard.index: entries[shard.index] for shard, expected in plan
+            if shard.index in entries and store.is_done(name, entries[shard.index], expected)}
+
+
+def state(store: Store, name: str, settings) -> str:
+    """new | partial | done | stale | waiting (for a stage above it), judged from the store alone."""
+    if any(not store.manifest(other).complete for other in STAGES[name].UPSTREAM):
+        return "waiting" if not store.manifest(name).shards else "stale"
+    manifest = store.manifest(name)
+    if not manifest.shards:
+        return "new"
+    plan = planned(store, name, settings)
+    done = finished(store, name, plan)
+    if len(done) == len(plan) and manifest.complete:
+        return "done"
+    return "partial" if done or not manifest.complete else "stale"
+
+
+def runs_folder(root: str | Path, run: str) -> Path:
+    return Path(root) / run

@@ -1,0 +1,25 @@
+"""What tests of several packages share."""
+
+from data.store import Store
+from flows.stages import STAGES, finished, planned, upstream_views
+
+
+def run_stages(store: Store, settings: dict) -> Store:
+    """Run stages in order, in this process and without Prefect, as the flows do: plan, skip what is done, run, commit."""
+    for name, stage_settings in settings.items():
+        module = STAGES[name]
+        plan = planned(store, name, stage_settings)
+        done = finished(store, name, plan)
+        manifest = store.manifest(name)
+        manifest.version, manifest.settings, manifest.planned = module.VERSION, stage_settings.model_dump(mode="json"), len(plan)
+        manifest.upstream = {other: store.manifest(other).digest for other in module.UPSTREAM}
+        manifest.shards = list(done.values())
+        views = upstream_views(store, name)
+        engine = module.load_engine(stage_settings) if hasattr(module, "load_engine") else None
+        for shard, expected in plan:
+            if shard.index not in done:
+                result = module.run(shard, stage_settings, views, engine)
+                manifest.shards.append(store.write_shard(name, module.SCHEMA, shard, result, expected, seconds=0.0))
+        manifest.complete = True
+        store.write_manifest(manifest)
+    return store
