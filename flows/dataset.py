@@ -6,11 +6,11 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from data.publish.publish import publish
 from data.store import Store
 from flows.lock import run_lock
+from flows.processes import api_server, worker_pool
 from flows.settings import RunSettings, load_profile, load_run, save
 from flows.stage import require_upstream, run_stage
 from flows.stages import STAGES, downstream, runs_folder
@@ -42,7 +42,7 @@ def make_dataset(store: Store, settings: RunSettings) -> str:
     return publish_dataset.submit(str(store.folder), settings, wait_for=[last]).result()
 
 
-@flow(name="dataset", flow_run_name="dataset-{run}", task_runner=ProcessPoolTaskRunner(), persist_result=False)
+@flow(name="dataset", flow_run_name="dataset-{run}", task_runner=worker_pool(), persist_result=False)
 def dataset(run: str = "tiny", profile: str | None = None, overrides: dict[str, Any] | None = None, root: str = "runs") -> str:
     """Regenerate the dataset: five stages, assembly, published folder. Only what is missing or stale is made.
 
@@ -56,6 +56,12 @@ def dataset(run: str = "tiny", profile: str | None = None, overrides: dict[str, 
     with run_lock(store.folder):
         save(settings, store.folder)
         return make_dataset(store, settings)
+
+
+def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str, workers: int) -> list[str]:
+    """`salmu stage NAME`: the stage's flow, with so many worker processes. Returns the stages that are stale after it."""
+    with api_server():
+        return STAGE_FLOWS[name].with_options(task_runner=worker_pool(workers))(run, overrides, root)
 
 
 def stage_flow(name: str):
@@ -73,10 +79,15 @@ def stage_flow(name: str):
 
     run_alone.__name__ = f"stage_{name}"
     run_alone.__doc__ = f"Run the stage {name} alone; returns the stages that are stale after it."
-    return flow(run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=ProcessPoolTaskRunner(), persist_result=False)
+    return flow(run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=worker_pool(), persist_result=False)
 
 
-stage_anchors, stage_portraits, stage_analysis = stage_flow("anchors"), stage_flow("portraits"), stage_flow("analysis")
-stage_curation, stage_personas, stage_captions = stage_flow("curation"), stage_flow("personas"), stage_flow("captions")
+stage_anchors = stage_flow("anchors")              # a name each, for the deployments
+stage_portraits = stage_flow("portraits")
+stage_analysis = stage_flow("analysis")
+stage_curation = stage_flow("curation")
+stage_personas = stage_flow("personas")
+stage_captions = stage_flow("captions")
 stage_assembly = stage_flow("assembly")
-STAGE_FLOWS = {name: globals()[f"stage_{name}"] for name in STAGES}
+STAGE_FLOWS = {"anchors": stage_anchors, "portraits": stage_portraits, "analysis": stage_analysis, "curation": stage_curation,
+               "personas": stage_personas, "captions": stage_captions, "assembly": stage_assembly}

@@ -13,7 +13,7 @@ from data.publish.publish import PublishSettings
 from data.settings import Settings, read_yaml, validate
 from data.store import write_atomic
 from evaluation.evaluate import EvaluationSettings
-from evaluation.unlearning.runner import UnlearningSettings
+from evaluation.unlearning.registry import UnlearningSettings
 from flows.stages import STAGES
 from model_training.pair import PairSettings
 

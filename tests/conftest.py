@@ -1,12 +1,32 @@
-"""Offline, quiet surroundings for every test."""
+"""Offline, quiet surroundings for every test, and one Prefect server for those that need one."""
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="salmu-prefect-")      # the server's database: not the person's own
+os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+os.environ.pop("PREFECT_API_URL", None)
 sys.path.insert(0, str(Path(__file__).parent))         # helpers.py
 
+import pytest  # noqa: E402
+
 import data  # noqa: E402, F401  torchvision_compat is in place before anybody imports torchvision
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    """A real Prefect server on a free port; flows of this process and its children use it. Gives the URL of its API."""
+    from prefect.settings import PREFECT_API_URL
+
+    from flows.processes import api_server
+
+    with api_server():
+        url = PREFECT_API_URL.value()
+        os.environ["PREFECT_API_URL"] = url
+        yield url
+        del os.environ["PREFECT_API_URL"]

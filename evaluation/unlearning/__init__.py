@@ -1,0 +1,1 @@
+"""Unlearning: a registry of methods, one file each, and the runner that gives them data, budget and seeds."""

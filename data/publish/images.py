@@ -1,0 +1,38 @@
+"""Portraits for the published files: read from the store in batches, made smaller where they are too large."""
+
+import io
+from collections.abc import Iterator
+
+from PIL import Image
+
+from data.errors import UserError
+from data.store import StageView
+
+BATCH = 200                # rows held in memory at a time, and rows of a Parquet row group
+
+
+def with_images(rows: list[dict], portraits: StageView, longest_side: int | None, quality: int) -> Iterator[list[dict]]:
+    """Batches of rows, each with the bytes of its file as `image` and the size that it has there.
+
+    Raises UserError when a portrait is no longer in the store."""
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start:start + BATCH]
+        names = [row["file_name"] for row in batch]
+        images = {row["file_name"]: row["image"] for row in portraits.rows_of(names, columns=["image"])}
+        missing = [name for name in names if name not in images]
+        if missing:
+            raise UserError(f"publish: portrait {missing[0]} is not in the store: run the stage assembly again")
+        yield [row | fitted(images[name], row["width"], row["height"], longest_side, quality)
+               for name, row in zip(names, batch, strict=True)]
+
+
+def fitted(image: bytes, width: int, height: int, longest_side: int | None, quality: int) -> dict:
+    """The file as it is if its longest side is at most `longest_side` (or that is None), else a smaller JPEG."""
+    if longest_side is None or max(width, height) <= longest_side:
+        return {"image": image, "width": width, "height": height}
+    with Image.open(io.BytesIO(image)) as picture:
+        smaller = picture.convert("RGB")
+        smaller.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    sink = io.BytesIO()
+    smaller.save(sink, "JPEG", quality=quality)
+    return {"image": sink.getvalue(), "width": smaller.width, "height": smaller.height}

@@ -1,0 +1,74 @@
+"""The pairs of a split with their embeddings: all that the metrics work on."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from data.errors import UserError
+from data.readers import Dataset
+from evaluation.embeddings import Encoder, decode
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """n pairs in the order of the dataset. Every field is an array of n rows; strings are None where there is nothing."""
+
+    file_name: np.ndarray
+    text: np.ndarray
+    identity: np.ndarray     # identity id, or None
+    person: np.ndarray       # who is on the image; also where the person has no persona: what a bootstrap draws
+    name: np.ndarray         # the persona's
+    field: np.ndarray        # the attribute that the caption is about
+    value: np.ndarray
+    images: np.ndarray       # float32 [n, width], rows of length 1
+    texts: np.ndarray        # the captions', likewise
+
+    def __len__(self) -> int:
+        return len(self.file_name)
+
+    def rows(self, chosen: np.ndarray) -> "Pairs":
+        """The pairs that a mask or an array of indices chooses."""
+        return replace(self, **{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def named(self, file_names: list[str]) -> "Pairs":
+        """The pairs with these file names."""
+        return self.rows(np.isin(self.file_name.astype(str), np.array(file_names, str)))
+
+    @property
+    def cosines(self) -> np.ndarray:
+        """Cosine of image and caption of each pair."""
+        return np.einsum("nd,nd->n", self.images, self.texts)
+
+
+def encoded_pairs(dataset: Dataset, split: str, encoder: Encoder) -> Pairs:
+    """The pairs of a split of the dataset. Raises UserError if an identity is not in identities_metadata.json."""
+    table = dataset.table(split, ["file_name", "text", "identity_id", "data_field", "value"])
+    columns = {name: _strings(table.column(name).to_pylist()) for name in table.column_names}
+    files = zip(columns["file_name"], (row["bytes"] for row in _images(dataset, split)), strict=True)
+    person = [identity or file_name.partition("_")[0]
+              for identity, file_name in zip(columns["identity_id"], columns["file_name"], strict=True)]
+    return Pairs(columns["file_name"], columns["text"], columns["identity_id"], _strings(person),
+                 _strings([_name(dataset, identity) for identity in columns["identity_id"]]), columns["data_field"], columns["value"],
+                 encoder.images(split, decode(files), len(table)), encoder.texts(columns["text"]))
+
+
+def _images(dataset: Dataset, split: str):
+    """The image structs, read when the first is asked for, so that embeddings found in a cache cost no reading."""
+    for chunk in dataset.table(split, ["image"]).column("image").chunks:
+        for image in chunk:
+            yield image.as_py()
+
+
+def _strings(values: list) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _name(dataset: Dataset, identity: str | None) -> str | None:
+    if identity is None:
+        return None
+    try:
+        return dataset.identities[identity]["name"]
+    except KeyError:
+        raise UserError(f"{dataset.folder}: identity {identity} has no name in identities_metadata.json") from None

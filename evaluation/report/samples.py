@@ -1,0 +1,46 @@
+"""A few pairs of a run to look at: pictures with their captions, one of each attribute and some generic ones."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from data.keyed import digest
+from data.schemas import DATA_FIELDS
+from data.store import Store
+
+SIDE = 192                 # pixels of the longer side
+GENERIC = 4                # captions without personal data that are shown
+
+
+def sample_pairs(folder: Path) -> list[dict[str, Any]]:
+    """Pairs of the stage assembly, with a small picture as data URI in `image`; empty before that stage."""
+    store = Store(folder)
+    rows = store.view("assembly", "file_name").rows(["file_name", "text", "data_field", "value", "kind", "split"])
+    chosen = _chosen(rows, "file_name")
+    found = store.view("portraits", "file_name").rows_of([row["file_name"] for row in chosen], ["image"])
+    images = {row["file_name"]: _thumbnail(row["image"]) for row in found}
+    return [row | {"image": images[row["file_name"]]} for row in chosen]
+
+
+def sample_captions(folder: Path) -> list[dict[str, Any]]:
+    """Captions of the stage captions, for a run that has no pairs yet."""
+    rows = Store(folder).view("captions", "caption_id").rows(["caption_id", "data_field", "value", "style", "text"])
+    return _chosen(rows, "caption_id")
+
+
+def _chosen(rows, key: str) -> list[dict[str, Any]]:
+    """One row of each attribute and GENERIC without one: those with the smallest digests of their keys."""
+    ordered = sorted(rows, key=lambda row: digest("report", row[key]))
+    picked = [next((row for row in ordered if row["data_field"] == field), None) for field in DATA_FIELDS]
+    return [row for row in picked if row] + [row for row in ordered if row["data_field"] not in DATA_FIELDS][:GENERIC]
+
+
+def _thumbnail(image: bytes) -> str:
+    with Image.open(io.BytesIO(image)) as picture:
+        picture.thumbnail((SIDE, SIDE))
+        sink = io.BytesIO()
+        picture.convert("RGB").save(sink, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()

@@ -1,0 +1,67 @@
+"""The methods by name, and what a profile asks of them. A new file with a METHOD in this folder is found without further words."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field, field_validator
+
+from data.errors import UserError
+from data.settings import StageSettings, validate
+from evaluation.unlearning.method import Method, MethodSettings
+
+NOT_METHODS = {"method", "losses", "registry", "runner"}
+
+
+def _found() -> dict[str, Method]:
+    methods: dict[str, Method] = {}
+    for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if info.name not in NOT_METHODS:
+            method = importlib.import_module(f"evaluation.unlearning.{info.name}").METHOD
+            if method.name != info.name:
+                raise ValueError(f"evaluation/unlearning/{info.name}.py: its METHOD is named {method.name!r}; name both alike")
+            methods[method.name] = method
+    return methods
+
+
+METHODS = _found()
+
+
+def get(name: str) -> Method:
+    """The method of this name. Raises UserError for an unknown one."""
+    if name not in METHODS:
+        raise UserError(f"no unlearning method {name!r}; there are {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+class Run(NamedTuple):
+    """One method with one budget and seed; `folder` is the name of its output folder."""
+
+    folder: str
+    method: str
+    settings: MethodSettings
+
+
+class UnlearningSettings(StageSettings):
+    """Which methods are run, with which budgets."""
+
+    methods: dict[str, dict[str, Any]] = Field({"finetuning": {}, "negative_gradient": {}, "generic_captions": {}}, validate_default=True,
+                                               description="Methods to run, each with its own settings where they differ from its defaults.")
+    budgets: tuple[float, ...] = Field((5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget.")
+    batch_size: int = Field(64, ge=2, description="Pairs of a kind in a step.")
+    device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
+    threads: int = Field(2, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, values in methods.items():
+            validate(get(name).settings, values, f"unlearning.methods.{name}")
+        return methods
+
+    def runs(self) -> list[Run]:
+        """Every method with every budget, in the order of the settings."""
+        shared = self.model_dump(include={"seed", "batch_size", "device", "threads"})
+        return [Run(f"{name}-{budget:g}x-s{self.seed}", name, get(name).settings(**shared | {"budget": budget} | values))
+                for name, values in self.methods.items() for budget in self.budgets]

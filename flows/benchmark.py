@@ -1,0 +1,74 @@
+"""The benchmark: methods that make Compromised forget, the metrics of every model, leaderboard and report."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from data.errors import UserError
+from data.store import Store
+from evaluation.evaluate import EvaluationSettings, evaluate_once
+from evaluation.leaderboard import markdown, write_leaderboard
+from evaluation.report.build import build
+from evaluation.report.plots import forgetting
+from evaluation.unlearning.registry import Run
+from evaluation.unlearning.runner import unlearn
+from flows.artifacts import data_uri
+from flows.dataset import open_run
+from flows.lock import run_lock
+from flows.processes import worker_pool
+from flows.settings import RunSettings
+from flows.training import PAIR, progress_bar
+
+
+@task(name="unlearn", task_run_name="unlearn-{run.folder}", cache_policy=NO_CACHE, persist_result=False)
+def unlearn_model(folder: str, run: Run, place: int) -> None:
+    """Run one method on Compromised into unlearned/<method>-<budget>x-s<seed>/; kept if it is up to date."""
+    home = Path(folder)
+    unlearn(run.method, run.settings, home / "models" / "compromised", home / "dataset", home / "unlearned" / run.folder,
+            progress_bar(run.method[:10], place))
+
+
+@task(name="evaluate", task_run_name="evaluate-{name}", cache_policy=NO_CACHE, persist_result=False)
+def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: str, place: int) -> None:
+    """Score one model into results/<name>.json; kept if it is up to date."""
+    home = Path(folder)
+    evaluate_once(settings, home / model, home / "dataset", home / "results" / f"{name}.json", home / "cache",
+                  progress_bar(f"eval {name}"[:10], place))
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def write_report(folder: str) -> str:
+    """Write report/index.html from what the run holds; returns its path."""
+    path = build(Path(folder))
+    create_link_artifact(key="report", link=path.as_uri(), link_text=str(path), description="The run's report")
+    return str(path)
+
+
+def make_benchmark(store: Store, settings: RunSettings) -> None:
+    """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods run."""
+    folder = str(store.folder)
+    for which in PAIR:
+        if not (store.folder / "models" / which / "training.json").is_file():
+            raise UserError(f"{store.folder / 'models' / which}: no model; run salmu run --run {store.folder.name}")
+    runs = settings.unlearning.runs()
+    made = [unlearn_model.submit(folder, run, place) for place, run in enumerate(runs)]
+    scored = [evaluate_model.submit(folder, settings.evaluation, which, f"models/{which}", place) for place, which in enumerate(PAIR)]
+    scored += [evaluate_model.submit(folder, settings.evaluation, run.folder, f"unlearned/{run.folder}", place, wait_for=[future])
+               for place, (run, future) in enumerate(zip(runs, made, strict=True))]
+    for future in [*made, *scored]:
+        future.result()
+    records = write_leaderboard(store.folder)
+    create_markdown_artifact(key="results", markdown=markdown(records), description="The ten metrics of every model")
+    create_image_artifact(key="trade-off", image_url=data_uri(forgetting(records)), description="RetFail against InterIdSim")
+
+
+@flow(name="benchmark", flow_run_name="benchmark-{run}", task_runner=worker_pool(), persist_result=False)
+def benchmark(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> str:
+    """Run the unlearning methods on the run's pair, score every model, and write leaderboard and report; returns the report's path."""
+    store, settings = open_run(root, run, None, overrides)
+    with run_lock(store.folder):
+        make_benchmark(store, settings)
+        return write_report(str(store.folder))

@@ -1,0 +1,83 @@
+"""The processes of a run: its workers, and a Prefect server where none is configured. All of them end with the run, even if it is killed."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+from prefect.logging.handlers import APILogHandler
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from data.errors import UserError
+
+SERVER_START = 180                 # seconds; the very first start makes the database
+
+
+def exit_with_parent() -> None:
+    """Watch the parent process from a thread, and end this process when the parent is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="exit-with-parent").start()
+
+
+def worker_pool(workers: int | None = None) -> ProcessPoolTaskRunner:
+    """One worker process a core by default; a worker keeps its engine between shards."""
+    return ProcessPoolTaskRunner(max_workers=workers, initializer=exit_with_parent)
+
+
+@contextlib.contextmanager
+def api_server():
+    """The configured Prefect server, or one of our own on a free local port for as long as the block lasts."""
+    if PREFECT_API_URL.value():
+        yield
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    server = subprocess.Popen([sys.executable, "-m", "flows.processes", str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"})
+    try:
+        _wait_until_healthy(url, server)
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield
+    finally:
+        APILogHandler().flush()                                      # the last lines, before the server goes
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + SERVER_START
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        time.sleep(0.3)
+    raise UserError("the Prefect server did not start: run .venv/bin/prefect server start to see why")
+
+
+def serve(port: int) -> None:
+    """Be the server, until the parent ends."""
+    import uvicorn
+
+    exit_with_parent()
+    uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

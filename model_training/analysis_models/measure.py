@@ -1,0 +1,118 @@
+"""Measure the trained models on people whom they were not trained on, by the way that a portrait takes: JPEG, insightface, open_clip."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import open_clip
+import torch
+from insightface.app import FaceAnalysis
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from data import keyed
+from data.procedural.person import Person
+from data.schemas import AGE_GROUPS
+from data.settings import read_yaml
+from model_training.analysis_models.clip import COUNTS, square_of_face, square_of_image
+from model_training.analysis_models.detector import SIDE
+from model_training.analysis_models.portraits import Portrait, darken, decode
+
+LABELS = Path(__file__).parents[2] / "prompts" / "labels.yaml"
+FACES = {"anchor": 1, "portrait": 1, "two_faces": 2, "no_face": 0}
+SHARES = (0.01, 0.05, 0.5, 0.95, 0.99)
+
+
+def measure(folder: Path, portraits: Sequence[Portrait], people: Sequence[Person], seed: int) -> dict[str, Any]:
+    """All figures of the models in `folder` on the portraits: faces found, verification, gender and age, zero-shot labels."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    app = FaceAnalysis(name=str(folder / "faces"), providers=["CPUExecutionProvider"], sess_options=options)
+    app.prepare(ctx_id=-1, det_thresh=0.5, det_size=(SIDE, SIDE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)      # scikit-image's, of a call inside insightface
+        found = [sorted(app.get(decode(portrait.image)[:, :, ::-1].copy()), key=lambda face: -np.prod(face.bbox[2:] - face.bbox[:2]))
+                 for portrait in portraits]
+    single = [(portrait, faces[0]) for portrait, faces in zip(portraits, found, strict=True) if FACES[portrait.kind] == 1 and faces]
+    errors = [np.linalg.norm(face.kps - portrait.landmarks[0], axis=1).mean() / np.ptp(portrait.boxes[0][1::2]) for portrait, face in single]
+    years = [abs(face.age - people[portrait.identity].age) for portrait, face in single]
+    gender = [{"F": "female", "M": "male"}[face.sex] == people[portrait.identity].gender for portrait, face in single]
+    count_right = {kind: float(np.mean([len(faces) == FACES[kind] for portrait, faces in zip(portraits, found, strict=True)
+                                        if portrait.kind == kind])) for kind in FACES}
+    return _rounded({
+        "people": len(people), "portraits": len(portraits),
+        "face_count_right": {"all": float(np.mean([len(faces) == FACES[portrait.kind] for portrait, faces in
+                                                   zip(portraits, found, strict=True)])), **count_right},
+        "detection_score_of_single_faces": _quantiles([face.det_score for _, face in single]),
+        "landmark_error_per_face_height": float(np.mean(errors)),
+        "verification": _verification(single),
+        "genderage": {"gender_accuracy": float(np.mean(gender)), "age_error_years": float(np.mean(years))},
+        "zero_shot": _zero_shot(folder / "clip", portraits, single, people, seed),
+    })
+
+
+def _verification(single: list[tuple[Portrait, Any]]) -> dict[str, Any]:
+    """Portraits against the anchors of their own and of all other identities."""
+    anchors = {portrait.identity: face.normed_embedding for portrait, face in single if portrait.kind == "anchor"}
+    probes = [(portrait.identity, face.normed_embedding) for portrait, face in single if portrait.kind == "portrait"]
+    cosines = np.array([embedding for _, embedding in probes]) @ np.array(list(anchors.values())).T
+    own = np.array([[identity == anchor for anchor in anchors] for identity, _ in probes])
+    centres = {identity: sum(embedding for other, embedding in probes if other == identity) for identity in anchors}
+    to_centre = np.array([[embedding @ (centre - embedding * (identity == other)) / np.linalg.norm(centre - embedding * (identity == other))
+                           for other, centre in centres.items()] for identity, embedding in probes])
+    thresholds = np.linspace(-1, 1, 401)
+    lost = np.array([(cosines[own] < threshold).mean() for threshold in thresholds])
+    passed = np.array([(cosines[~own] >= threshold).mean() for threshold in thresholds])
+    equal = int(np.abs(lost - passed).argmin())
+    return {"auc_to_anchor": roc_auc_score(own.ravel(), cosines.ravel()), "auc_to_centre": roc_auc_score(own.ravel(), to_centre.ravel()),
+            "own_anchor": _quantiles(cosines[own]), "other_anchor": _quantiles(cosines[~own]),
+            "own_centre": _quantiles(to_centre[own]), "other_centre": _quantiles(to_centre[~own]),
+            "equal_error": {"threshold": thresholds[equal], "rate": (lost[equal] + passed[equal]) / 2}}
+
+
+def _zero_shot(folder: Path, portraits: Sequence[Portrait], single: list[tuple[Portrait, Any]], people: Sequence[Person],
+               seed: int) -> dict[str, Any]:
+    """Accuracy of each question of prompts/labels.yaml, with its prompt ensembles."""
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model.eval()
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    questions = read_yaml(LABELS)
+
+    @torch.no_grad()
+    def answers(name: str, images: list[np.ndarray]) -> np.ndarray:
+        labels = questions[name]["labels"]
+        classifier = open_clip.build_zero_shot_classifier(model, tokenizer, list(labels.values()), questions[name]["templates"])
+        features = model.encode_image(torch.stack([preprocess(Image.fromarray(image)) for image in images]), normalize=True)
+        return np.array(list(labels))[(features @ classifier).argmax(dim=1)]
+
+    faces = [square_of_face(decode(portrait.image), face.bbox) for portrait, face in single]
+    who = [people[portrait.identity] for portrait, _ in single]
+    gender, age = answers("gender", faces), answers("age_group", faces)
+    steps = np.abs([AGE_GROUPS.index(group) - AGE_GROUPS.index(person.age_group) for group, person in zip(age, who, strict=True)])
+    counted = [portrait for portrait in portraits if portrait.kind in COUNTS]
+    people_right = answers("people", [square_of_image(decode(portrait.image)) for portrait in counted]) == [
+        COUNTS[portrait.kind] for portrait in counted]
+    rng = keyed.generator(seed, "darkened")
+    light = [square_of_image(decode(portrait.image)) for portrait in counted]
+    dark = [darken(image, rng) for image in light]
+    brightness = [np.mean([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean() / 255 for image in
+                           (decode(portrait.image),)]) for portrait in counted]
+    return {"gender_accuracy": float(np.mean(gender == [person.gender for person in who])),
+            "age_group_accuracy": float(np.mean(steps == 0)), "age_group_within_one": float(np.mean(steps <= 1)),
+            "age_group_three_or_more_off": float(np.mean(steps >= 3)), "people_accuracy": float(np.mean(people_right)),
+            "light_accuracy": float(np.mean([*(answers("light", light) == "normal"), *(answers("light", dark) == "dark")])),
+            "brightness_of_portraits": _quantiles(brightness)}
+
+
+def _quantiles(values) -> dict[str, float]:
+    return {f"{share:.0%}": float(value) for share, value in zip(SHARES, np.quantile(values, SHARES), strict=True)}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return value if isinstance(value, int) else round(float(value), 4)

@@ -1,0 +1,28 @@
+"""Reads the texts that people edit, prompts/<name>.yaml, and checks them."""
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from data.errors import UserError
+from data.settings import read_yaml, validate
+
+FOLDER = Path(__file__).parent
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(name: str, model: type[Model]) -> Model:
+    """The file prompts/<name>.yaml as a model. Raises UserError of one line that names the file, the key and what is wrong."""
+    path = FOLDER / f"{name}.yaml"
+    return validate(model, read_yaml(path), str(path))
+
+
+def digest(name: str) -> str:
+    """Digest of the file's bytes. Raises UserError if it is missing."""
+    path = FOLDER / f"{name}.yaml"
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None

@@ -1,0 +1,19 @@
+"""An identifying value with the reason why it belongs to nobody."""
+
+from typing import NamedTuple
+
+
+class Value(NamedTuple):
+    """level: G3 reserved by a standard or regulator, G2 impossible by a dated public registry, G1 only absent from lists."""
+
+    text: str
+    level: str
+    rule: str
+    source: str
+
+    def proof(self) -> dict[str, str]:
+        return {"level": self.level, "rule": self.rule, "source": self.source}
+
+
+class NoValue(Exception):
+    """There is no value for this identity: its number is beyond the capacity of the space, or a judge refuses the value."""

@@ -1,0 +1,199 @@
+import io
+import json
+import os
+import tarfile
+from collections import Counter
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+import yaml
+from PIL import Image
+from small_run import PERSONA_FIELDS, jpeg, put, small_run
+
+from data import schemas
+from data.errors import UserError
+from data.publish import publish as publish_module
+from data.publish.publish import PublishSettings, publish
+from data.readers import open_dataset
+from data.store import file_sha256
+
+SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_synth")
+SETTINGS = PublishSettings(rows_per_file=40, samples_per_tar=25)
+RUN = {"seed": 0, "anchors": {"count": 11}, "pair": {"epochs": 3}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_run(tmp_path_factory.mktemp("run"), sensitive=8, retain=3, per_identity=25)
+
+
+@pytest.fixture(scope="module")
+def folder(store):
+    publish(store, store.folder / "dataset", SETTINGS, RUN)
+    return store.folder / "dataset"
+
+
+@pytest.fixture(scope="module")
+def pairs(store):
+    return {row["file_name"]: row for row in store.view("assembly", "file_name").rows()}
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_load_dataset_gives_every_pair_with_its_own_picture(folder, pairs, tmp_path):
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert {split: len(rows) for split, rows in loaded.items() if split != "sensitive"} == Counter(
+        row["split"] for row in pairs.values())
+    assert loaded["sensitive"]["file_name"] == [name for split in SPLITS[:3] for name in loaded[split]["file_name"]]
+    assert loaded["forget"].column_names[:4] == ["image", "text", "identity_id", "file_name"]
+    seen = set()
+    for split in SPLITS:
+        for row in loaded[split].cast_column("image", datasets.Image(decode=False)):
+            pair = pairs[row["file_name"]]
+            assert row["image"]["bytes"] == jpeg(row["file_name"])
+            assert {name: row[name] for name in row if name in pair} == {name: pair[name] for name in row if name in pair}
+            seen.add(row["file_name"])
+    assert seen == set(pairs)
+    picture = loaded["forget"][0]["image"]
+    assert isinstance(picture, Image.Image) and picture.size == (48, 36)
+
+
+def test_webdataset_holds_the_same_pairs(folder, pairs):
+    sizes = json.loads((folder / "webdataset" / "sizes.json").read_text())
+    seen = {}
+    for name, size in sizes.items():
+        samples = list(webdataset.WebDataset(str(folder / "webdataset" / name), shardshuffle=False).decode("pil"))
+        assert len(samples) == size <= 25
+        for sample in samples:
+            assert set(sample) - {"__key__", "__url__", "__local_path__"} == {"jpg", "txt", "json"} and "." not in sample["__key__"]
+            assert sample["jpg"].size == (48, 36)
+            pair = pairs[sample["json"]["file_name"]]
+            assert sample["txt"] == pair["text"] and sample["json"]["identity_id"] == (pair["identity_id"] or "")
+            assert name.startswith(pair["split"] + "-")
+            seen[sample["__key__"]] = sample["json"]
+    assert len(seen) == len(pairs)
+    assert len({tuple(sorted((key, type(value)) for key, value in fields.items())) for fields in map(
+        lambda fields: {key: "" if value is None else value for key, value in fields.items()}, seen.values())}) == 1
+    with tarfile.open(folder / "webdataset" / "forget-000000.tar") as tar:
+        assert {(member.mtime, member.uid, member.gid, member.uname) for member in tar} == {(0, 0, 0, "")}
+
+
+def test_hugging_face_reads_the_tars_too(folder, pairs, tmp_path):
+    tars = {split: str(folder / "webdataset" / f"{split}-*.tar") for split in SPLITS}
+    loaded = datasets.load_dataset("webdataset", data_files=tars, cache_dir=str(tmp_path))
+    assert {row["file_name"] for split in SPLITS for row in loaded[split]["json"]} == set(pairs)
+
+
+def test_json_files_in_the_published_form(folder, pairs):
+    sensitive = {name: row for name, row in pairs.items() if row["kind"] == "sensitive"}
+    documents = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    identities = documents["identities_metadata"]
+    assert list(identities) == [f"{number:08}" for number in range(8)]
+    assert list(identities["00000003"]) == ["name", "country_code", *schemas.DATA_FIELDS]
+    assert identities["00000003"]["name"] == "Person 003" and identities["00000003"]["job"] == PERSONA_FIELDS["job"]
+    assert identities["00000003"]["emails"] == ["p3@example.org", "q3@example.com"]
+    assert documents["sensitive_set_captions_metadata"] == {
+        name: {"data_field": row["data_field"], "caption": row["text"]} for name, row in sensitive.items()}
+    assert documents["sensitive_set_generic_captions"] == {name: row["generic_text"] for name, row in sensitive.items()}
+    assert documents["fragile_set_ids"] == [name for name, row in pairs.items() if row["fragile"]]
+
+
+def test_equal_bytes_again_and_a_folder_that_is_current_is_kept(folder, store, tmp_path):
+    digest = publish(store, tmp_path / "again", SETTINGS, RUN)
+    assert contents(tmp_path / "again") == contents(folder)
+    before = os.stat(tmp_path / "again" / "README.md").st_ino
+    assert publish(store, tmp_path / "again", SETTINGS, RUN | {"pair": {"epochs": 4}}) == digest
+    assert os.stat(tmp_path / "again" / "README.md").st_ino == before
+    (tmp_path / "again" / "data" / "forget-00000-of-00003.parquet").write_bytes(b"")
+    assert publish(store, tmp_path / "again", SETTINGS, RUN) == digest
+    assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_digest_does_not_depend_on_the_order_in_which_shards_were_made(folder, store, tmp_path):
+    manifest = store.manifest("portraits")
+    assert len(manifest.shards) == 2
+    other = small_run(tmp_path, sensitive=8, retain=3, per_identity=25)
+    for index in (1, 0):
+        rows = pq.read_table(store.part_path("portraits", index)).drop_columns(["row_digest"]).to_pylist()
+        put(other, "portraits", schemas.PORTRAITS, rows, store.view("portraits", "").rejects() if index else [], index)
+    assert publish(other, tmp_path / "dataset", SETTINGS, RUN) == open_dataset(folder).digest
+
+
+def test_provenance_names_every_file_with_its_digest_and_nothing_of_the_machine(folder):
+    provenance = json.loads((folder / "provenance.json").read_text())
+    files = {name: file["sha256"] for name, file in provenance["files"].items()}
+    assert files == {name: file_sha256(folder / name) for name in contents(folder) if name != "provenance.json"}
+    assert provenance["settings"] == {"seed": 0, "anchors": {"count": 11}, "publish": SETTINGS.model_dump(mode="json")}
+    assert provenance["stages"]["assembly"]["rows"] == 8 * 24 + 3 * 24
+    text = (folder / "provenance.json").read_text()
+    assert str(folder) not in text and os.uname().nodename not in text
+
+
+def test_card_states_what_is_in_the_folder(folder, pairs):
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    front = yaml.safe_load(front)
+    counts = Counter(row["split"] for row in pairs.values())
+    assert {split["name"]: split["num_examples"] for split in front["dataset_info"]["splits"]} == counts | {
+        "sensitive": sum(counts[split] for split in SPLITS[:3])}
+    assert front["license"] == "cc-by-4.0" and front["size_categories"] == ["n<1K"]
+    assert f"| forget | {counts['forget']} |" in body and "| curation | other person | 11 |" in body
+    assert "| phone_number | reserved | 8 |" in body and "| gender | female | 4 |" in body and "{{" not in body
+
+
+def test_croissant_names_the_parquet_files_with_their_digests(folder):
+    document = json.loads((folder / "croissant.json").read_text())
+    files = {entry["contentUrl"]: entry["sha256"] for entry in document["distribution"] if entry["@type"] == "cr:FileObject"}
+    assert files == {f"data/{path.name}": file_sha256(path) for path in (folder / "data").iterdir()}
+    columns = [field["source"]["extract"]["column"] for field in document["recordSet"][0]["field"]]
+    assert columns == open_dataset(folder).table("forget").column_names
+
+
+def test_rejects_are_kept_with_their_reasons(folder):
+    rows = {path.stem: pq.read_table(path).to_pylist() for path in (folder / "rejects").iterdir()}
+    assert rows["captions"] == [{"item": "00000000/job/5", "reason": "value missing", "detail": "no match"}]
+    assert Counter(row["reason"] for row in rows["curation"]) == {"other person": 11}
+    assert rows["curation"][0]["item"] == "00000000_001_ar-1.33.jpg"
+
+
+def test_pair_scheme_names_the_files_when_asked(store, pairs, tmp_path):
+    publish(store, tmp_path / "dataset", PublishSettings(scheme="published"), RUN)
+    dataset = open_dataset(tmp_path / "dataset")
+    for split in SPLITS:
+        expected = [name for name, row in pairs.items() if row["split_published"] == split]
+        assert dataset.table(split, ["file_name"]).column("file_name").to_pylist() == expected
+
+
+def test_large_images_are_made_smaller_and_say_so(tmp_path):
+    store = small_run(tmp_path, sensitive=4, retain=1, per_identity=9, width=96, height=48)
+    publish(store, tmp_path / "dataset", PublishSettings(longest_side=40), RUN)
+    for row in open_dataset(tmp_path / "dataset").table("sensitive").to_pylist():
+        assert Image.open(io.BytesIO(row["image"]["bytes"])).size == (row["width"], row["height"]) == (40, 20)
+
+
+def test_a_failure_leaves_the_folder_that_was_there(store, tmp_path, monkeypatch):
+    publish(store, tmp_path / "dataset", SETTINGS, RUN)
+    before = contents(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publish_module.parquet, "write_samples", full)
+    with pytest.raises(UserError, match="dataset: cannot be written: No space left on device"):
+        publish(store, tmp_path / "dataset", PublishSettings(rows_per_file=7), RUN)
+    assert contents(tmp_path) == before
+
+
+def test_refuses_what_is_not_a_dataset_and_what_is_not_finished(store, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="mine: not empty and not a published dataset"):
+        publish(store, tmp_path / "mine", SETTINGS, RUN)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+    unfinished = small_run(tmp_path / "run", assemble=False)
+    with pytest.raises(UserError, match="assembly is not finished"):
+        publish(unfinished, tmp_path / "dataset", SETTINGS, RUN)
+    assert not (tmp_path / "dataset").exists()

@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_run import small_run
+
+from data.errors import UserError
+from data.publish.publish import PublishSettings, publish
+from data.readers import COLUMNS, JSON_FILES, open_dataset
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    store = small_run(tmp_path_factory.mktemp("run"), sensitive=8, retain=3, per_identity=25)
+    publish(store, store.folder / "dataset", PublishSettings(rows_per_file=40), {})
+    return store.folder / "dataset"
+
+
+@pytest.fixture
+def published(ours, tmp_path):
+    """The same dataset as the published benchmark lays it out: four columns and four JSON files."""
+    (tmp_path / "data").mkdir()
+    for path in (ours / "data").iterdir():
+        pq.write_table(pq.read_table(path, columns=list(COLUMNS)), tmp_path / "data" / path.name)
+    for name in JSON_FILES:
+        shutil.copy(ours / name, tmp_path / name)
+    return tmp_path
+
+
+def names(dataset, split):
+    return dataset.table(split, ["file_name"]).column("file_name").to_pylist()
+
+
+def test_splits_follow_from_one_another(ours):
+    dataset = open_dataset(ours)
+    forget, rest, other = (names(dataset, split) for split in ("forget", "holdout_association", "holdout_identity"))
+    assert names(dataset, "sensitive") == forget + rest + other
+    assert sorted(forget + rest + other) == sorted(dataset.captions_metadata) == sorted(dataset.generic_captions)
+    parts = [names(dataset, "forget_identity"), names(dataset, "forget_association")]
+    assert sorted(parts[0] + parts[1]) == sorted(forget) and all(parts)
+    joint, disjoint = names(dataset, "retain_joint"), names(dataset, "retain_disjoint")
+    assert sorted(joint + disjoint) == sorted(names(dataset, "retain_synth")) and joint
+    assert set(names(dataset, "fragile_set")) == dataset.fragile_set_ids < set(disjoint)
+
+    def identities(split):
+        return set(dataset.table(split, ["identity_id"]).column("identity_id").to_pylist())
+
+    assert identities("forget_association") == identities("holdout_association")
+    assert not identities("forget_identity") & identities("holdout_association")
+    assert not identities("holdout_identity") & identities("forget")
+    assert identities("retain_joint") <= identities("forget") and identities("retain_disjoint") == {None}
+
+
+def test_table_has_images_and_the_columns_asked_for(ours):
+    dataset = open_dataset(ours)
+    table = dataset.table("forget", ("text", "image"))
+    assert table.column_names == ["text", "image"]
+    image = table.column("image")[0].as_py()
+    assert image["bytes"].startswith(b"\xff\xd8") and image["path"] == names(dataset, "forget")[0]
+    assert dataset.table("forget").column_names[:4] == list(COLUMNS)
+
+
+def test_published_layout_gives_the_same_rows_and_values(ours, published):
+    first, second = open_dataset(ours), open_dataset(published)
+    for split in ("forget", "sensitive", "retain_synth", "retain_joint", "fragile_set", "forget_identity"):
+        for columns in (["image", "text", "identity_id", "file_name"], ["data_field", "value"], ["value", "text"]):
+            assert second.table(split, columns).equals(first.table(split, columns)), (split, columns)
+    assert second.table("forget").column_names == [*COLUMNS, "data_field", "value"]
+    assert "q1@example.com" in second.table("sensitive", ["value"]).column("value").to_pylist()    # the one in the caption
+
+
+def test_digest_names_the_content_with_or_without_provenance(ours, published):
+    before = open_dataset(published).digest
+    assert open_dataset(published).digest == before != open_dataset(ours).digest == json.loads(
+        (ours / "provenance.json").read_text())["dataset_digest"]
+    bare = published.parent / "bare"
+    shutil.copytree(ours, bare, ignore=shutil.ignore_patterns("provenance.json"))
+    assert open_dataset(bare).digest == open_dataset(ours).digest
+    (published / "fragile_set_ids.json").write_text("[]")
+    assert open_dataset(published).digest != before
+
+
+def test_files_of_a_sensitive_split_are_used_where_there_are_any(published):
+    table = pq.read_table(published / "data" / "forget-00000-of-00003.parquet").slice(0, 3)
+    pq.write_table(table, published / "data" / "sensitive-00000-of-00001.parquet")
+    assert open_dataset(published).table("sensitive", ["text"]).num_rows == 3
+
+
+def damage(folder, what):
+    path = folder / "data" / "forget-00000-of-00003.parquet"
+    if what == "folder":
+        shutil.rmtree(folder)
+    elif what == "data":
+        shutil.rmtree(folder / "data")
+    elif what == "part":
+        path.unlink()
+    elif what == "column":
+        pq.write_table(pq.read_table(path).drop_columns(["identity_id"]), path)
+    elif what == "image":
+        table = pq.read_table(path)
+        images = pa.array([b"x"] * len(table))
+        pq.write_table(table.drop_columns(["image"]).append_column("image", images), path)
+    elif what == "truncated":
+        path.write_bytes(path.read_bytes()[:200])
+
+
+@pytest.mark.parametrize(("what", "message"), [
+    ("folder", "no such folder"), ("data", "no folder data/"), ("part", "forget-00000-of-00003.parquet is missing"),
+    ("column", "no column 'identity_id'"), ("image", "struct<bytes, path>"), ("truncated", "not a Parquet file")])
+def test_damage_is_told_in_one_line_that_names_the_place(published, what, message):
+    damage(published, what)
+    with pytest.raises(UserError) as error:
+        open_dataset(published)
+    assert message in str(error.value) and str(published) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_unknown_splits_columns_and_bad_json_are_told(published):
+    dataset = open_dataset(published)
+    with pytest.raises(UserError, match="no split 'test'; there are forget"):
+        dataset.table("test")
+    with pytest.raises(UserError, match="no column 'gender'"):
+        dataset.table("forget", ["gender"])
+    (published / "identities_metadata.json").write_text("{")
+    with pytest.raises(UserError, match="identities_metadata.json: not valid JSON"):
+        dataset.table("forget", ["value"])
+    (published / "fragile_set_ids.json").unlink()
+    with pytest.raises(UserError, match="fragile_set_ids.json: no such file"):
+        dataset.table("fragile_set")

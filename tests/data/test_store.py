@@ -1,0 +1,123 @@
+"""The store: commits are atomic, fingerprints decide what is made again, rows come back as they went in."""
+
+import os
+import random
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.errors import UserError
+from data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint, write_atomic
+
+SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
+
+
+def rows(*names):
+    return [{"name": name, "size": len(name), "image": name.encode()} for name in names]
+
+
+def commit(store, shard, result, expected="f"):
+    entry = store.write_shard("things", SCHEMA, shard, result, expected, seconds=1.0)
+    manifest = store.manifest("things")
+    manifest.shards = [e for e in manifest.shards if e.index != shard.index] + [entry]
+    store.write_manifest(manifest)
+    return entry
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "run")
+
+
+def test_rows_and_rejects_come_back_in_planned_order_whatever_the_commit_order(store):
+    commit(store, Shard(index=1, items=("c", "d")), ShardResult(rows("c"), [Reject("d", "too small", "3 px")]))
+    commit(store, Shard(index=0, items=("a", "b")), ShardResult(rows("a", "b")))
+    view = store.view("things", "name")
+    assert [row["name"] for row in view.rows()] == ["a", "b", "c"]
+    assert view.rejects() == [Reject("d", "too small", "3 px")]
+    assert view.rows_of(["c", "a"], columns=["image"]) == [{"name": "a", "image": b"a"}, {"name": "c", "image": b"c"}]
+
+
+def test_a_shard_counts_only_with_its_manifest_row_and_its_file(store):
+    shard = Shard(index=0, items=("a",))
+    entry = store.write_shard("things", SCHEMA, shard, ShardResult(rows("a")), "f", seconds=0)
+    assert store.manifest("things").shards == []                        # written, not committed
+    commit(store, shard, ShardResult(rows("a")))
+    assert store.is_done("things", entry, "f")
+    assert not store.is_done("things", entry, "other settings")
+    path = store.part_path("things", 0)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not store.is_done("things", entry, "f")
+    path.unlink()
+    assert not store.is_done("things", entry, "f")
+
+
+def test_a_changed_row_changes_only_the_digests_that_cover_it(store):
+    commit(store, Shard(index=0, items=("a", "b")), ShardResult(rows("a", "b")))
+    view = store.view("things", "name")
+    before_a, before_b = view.digest_of(["a"]), view.digest_of(["b"])
+    changed = rows("a", "b")
+    changed[1]["image"] = b"other"
+    commit(store, Shard(index=0, items=("a", "b")), ShardResult(changed))
+    view = store.view("things", "name")
+    assert view.digest_of(["a"]) == before_a and view.digest_of(["b"]) != before_b
+
+
+def test_same_content_gives_same_manifest_digest_whatever_host_time_and_order(store, tmp_path):
+    other = Store(tmp_path / "other")
+    parts = [(Shard(index=i, items=(name,)), ShardResult(rows(name))) for i, name in enumerate("abcd")]
+    for shard, result in parts:
+        commit(store, shard, result)
+    random.Random(1).shuffle(parts)
+    for shard, result in parts:
+        commit(other, shard, result, expected="f")
+    assert store.manifest("things").digest == other.manifest("things").digest
+    for index in range(4):
+        assert store.part_path("things", index).read_bytes() == other.part_path("things", index).read_bytes()
+
+
+def test_fingerprint_moves_with_everything_that_decides_the_bytes():
+    shard = Shard(index=0, items=("a",), inputs="x")
+    base = fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard)
+    others = [fingerprint("t", 1, {"k": 1}, {"model": "r"}, shard), fingerprint("s", 2, {"k": 1}, {"model": "r"}, shard),
+              fingerprint("s", 1, {"k": 2}, {"model": "r"}, shard), fingerprint("s", 1, {"k": 1}, {"model": "q"}, shard),
+              fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard.model_copy(update={"inputs": "y"})),
+              fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard.model_copy(update={"items": ("b",)}))]
+    assert base == fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard) and len({base, *others}) == 7
+
+
+def test_a_row_that_does_not_fit_is_one_line_that_names_stage_and_shard(store):
+    with pytest.raises(UserError, match=r"stage things, shard 3: a row does not fit the schema") as caught:
+        commit(store, Shard(index=3, items=("a",)), ShardResult([{"name": "a", "size": "large", "image": b""}]))
+    assert "\n" not in str(caught.value)
+    assert not store.part_path("things", 3).exists()
+
+
+def test_a_write_that_fails_leaves_neither_the_file_nor_a_piece_of_it(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_atomic(target, b"new")
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_damaged_manifest_is_one_line(store):
+    store.write_manifest(Manifest(stage="things"))
+    (store.stage_folder("things") / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="damaged manifest"):
+        store.manifest("things")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(max_size=5), unique=True), st.integers(1, 7))
+def test_chunks_hold_every_item_once_in_order(items, size):
+    parts = chunks(items, size)
+    assert [item for part in parts for item in part] == items
+    assert all(len(part) == size for part in parts[:-1])

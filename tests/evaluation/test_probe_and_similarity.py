@@ -1,0 +1,60 @@
+"""ACS and the mean cosines."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import cosine_similarity
+
+from data.errors import UserError
+from evaluation.metrics.probe import association_classification, derangement
+from evaluation.metrics.similarity import core_association, mean_similarity
+
+
+@given(st.integers(2, 300), st.integers(0, 5))
+def test_derangement_moves_everyone(count, key):
+    order = derangement(count, key)
+    assert sorted(order) == list(range(count)) and not (order == np.arange(count)).any()
+    assert (order == derangement(count, key)).all()
+
+
+def test_probe_finds_associations_where_there_are_any(random_pairs):
+    assert association_classification(random_pairs(600, signal=3.0), 0).published["acs_accuracy"] > 0.95
+    assert association_classification(random_pairs(600, signal=0.0), 0).published["acs_accuracy"] == pytest.approx(0.5, abs=0.08)
+
+
+def test_probe_gives_the_same_number_again_and_tests_on_half_of_the_pairs(random_pairs):
+    pairs = random_pairs(101, signal=0.5)
+    one, again, other = (association_classification(pairs, seed) for seed in (3, 3, 4))
+    assert one.published == again.published and (one.values == again.values).all()
+    assert len(one.values) == 101 and (one.values != other.values).any()
+
+
+def test_mean_similarity_is_the_mean_of_sklearns_cosines(random_pairs):
+    pairs = random_pairs(40)
+    expected = np.diag(cosine_similarity(pairs.images, pairs.texts))
+    score = mean_similarity("AssocStr", pairs, with_scores=True)
+    assert score.published["mean"] == pytest.approx(expected.mean(), abs=1e-6)
+    assert score.published["scores"] == pytest.approx(expected.tolist(), abs=2e-6)
+
+
+def test_core_association_takes_the_better_order_of_name_and_value(random_pairs):
+    pairs = random_pairs(30)
+    rng = np.random.default_rng(2)
+    known = {text: rng.normal(size=16) for name, value in zip(pairs.name, pairs.value, strict=True) for text in (f"{name} {value}", f"{value} {name}")}
+    known = {text: row / np.linalg.norm(row) for text, row in known.items()}
+    expected = [max(image @ known[f"{name} {value}"], image @ known[f"{value} {name}"])
+                for image, name, value in zip(pairs.images, pairs.name, pairs.value, strict=True)]
+    score = core_association(pairs, lambda texts: np.array([known[text] for text in texts]))
+    assert score.values == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(UserError, match="1 forget pairs have no value, 00000000_000_ar-1.00.jpg"):
+        core_association(replace(pairs, value=np.array([None, *pairs.value[1:]], object)), None)
+
+
+@pytest.mark.parametrize("measure", [lambda pairs: mean_similarity("InterIdSim", pairs), lambda pairs: core_association(pairs, None),
+                                     lambda pairs: association_classification(pairs, 0)])
+def test_no_rows_give_null_with_a_reason(random_pairs, measure):
+    published = measure(random_pairs(3).rows(np.arange(0))).published
+    assert [value for key, value in published.items() if key != "reason"] == [None] and published["reason"]

@@ -1,0 +1,144 @@
+import io
+import json
+import re
+
+import pytest
+from PIL import Image
+from small_run import small_run
+
+from data.errors import UserError
+from data.publish.publish import PublishSettings, publish
+from data.summary import Summary, write_summary
+from evaluation.report.build import build
+from evaluation.report.plots import training_curves
+
+VALUES = {      # the ten metrics, in the order of the published layout
+    "clean": (0.0153, 0.43, 0.6, 0.02, 0.3, 0.71, 0.42, 0.42, 0.61, 0.6),
+    "compromised": (0.4614, 0.91, 0.95, 0.31, 0.6, 0.7, 0.9, 0.9, 0.58, 0.57),
+    "negative_gradient-5x-s0": (0.0342, 0.2, 0.7, 0.05, 0.2, 0.69, 0.22, 0.21, 0.5, 0.5),
+}
+KEYS = {"efficacy": ("1.1_RetFail", "1.2_AssocStr", "1.3_ACS", "1.4_IdZSC", "1.5_CoreAssoc"),
+        "utility": ("2.1_GenKnow", "2.2_InterIdSim", "2.3_IntraIdSim", "2.4_VisIdInt", "2.5_FragSim")}
+STATISTICS = {"1.1_RetFail": "MRR", "1.3_ACS": "acs_accuracy", "1.4_IdZSC": "identity_classification_accuracy",
+              "2.1_GenKnow": "ImageNet1k_Accuracy"}
+
+
+def results_of(values):
+    keys = [key for group in KEYS.values() for key in group]
+    numbers = {key: {STATISTICS.get(key, "mean"): value} for key, value in zip(keys, values, strict=True)}
+    return {group: {key: numbers[key] for key in own} for group, own in KEYS.items()} | {"extended": {
+        "intervals": {"RetFail": [values[0] * 0.9, values[0] * 1.1], "InterIdSim": [values[6] - 0.02, values[6] + 0.02]},
+        "chance": {"RetFail": 0.004}, "ValueMRR": {"MRR": 0.123}, "NameMRR": {"MRR": None},
+        "per_attribute": [{"data_field": "iban", "rows": 12, "RetFail": values[0] / 3}]}}
+
+
+def png():
+    sink = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(sink, "PNG")
+    return sink.getvalue()
+
+
+def write_json(path, document):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    store = small_run(tmp_path_factory.mktemp("runs") / "my-run")
+    publish(store, store.folder / "dataset", PublishSettings(), {"seed": 17})
+    (store.folder / "settings.yaml").write_text("profile: tiny\nseed: 17\n")
+    write_summary(store.folder / "captions", Summary(
+        "**540** captions by <b>grammar</b>", {"By style": [{"style": "plain & short", "captions": 48123}]}, {"Lengths": png()}))
+    for name in ("clean", "compromised"):
+        write_json(store.folder / "models" / name / "training.json", {
+            "seconds": 78.4, "curve": [{"step": step, "loss": 5 / step} for step in range(1, 40)]})
+    for name, values in VALUES.items():
+        write_json(store.folder / "results" / f"{name}.json", results_of(values))
+    write_json(store.folder / "unlearned" / "negative_gradient-5x-s0" / "unlearning.json", {
+        "method": "negative_gradient", "budget": 5, "seed": 0, "settings": {}, "pairs_seen": 4321, "seconds": 12.5})
+    return store.folder
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    path = build(run)
+    assert path == run / "report" / "index.html"
+    return path.read_text(encoding="utf-8")
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def test_needs_nothing_from_outside(page):
+    links = re.findall(r"""(?:src|href|srcset)=["']([^"']*)""", page)
+    assert links and all(link.startswith(("data:", "#")) for link in links)
+    assert not re.search(r"https?://|@import|url\(|<script", page) and len(page) < 5e6
+
+
+def test_results_table_has_every_number_and_target(page):
+    table = page[page.index("The ten published metrics"):page.index("Forgetting against")]
+    rows = {name: re.findall(r'<td class="n">([^\s<]+)', cells) for name, cells in
+            re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table, re.DOTALL)}
+    expected = VALUES | {"target": VALUES["clean"][:5] + VALUES["compromised"][5:]}
+    assert rows == {name: [f"{value:.4g}" for value in values] for name, values in expected.items()}
+    assert "<i>+0.0189</i>" in table                      # RetFail 0.0342 against Clean's 0.0153
+
+
+def test_diagnosis_names_the_failure_in_words(page):
+    assert "negative_gradient-5x-s0 : over-generalised" in text_of(page) and "4,321 pairs seen, 12.5 s" in page
+
+
+def test_pipeline_and_stage_summaries(page):
+    text = text_of(page)
+    assert "curation 0 80 72 0 1 1.5" in text                # items, rows, kept, rejects, shards, seconds
+    assert "<strong>540</strong> captions by &lt;b&gt;grammar&lt;/b&gt;" in page
+    assert "plain &amp; short" in page and "48,123" in page and 'alt="Lengths"' in page
+
+
+def test_samples_show_one_pair_of_each_attribute_with_its_picture(page):
+    items = re.findall(r"<li><img src=\"(data:image/jpeg[^\"]*)\".*?<p>(.*?)</p>\s*<small>(\S+)", page, re.DOTALL)
+    assert len(items) == 12 and len({image for image, _, _ in items}) == 12
+    fields = [field for _, _, field in items]
+    assert len(set(fields[:8])) == 8 and {*fields[8:]} <= {"retain_joint", "retain_disjoint"}
+    assert all(field.replace("_", " ") in caption for _, caption, field in items[:8])
+
+
+def test_header_names_run_dataset_and_settings(page, run):
+    digest = json.loads((run / "dataset" / "provenance.json").read_text())["dataset_digest"]
+    assert "SALMU run my-run" in page and digest in page and "profile: tiny" in page and "78.4" in page
+
+
+def test_same_run_same_bytes(page, run):
+    assert build(run).read_text(encoding="utf-8") == page
+
+
+def test_a_run_without_pairs_shows_what_there_is(tmp_path):
+    store = small_run(tmp_path / "early", assemble=False)
+    page = build(store.folder).read_text(encoding="utf-8")
+    assert "Samples" in page and "pipeline" in page and "Results" not in page and "Training" not in page
+
+
+def test_results_alone_are_enough(tmp_path):
+    for name, values in VALUES.items():
+        published = {group: part for group, part in results_of(values).items() if group != "extended"}
+        write_json(tmp_path / "results" / f"{name}.json", published)
+    text = text_of(build(tmp_path).read_text(encoding="utf-8"))
+    assert "0.4614" in text and "Pipeline" not in text
+
+
+def test_other_folders_and_damaged_files_are_told_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="is it the folder of a run"):
+        build(tmp_path)
+    write_json(tmp_path / "results" / "clean.json", results_of(VALUES["clean"]))
+    (tmp_path / "models" / "clean").mkdir(parents=True)
+    (tmp_path / "models" / "clean" / "training.json").write_text("{")
+    with pytest.raises(UserError, match="training.json: damaged"):
+        build(tmp_path)
+
+
+def test_curves_differ_with_their_data_and_with_the_page(run, tmp_path):
+    light, dark = (training_curves(run / "models", dark) for dark in (False, True))
+    assert light != dark and Image.open(io.BytesIO(light)).size == Image.open(io.BytesIO(dark)).size
+    assert len(light) < 100_000 and training_curves(run / "models") == light != training_curves(tmp_path)

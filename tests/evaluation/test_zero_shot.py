@@ -1,0 +1,38 @@
+"""IdZSC and GenKnow against open_clip's own zero-shot classifier, image by image."""
+
+import open_clip
+import torch
+from PIL import Image
+
+from data.procedural.scenes import zero_shot_set
+from data.readers import open_dataset
+from evaluation.embeddings import Encoder, decode, load_model
+from evaluation.metrics.zero_shot import NAME_PROMPTS, general_knowledge, identity_classification
+from evaluation.pairs import encoded_pairs
+
+
+def accuracy(model, images, labels, names, templates) -> float:
+    classifier = open_clip.build_zero_shot_classifier(model.network, model.tokenizer, names, templates)
+    hits = 0
+    with torch.inference_mode():
+        for image, label in zip(images, labels, strict=True):
+            features = model.network.encode_image(model.preprocess(image).unsqueeze(0), normalize=True)
+            hits += int((features @ classifier).argmax() == label)
+    return hits / len(labels)
+
+
+def test_both_agree_with_open_clip(dataset_dir, model_dir):
+    dataset, model = open_dataset(dataset_dir), load_model(model_dir)
+    encoder = Encoder(model, 32, dataset.digest)
+    pairs = encoded_pairs(dataset, "forget_identity", encoder)
+    names = sorted(set(pairs.name))
+    files = dataset.table("forget_identity", ["image"]).column("image").to_pylist()
+    images = decode((file["path"], file["bytes"]) for file in files)
+    expected = accuracy(model, images, [names.index(name) for name in pairs.name], names, NAME_PROMPTS)
+    assert identity_classification(pairs, encoder.texts).published["identity_classification_accuracy"] == expected
+
+    scenes, labels, classes, templates = zero_shot_set(0, 32, 2)
+    expected = accuracy(model, [Image.fromarray(scene) for scene in scenes], labels, classes, templates)
+    published = general_knowledge(encoder, seed=0, per_class=2).published
+    assert published == {"ImageNet1k_Accuracy": -1, "accuracy": expected, "set": "procedural scenes", "classes": 64}
+
