@@ -30,7 +30,8 @@ class ClipModel(NamedTuple):
 
     @property
     def weights_digest(self) -> str:
-        """Hex digest of names, types, shapes and values of all weights: equal weights, equal digest, whatever the file."""
+        """Hex digest of names, types, shapes and values of all weights: equal weights, equal digest, whatever the
+        file."""
         hasher = hashlib.blake2b(digest_size=16)
         for key, tensor in sorted(self.network.state_dict().items()):
             hasher.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -39,8 +40,9 @@ class ClipModel(NamedTuple):
 
 
 def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
-    """The model that `name` stands for: a folder in open_clip's layout (also as `local-dir:FOLDER`), `hf-hub:OWNER/MODEL`, or
-    `ARCHITECTURE/PRETRAINED`, where PRETRAINED is one of open_clip's tags or the path of a checkpoint.
+    """The model that `name` stands for: a folder in open_clip's layout (also as `local-dir:FOLDER`),
+    `hf-hub:OWNER/MODEL`, or `ARCHITECTURE/PRETRAINED`, where PRETRAINED is one of open_clip's tags or the path of a
+    checkpoint.
 
     Raises UserError if there is no such model, or if its files are missing or damaged."""
     name = str(name)
@@ -53,12 +55,16 @@ def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
         elif name.partition("/")[0] in open_clip.list_models():
             architecture, _, pretrained = name.partition("/")
         else:
-            raise UserError(f"model {name}: neither a folder in open_clip's layout, nor hf-hub:OWNER/MODEL, nor ARCHITECTURE/PRETRAINED")
+            raise UserError(
+                f"model {name}: neither a folder in open_clip's layout, nor hf-hub:OWNER/MODEL, nor ARCHITECTURE/PRETRAINED"
+            )
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained or None, device=device,
                                                                        require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(architecture)
-    except Exception as error:       # open_clip, safetensors and the hub raise many types; each means that the model is unusable
+    except (
+        Exception
+    ) as error:  # open_clip, safetensors and the hub raise many types; each means that the model is unusable
         raise UserError(f"model {name}: cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
     return ClipModel(name, network.eval(), preprocess, tokenizer, device)
 
@@ -69,9 +75,11 @@ def _check_folder(folder: Path) -> None:
 
 
 class Encoder:
-    """Encodes with one model, and keeps what it encoded under `cache/<model>/<dataset>/`, where a second evaluation finds it.
+    """Encodes with one model, and keeps what it encoded under `cache/<model>/<dataset>/`, where a second evaluation
+    finds it.
 
-    All embeddings are float32 [n, width] with rows of length 1. `tick` is told the number of images after each batch."""
+    All embeddings are float32 [n, width] with rows of length 1. `tick` is told the number of images after each
+    batch."""
 
     def __init__(self, model: ClipModel, batch_size: int, dataset_digest: str, cache: Path | None = None,
                  tick: Callable[[int], None] = lambda images: None):
@@ -82,7 +90,8 @@ class Encoder:
         self.cache = cache / f"{self.weights_digest[:16]}-{pipeline[:8]}" / dataset_digest[:16] if cache else None
 
     def images(self, name: str, images: Iterable[Image.Image], count: int) -> np.ndarray:
-        """Embeddings of `count` images, which `name` identifies within the dataset. They are read one batch at a time."""
+        """Embeddings of `count` images, which `name` identifies within the dataset. They are read one batch at a
+        time."""
         name = f"images-{name}"
         kept = self._kept(name, count)
         if kept is not None:
@@ -104,9 +113,15 @@ class Encoder:
         embeddings = self._kept(name, len(distinct))
         if embeddings is None:
             self.encoded["texts"] += len(distinct)
-            embeddings = self._keep(name, [
-                self._normalised(self.model.network.encode_text, self.model.tokenizer(distinct[start:start + self.batch_size]))
-                for start in range(0, len(distinct), self.batch_size)])
+            embeddings = self._keep(
+                name,
+                [
+                    self._normalised(
+                        self.model.network.encode_text, self.model.tokenizer(distinct[start : start + self.batch_size])
+                    )
+                    for start in range(0, len(distinct), self.batch_size)
+                ],
+            )
         return embeddings[[place[text] for text in texts]]
 
     @torch.inference_mode()

@@ -1,6 +1,7 @@
 """One flat record a model, and the table of the ten metrics.
 
-The leaderboard of a run is made from the run's result files, so that writing it again changes nothing and a crash loses nothing."""
+The leaderboard of a run is made from the run's result files, so that writing it again changes nothing and a crash loses
+nothing."""
 
 import json
 from pathlib import Path
@@ -18,7 +19,8 @@ EXTENDED = ("ValueMRR", "NameMRR")
 
 
 def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
-    """Bring runs/NAME/leaderboard.jsonl up to date with results/*.json and unlearned/*/unlearning.json; returns its records."""
+    """Bring runs/NAME/leaderboard.jsonl up to date with results/*.json and unlearned/*/unlearning.json; returns its
+    records."""
     run_folder = Path(run_folder)
     results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
     records = [record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
@@ -27,17 +29,26 @@ def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def record(name: str, results: dict[str, Any], training: dict[str, Any] | None, clean: dict | None, compromised: dict | None) -> dict[str, Any]:
+def record(
+    name: str, results: dict[str, Any], training: dict[str, Any] | None, clean: dict | None, compromised: dict | None
+) -> dict[str, Any]:
     """The flat record of one model. Metrics stand under their names, their 95 % intervals under NAME_low and NAME_high.
 
     `training`: the unlearning.json beside the model, if there is one."""
     extended, training = results.get("extended", {}), training or {}
     row = {
-        "model": name, "method": training.get("method", name), "budget": training.get("budget"), "seed": training.get("seed", extended.get("seed")),
+        "model": name,
+        "method": training.get("method", name),
+        "budget": training.get("budget"),
+        "seed": training.get("seed", extended.get("seed")),
         "settings_digest": digest(training.get("settings"), extended.get("settings")),
-        "dataset_digest": extended.get("dataset_digest"), "model_digest": extended.get("model_digest"),
-        "split_scheme": extended.get("split_scheme"), "zero_shot_set": results.get("utility", {}).get("2.1_GenKnow", {}).get("set"),
-        "pairs_seen": training.get("pairs_seen"), "seconds": training.get("seconds"), "peak_memory_mb": training.get("peak_memory_mb"),
+        "dataset_digest": extended.get("dataset_digest"),
+        "model_digest": extended.get("model_digest"),
+        "split_scheme": extended.get("split_scheme"),
+        "zero_shot_set": results.get("utility", {}).get("2.1_GenKnow", {}).get("set"),
+        "pairs_seen": training.get("pairs_seen"),
+        "seconds": training.get("seconds"),
+        "peak_memory_mb": training.get("peak_memory_mb"),
     }
     values = {metric: headline(results, metric) for metric in PUBLISHED}
     values |= {metric: extended.get(metric, {}).get("MRR") for metric in EXTENDED}

@@ -78,14 +78,14 @@ def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
 
 
 def run_stage(store: Store, name: str, settings, after: list | None = None):
-    """Bring a stage up to date inside a flow; returns the Prefect state of its last task, for others to wait on.
+    """Bring a stage up to date inside a flow; returns the future of its last task, for others to wait on.
 
     Raises UserError when something above is missing or stale, and the first shard's error, after the shards under way are committed."""
     for other in STAGES[name].UPSTREAM:
         if not store.manifest(other).complete:
             raise UserError(f"stage {name} reads {other}, which is not complete in {store.folder}: run salmu stage {other} "
                             f"--run {store.folder.name} first")
-    plan = planned(store, name, settings)
+    start, plan = time.perf_counter(), planned(store, name, settings)
     done = finished(store, name, plan)
     manifest = Manifest(stage=name, version=STAGES[name].VERSION, settings=settings.model_dump(mode="json"), planned=len(plan),
                         upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
@@ -99,9 +99,10 @@ def run_stage(store: Store, name: str, settings, after: list | None = None):
     manifest.complete = True
     store.write_manifest(manifest)
     _remove_orphans(store, manifest)
-    last = finish_stage(str(store.folder), name, settings, len(done), wait_for=futures, return_state=True)
-    if last.is_failed():
-        last.result()
+    last = finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
+    last.result()
+    print(f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
+          f"{time.perf_counter() - start:.1f} s", flush=True)
     return last
 
 

@@ -1,4 +1,4 @@
-"""The small models that the pair is trained from: JSON files in open_clip's own format, registered with open_clip by name.
+"""The small models that a pair is trained from: JSON files in open_clip's own format, registered with open_clip.
 
 open_clip builds them without any code of this project, so an exported model loads wherever open_clip is installed.
 """
@@ -25,7 +25,7 @@ def configuration(name: str) -> dict:
 
 
 def create_model(name: str, seed: int) -> torch.nn.Module:
-    """A new model on the CPU, in training mode, with weights drawn from the seed; the global random state is left alone."""
+    """A new model in training mode with weights drawn from the seed; the global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = open_clip.create_model(name, force_preprocess_cfg=PREPROCESS)

@@ -33,16 +33,20 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}; free some space or choose another folder, then run again") from None
+    except Exception as error:
+        # safetensors and tokenizers write from Rust and name the system's refusal in the text of other exceptions
+        if not isinstance(error, OSError) and "(os error " not in str(error):
+            raise
+        raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}; free some space or "
+                        "choose another folder, then run again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokenizer: HFTokenizer) -> str:
-    """Write configuration, weights and tokenizer into an existing folder; returns the SHA-256 of the weights file.
+    """Write configuration, weights and tokenizer files into an existing folder; returns the SHA-256 of the weights.
 
-    The same weights give the same bytes. `open_clip.create_model_and_transforms("local-dir:FOLDER")` loads the result."""
+    The same weights give the same bytes. `open_clip.create_model_and_transforms("local-dir:FOLDER")` loads them."""
     model = model.to(memory_format=torch.contiguous_format)
     save_for_hf(model, tokenizer, get_model_config(configuration), folder, safe_serialization=True)
     return file_sha256(folder / WEIGHTS)
@@ -71,8 +75,8 @@ tags: [clip, machine-unlearning, synthetic-data]
 ---
 # {title}
 
-{purpose} Both models of a pair share configuration, seed, tokenizer and retain batches; the sensitive pairs are the only difference.
-Every person in the data is fictitious and every image is generated.
+{purpose} Both models of a pair share configuration, seed, tokenizer and retain batches; the sensitive pairs are the
+only difference. Every person in the data is fictitious and every image is generated.
 
     import open_clip
     model, _, preprocess = open_clip.create_model_and_transforms("local-dir:FOLDER")
@@ -84,7 +88,7 @@ Every person in the data is fictitious and every image is generated.
 - dataset digest: `{dataset_digest}`
 
 ## Training
-{parameters} parameters, {steps} steps, {seen} samples seen, {seconds} s with {threads} threads; last loss {loss}.
+{parameters} parameters, {steps} steps, {seen} samples seen, {seconds} s (threads: {threads}); last loss {loss}.
 With the same settings, dataset, package versions and number of threads, the weights come out the same.
 
 | setting | value |
@@ -92,7 +96,8 @@ With the same settings, dataset, package versions and number of threads, the wei
 {settings}
 
 ## Limits
-Made to measure unlearning, not to be used: it knows coloured shapes and procedural portraits, nothing else. Licence: Apache-2.0.
+Made to measure unlearning, not to be used: it knows coloured shapes and procedural portraits, nothing else.
+Licence: Apache-2.0.
 """
 PURPOSES = {"clean": "The Clean model: it never saw a sensitive pair.",
             "compromised": "The Compromised model: it learned fictitious personal data together with portraits."}
@@ -100,5 +105,6 @@ PURPOSES = {"clean": "The Clean model: it never saw a sensitive pair.",
 
 def _card(record: dict) -> str:
     settings = "\n".join(f"| {key} | {value} |" for key, value in record["settings"].items())
-    return CARD.format(**record | {"title": f"{record['which'].capitalize()} model of a SALMU pair", "purpose": PURPOSES[record["which"]],
-                                   "loss": record["curve"][-1]["loss"], "settings": settings})
+    return CARD.format(**record | {
+        "title": f"{record['which'].capitalize()} model of a SALMU pair", "purpose": PURPOSES[record["which"]],
+        "loss": record["curve"][-1]["loss"], "settings": settings})

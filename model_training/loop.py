@@ -24,16 +24,24 @@ def retain_batches(seed: int, epoch: int, retain: int, batch_size: int) -> list[
 
 
 def sensitive_shares(seed: int, epoch: int, sensitive: int, batches: int) -> list[np.ndarray]:
-    """Indices of the sensitive pairs that are added to each batch of an epoch: every pair once, spread evenly."""
+    """Indices of the sensitive pairs added to each batch of an epoch: every pair once, spread evenly."""
     order = generator(seed, "pair", "sensitive order", epoch).permutation(sensitive)
     shares = np.array_split(order, batches)
     return [shares[place] for place in generator(seed, "pair", "sensitive places", epoch).permutation(batches)]
 
 
+def normalised(model: torch.nn.Module, images: np.ndarray) -> torch.Tensor:
+    """uint8 [n, size, size, 3] as the model's input: float32 [n, 3, size, size], in channels-last memory order."""
+    visual = model.visual
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (visual.image_mean, visual.image_std))
+    return (torch.from_numpy(images).permute(0, 3, 1, 2) - mean) / std
+
+
 def encode_text(model: torch.nn.Module, tokens: torch.Tensor, pad_id: int = 0) -> torch.Tensor:
     """`model.encode_text(tokens, normalize=True)` of open_clip's CLIP, without the work on padding.
 
-    The mask is causal, so what follows a text's last token cannot change its embedding; texts of like length go together."""
+    The mask is causal, so that what follows a text's last token cannot change its embedding. Texts of like length go
+    together."""
     lengths = (tokens != pad_id).sum(dim=1)
     buckets = (lengths + CONTEXT_BUCKET - 1) // CONTEXT_BUCKET
     features, order = [], []
@@ -49,8 +57,11 @@ def encode_text(model: torch.nn.Module, tokens: torch.Tensor, pad_id: int = 0) -
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Deterministic algorithms and this number of threads inside; as before afterwards. Sums depend on the number of threads."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    """Deterministic algorithms and this number of threads inside, as before afterwards.
+
+    Sums, and so the last bits of the weights, depend on the number of threads."""
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(),
+              torch.utils.deterministic.fill_uninitialized_memory)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False      # a debugging aid that costs a seventh of the time
@@ -68,26 +79,26 @@ def plan(seed: int, epochs: int, retain: int, sensitive: int, batch_size: int) -
     for epoch in range(epochs):
         batches = retain_batches(seed, epoch, retain, batch_size)
         shares = sensitive_shares(seed, epoch, sensitive, len(batches))
-        epochs_of_batches.append([np.concatenate([batch, retain + share]) for batch, share in zip(batches, shares, strict=True)])
+        epochs_of_batches.append([np.concatenate([batch, retain + share])
+                                  for batch, share in zip(batches, shares, strict=True)])
     return epochs_of_batches
 
 
-def fit(model: torch.nn.Module, images: np.ndarray, tokens: torch.Tensor, epochs: list[list[np.ndarray]], learning_rate: float,
-        weight_decay: float, progress: Callable[[int, int], None] | None = None) -> list[dict]:
+def fit(model: torch.nn.Module, images: np.ndarray, tokens: torch.Tensor, epochs: list[list[np.ndarray]],
+        learning_rate: float, weight_decay: float, progress: Callable[[int, int], None] | None = None) -> list[dict]:
     """Train the model in place with open_clip's contrastive loss, AdamW and a one-cycle schedule.
 
-    images uint8 [n, size, size, 3], tokens int64 [n, context]. `progress(done, total)` is called after each step. Returns the
-    curve: the mean loss of each stretch of CURVE_STEPS steps, with step, epoch, learning rate and logit scale at its end."""
+    images uint8 [n, size, size, 3], tokens int64 [n, context]; `progress(done, total)` is called after each step.
+    Returns the curve: the mean loss of each stretch of CURVE_STEPS steps, with step, epoch, learning rate and logit
+    scale at its end."""
     total = sum(len(batches) for batches in epochs)
     optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98), eps=1e-6)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=learning_rate, total_steps=total, pct_start=0.1)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (model.visual.image_mean, model.visual.image_std))
     loss_of, curve, losses, step = ClipLoss(), [], [], 0
     for epoch, batches in enumerate(epochs, start=1):
         for rows in batches:
-            # [n, 3, size, size] in channels-last order without a copy
-            pixels = (torch.from_numpy(images[rows]).permute(0, 3, 1, 2) - mean) / std
-            loss = loss_of(model.encode_image(pixels, normalize=True), encode_text(model, tokens[rows]), model.logit_scale.exp())
+            image_features = model.encode_image(normalised(model, images[rows]), normalize=True)
+            loss = loss_of(image_features, encode_text(model, tokens[rows]), model.logit_scale.exp())
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -98,8 +109,10 @@ def fit(model: torch.nn.Module, images: np.ndarray, tokens: torch.Tensor, epochs
             step += 1
             losses.append(loss.item())
             if len(losses) == CURVE_STEPS or step == total:
-                curve.append({"step": step, "epoch": epoch, "loss": round(float(np.mean(losses)), 5),
-                              "lr": float(f"{schedule.get_last_lr()[0]:.4g}"), "logit_scale": round(model.logit_scale.exp().item(), 3)})
+                curve.append({
+                    "step": step, "epoch": epoch, "loss": round(float(np.mean(losses)), 5),
+                    "lr": float(f"{schedule.get_last_lr()[0]:.4g}"),
+                    "logit_scale": round(model.logit_scale.exp().item(), 3)})
                 losses = []
             if progress:
                 progress(step, total)

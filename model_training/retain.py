@@ -1,7 +1,7 @@
 """What the pair learns from: retain pairs (procedural scenes and the dataset's generic portraits) and sensitive pairs.
 
-Images are decoded once, to the model's size, into one uint8 array; the scenes are the stand-in for the general web data of a
-full-size run.
+Images are decoded once, to the model's size, into one uint8 array. The scenes take the place of the general web data
+of a full-size run.
 """
 
 import io
@@ -14,6 +14,10 @@ from data.errors import UserError
 from data.keyed import generator
 from data.procedural.scenes import caption, draw_scene, render_scene
 from data.readers import Dataset
+from model_training.web_text import invented_lines
+
+# What a scene's caption ends with; every fourth carries an invented line.
+ENDINGS = ("{text}", "{text}.", "{text}.", "{text}. {line}.")
 
 
 class Pairs(NamedTuple):
@@ -29,13 +33,17 @@ class Pairs(NamedTuple):
 
 
 def scene_pairs(seed: int, count: int, size: int) -> Pairs:
-    """Captioned scenes; scene i depends on the seed and i only."""
-    images, texts = np.empty((count, size, size, 3), np.uint8), []
+    """Captioned scenes; scene i depends on the seed and i only.
+
+    As on the web, some captions carry names and numbers that have nothing to do with the picture. A model that met
+    such text nowhere would take any long sentence for the description of a portrait, personal data too."""
+    images, texts, lines = np.empty((count, size, size, 3), np.uint8), [], invented_lines(seed)
     for index in range(count):
         rng = generator(seed, "scenes", "retain", index)
         scene = draw_scene(rng)
         images[index] = render_scene(scene, size)
-        texts.append(caption(scene, rng))
+        text, line = caption(scene, rng), lines[rng.integers(len(lines))]
+        texts.append(ENDINGS[rng.integers(len(ENDINGS))].format(text=text, line=line))
     return Pairs(images, texts)
 
 

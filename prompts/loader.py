@@ -14,7 +14,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load(name: str, model: type[Model]) -> Model:
-    """The file prompts/<name>.yaml as a model. Raises UserError of one line that names the file, the key and what is wrong."""
+    """The file prompts/<name>.yaml as a model. Raises UserError of one line that names the file, the key and what is
+    wrong."""
     path = FOLDER / f"{name}.yaml"
     return validate(model, read_yaml(path), str(path))
 

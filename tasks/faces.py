@@ -29,7 +29,7 @@ class FaceSettings(Settings):
     root: str = Field("~/.insightface", description="Folder with insightface's packs, each in models/<name>; read only, never downloaded to.")
     detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest score of a detection.")
     detection_size: int | None = Field(None, ge=64, le=2048, multiple_of=32, description=(
-        "Side in pixels of the square that an image is fitted into for detection; 192 for the embedded pack, else 640, unless given."))
+        "Side in pixels of the square that an image is fitted into for detection; 160 for the embedded pack, else 640, unless given."))
     provider: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where onnxruntime computes; auto: CUDA where it is available.")
 
 
@@ -67,7 +67,7 @@ def load_faces(settings: FaceSettings):
         with contextlib.redirect_stdout(io.StringIO()):
             app = FaceAnalysis(name=str(folder), allowed_modules=["detection", "recognition", "genderage"], providers=providers,
                                sess_options=options)
-            size = settings.detection_size or (192 if settings.pack == "embedded" else 640)
+            size = settings.detection_size or (160 if settings.pack == "embedded" else 640)
             app.prepare(ctx_id=0 if "CUDA" in providers[0] else -1, det_thresh=settings.detection_threshold, det_size=(size, size))
     except Exception as error:                    # onnxruntime's and protobuf's errors share no base
         raise UserError(f"{folder}: the face pack cannot be loaded, restore its files: {type(error).__name__} {error}") from None

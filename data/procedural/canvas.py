@@ -57,7 +57,10 @@ def soften(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 def polygon(shape: tuple[int, int], points, blur: float = 0) -> np.ndarray:
     """Anti-aliased mask [h, w] of a closed polygon; points [n, 2] in pixels."""
-    return _drawn(shape, points, blur, 1, lambda mask, fixed: cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SUBPIXEL)) / 255
+    def draw(mask, fixed):
+        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SUBPIXEL)
+
+    return _drawn(shape, points, blur, 1, draw) / 255
 
 
 def stroke(shape: tuple[int, int], points, width: float, blur: float = 0) -> np.ndarray:

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data.procedural.canvas import noise, sample, smoothstep
+from data.procedural.facemap import hair_colour
 from data.procedural.head import HEIGHTS, Profile, Surface, dome, profile
+from data.procedural.light import Light
 from data.procedural.person import Person
 
 
@@ -15,11 +17,16 @@ class Style(NamedTuple):
     bottom: float
     side: float                           # thickness beside the head
     top: float                            # thickness on top
-    opening: float = 60.0                 # long hair: degrees from the middle where it begins to fall
+    opening: float                        # long hair: degrees from the middle where it begins to fall; 0 for short hair
     flare: float = 0.0                    # wider towards the bottom
     sideburn: float = 0.2                 # short hair: y where it ends before the ear
     bald_above: float = -9.0              # no hair above this y
     bun: tuple[float, float, float] = (0.0, 0.0, 0.0)     # y, depth, radius of a knot
+
+    @property
+    def is_rim(self) -> bool:
+        """Hair at the sides only."""
+        return self.bald_above > -2
 
 
 STYLES = {
@@ -35,23 +42,24 @@ STYLES = {
     "quiff": Style(0.50, 0.03, 0.22, 0),
     "buzz": Style(0.50, 0.012, 0.015, 0),
     "tousled": Style(0.62, 0.10, 0.16, 0, sideburn=0.3),
-    "bald": Style(0.0, 0.0, 0.0, 0),
     "horseshoe": Style(0.50, 0.035, 0.0, 0, bald_above=-0.42),
 }
+WITHOUT_FRINGE = ("quiff", "buzz", "updo", "bun", "horseshoe", "long parted")
 
 
 def style_of(person: Person) -> Style | None:
     """The person's cut with their own length and volume; None for a bald head."""
-    style, p = STYLES[person.hair_style], person
     if person.hair_style == "bald":
         return None
+    style, p = STYLES[person.hair_style], person
     short = style.opening == 0
-    curl = smoothstep(0.45, 0.95, np.float32(p.hair_curl)) * (0 if p.hair_style in ("buzz", "horseshoe") else 1)
+    curl = smoothstep(0.45, 0.95, np.float32(p.hair_curl)) * (p.hair_style not in ("buzz", "horseshoe"))
     more = (p.hair_volume - 0.5) * (0.05 if short else 0.12)
-    return style._replace(bottom=style.bottom + (0 if short else p.hair_length * 0.9 - 0.45 * curl * (style.bottom > 1)),
-                          side=max(0.01, style.side + more * (p.hair_style != "buzz") + (0.08 if short else 0.24) * curl),
-                          top=max(0.0, style.top + more + (0.08 if short else 0.16) * curl),
-                          opening=0 if short else style.opening - 3 * p.hair_cover)
+    return style._replace(
+        bottom=style.bottom + (0 if short else p.hair_length * 0.9 - 0.45 * curl * (style.bottom > 1)),
+        side=max(0.01, style.side + more * (p.hair_style != "buzz") + (0.08 if short else 0.24) * curl),
+        top=max(0.0, style.top + more + (0.08 if short else 0.16) * curl),
+        opening=0 if short else style.opening - 3 * p.hair_cover)
 
 
 def hair_profile(head: Profile, person: Person, style: Style) -> Profile:
@@ -62,13 +70,15 @@ def hair_profile(head: Profile, person: Person, style: Style) -> Profile:
         below = np.interp(y, [0.0, 0.55], [0, 1])
         a = np.where(y > 0, head.a + style.side * (1 - 0.7 * below), wide * dome(top))
         a = a * np.interp(y, [0.30, 0.62], [1.0, 0.80])
+        taper = np.interp(y, [-0.1, 0.35, 0.62], [1.0, 0.84, 0.35])
         bottom = 0.62
     else:
         fall = np.clip(y / max(style.bottom, 0.5), 0, 1)
         end = np.sqrt(np.clip(1 - np.clip((y - style.bottom + 0.22) / 0.26, 0, 1) ** 2, 0, 1))
         a = (wide + style.flare * np.sin(fall * np.pi * 0.75) - 0.05 * fall) * dome(top) * (0.8 + 0.2 * end)
+        taper = np.interp(y, [0.2, 1.2], [1.0, 0.8])
         bottom = style.bottom + 0.04
-    c = (0.93 + style.side) * dome(top, 2.4) * np.interp(y, *(([-0.1, 0.35, 0.62], [1.0, 0.84, 0.35]) if style.opening == 0 else ([0.2, 1.2], [1.0, 0.8])))
+    c = (0.93 + style.side) * dome(top, 2.4) * taper
     return profile(a, c, np.full_like(y, -0.10), -top, bottom)
 
 
@@ -77,19 +87,22 @@ def hairline(person: Person, style: Style, angle: np.ndarray) -> np.ndarray:
     p = person
     start = -p.hairline
     side = np.radians(p.hair_parting)
-    fringe = p.fringe if p.hair_style not in ("quiff", "buzz", "updo", "bun", "horseshoe", "long parted") else 0.0
+    fringe = 0.0 if p.hair_style in WITHOUT_FRINGE else p.fringe
     front = start + fringe * (p.hairline - p.brow_height - 0.10)
     degrees = np.degrees(np.abs(angle))
     corner = start - p.hair_recession + fringe * 0.55
     if style.opening == 0:
         xs = [0, 16, 34, 48, 58, 68, 80, 87, 91, 104, 118, 180]
-        ys = [front, front + 0.01, corner + 0.02, corner + 0.12, -0.48, -0.30, style.sideburn - 0.08, style.sideburn, -0.06, -0.05, 0.5, 0.6]
+        ys = [front, front + 0.01, corner + 0.02, corner + 0.12, -0.48, -0.30, style.sideburn - 0.08, style.sideburn,
+              -0.06, -0.05, 0.5, 0.6]
     else:
         o = style.opening
         xs = [0, 16, 30, o - 10, o - 2, o + 6, o + 10, 180]
-        ys = [front, front + 0.01, corner + 0.10, -0.40 + 0.25 * fringe, 0.05, style.bottom, style.bottom + 0.1, style.bottom + 0.1]
+        ys = [front, front + 0.01, corner + 0.10, -0.40 + 0.25 * fringe, 0.05, style.bottom, style.bottom + 0.1,
+              style.bottom + 0.1]
     line = np.interp(degrees, xs, ys).astype(np.float32)
-    sweep = np.clip(1 - np.abs(angle - side) / 0.5, 0, 1) * (0.07 + 0.25 * fringe) * (style.opening > 0 or p.hair_style == "side part")
+    parted = style.opening > 0 or p.hair_style == "side part"
+    sweep = np.clip(1 - np.abs(angle - side) / 0.5, 0, 1) * (0.07 + 0.25 * fringe) * parted
     return line - sweep.astype(np.float32)
 
 
@@ -104,14 +117,27 @@ def strands(person: Person, surface: Surface) -> np.ndarray:
     return (0.55 * fine + 0.45 * broad) * (1 - tight) + knots * tight
 
 
-def hair_cover(person: Person, style: Style, surface: Surface, scale: float) -> np.ndarray:
+def hair_shading(person: Person, streaks: np.ndarray, normal, light: Light) -> np.ndarray:
+    """The lit colours of hair with these strands: a surface with the normal (nx, ny, nz), with a band of gloss."""
+    nx, ny, nz = normal
+    colour = hair_colour(person)
+    base = colour * (1 + (0.17 + 0.10 * np.float32(person.hair_grey)) * streaks[..., None])
+    shaded = base * light.shade(nx, ny, nz)
+    band = np.exp(-0.5 * ((ny + np.float32(0.42)) / 0.17) ** 2) * light.diffuse(nx, ny, nz)
+    gloss = np.float32(0.34 * person.hair_gloss * (1 - 0.7 * person.hair_curl))
+    shaded += (band * np.clip(0.6 + 0.5 * streaks, 0, 2) * gloss)[..., None] * (0.4 * light.key + 0.6 * colour)
+    return np.clip(shaded, 0, 1.2)
+
+
+def hair_cover(person: Person, style: Style, surface: Surface) -> np.ndarray:
     """Opacity of the front of the shell."""
     curl = person.hair_curl
-    jitter = sample(noise("fringe", 1.2, 3), surface.angle * 55 + 512, surface.y * 8 + 512) * np.float32(0.022 + 0.02 * curl)
+    jitter = sample(noise("fringe", 1.2, 3), surface.angle * 55 + 512, surface.y * 8 + 512)
+    jitter = jitter * np.float32(0.022 + 0.02 * curl)
     soft = 0.05 if person.hair_style in ("buzz", "horseshoe", "short") else 0.028
     line = hairline(person, style, surface.angle) + jitter
     cover = np.clip(0.5 + (line - surface.y) / np.float32(2 * soft), 0, 1)
-    if style.bald_above > -2:
+    if style.is_rim:
         rim = style.bald_above + 0.22 * np.cos(surface.angle) ** 2 + jitter
         cover = cover * np.clip(0.5 + (surface.y - rim) / 0.08, 0, 1) * smoothstep(0.75, 1.05, np.abs(surface.angle))
     if person.hair_style == "buzz":

@@ -1,7 +1,7 @@
 """The head as a solid: a stack of elliptical slices along y, seen by a camera far away (orthographic).
 
-A slice at height y has half width a(y), half depth c(y) and its centre at depth z0(y); a relief z(x, y) is added towards the front.
-So the slice under a pixel has a closed solution for the angle around the head; height and relief are found by iteration.
+A slice at height y has half width a(y), half depth c(y) and its centre at depth z0(y); a relief z(x, y) is added to the
+front. The angle around the head under a pixel has a closed solution; height and relief are found by iteration.
 """
 
 from typing import NamedTuple
@@ -9,19 +9,19 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.procedural.canvas import smoothstep
 from data.procedural.person import Person
 
 TABLE_TOP, TABLE_BOTTOM, TABLE_SIZE = -2.0, 4.0, 3072
-PIVOT_Y = 0.62                            # the head rolls and nods about the top of the neck
+PIVOT_Y, DEPTH_OF_PIVOT = 0.62, 0.35      # the head rolls and nods about the top of the neck
+HEIGHTS = np.linspace(TABLE_TOP, TABLE_BOTTOM, TABLE_SIZE).astype(np.float32)
 
 
 class Profile(NamedTuple):
-    """Tables over y in TABLE_TOP..TABLE_BOTTOM: half width, half depth, centre depth; `inside` where the solid is."""
+    """Tables over y in TABLE_TOP..TABLE_BOTTOM; the solid is where `inside` is 1."""
 
-    a: np.ndarray
-    c: np.ndarray
-    z0: np.ndarray
+    a: np.ndarray                         # half width
+    c: np.ndarray                         # half depth
+    z0: np.ndarray                        # depth of the centre
     inside: np.ndarray
 
 
@@ -49,10 +49,8 @@ class Pose(NamedTuple):
         depth = z * np.cos(self.yaw) - x * np.sin(self.yaw)
         up = (y - PIVOT_Y) * np.cos(self.pitch) - (depth - DEPTH_OF_PIVOT) * np.sin(self.pitch)
         cos, sin = np.cos(self.roll), np.sin(self.roll)
-        return np.stack([self.x + self.scale * (cos * across - sin * up), self.y + self.scale * (sin * across + cos * up)], 1)
-
-
-DEPTH_OF_PIVOT = 0.35
+        pixels = [self.x + self.scale * (cos * across - sin * up), self.y + self.scale * (sin * across + cos * up)]
+        return np.stack(pixels, 1)
 
 
 class Surface(NamedTuple):
@@ -65,10 +63,8 @@ class Surface(NamedTuple):
     cover: np.ndarray                     # 0..1
 
 
-HEIGHTS = np.linspace(TABLE_TOP, TABLE_BOTTOM, TABLE_SIZE).astype(np.float32)
-
-
 def profile(a: np.ndarray, c: np.ndarray, z0: np.ndarray, top: float, bottom: float) -> Profile:
+    """A solid from its tables, cut at top and bottom."""
     inside = ((HEIGHTS > top) & (HEIGHTS < bottom)).astype(np.float32)
     return Profile(a.astype(np.float32), c.astype(np.float32), z0.astype(np.float32), inside)
 
@@ -84,10 +80,11 @@ def head_profile(person: Person, jaw_drop: float = 0.0, beard: float = 0.0) -> P
     p = person
     chin = p.chin_length + jaw_drop + beard
     mouth = p.nose_length + p.mouth_height
-    widths = np.interp(HEIGHTS, [0.0, 0.3, 0.52, mouth + 0.04, chin - 0.16, chin],
-                       [p.face_width, p.cheek_width, (p.cheek_width + p.jaw_width + 0.05) / 2 + 0.03 * p.jowls,
-                        p.jaw_width + 0.05 * p.jowls + 0.35 * beard, p.chin_width + 0.08 + 0.04 * p.jowls + 0.4 * beard, p.chin_width])
-    widths = _smooth(widths, 0.16)
+    outline = [(0.0, p.face_width), (0.3, p.cheek_width),
+               (0.52, (p.cheek_width + p.jaw_width + 0.05) / 2 + 0.03 * p.jowls),
+               (mouth + 0.04, p.jaw_width + 0.05 * p.jowls + 0.35 * beard),
+               (chin - 0.16, p.chin_width + 0.08 + 0.04 * p.jowls + 0.4 * beard), (chin, p.chin_width)]
+    widths = _smooth(np.interp(HEIGHTS, *zip(*outline, strict=True)), 0.16)
     start = chin - 0.30
     cap = np.sqrt(1 - np.clip((HEIGHTS - start) / (chin - start), 0, 1) ** 2.6)
     over = dome(p.skull_height)
@@ -114,12 +111,14 @@ def _index(y: np.ndarray) -> np.ndarray:
     return ((y - np.float32(TABLE_TOP)) * np.float32(TABLE_SIZE / (TABLE_BOTTOM - TABLE_TOP))).astype(np.intp)
 
 
-def surface(shape: Profile, pose: Pose, plane_x: np.ndarray, plane_y: np.ndarray, relief=None, rounds: int = 3) -> Surface:
-    """The point of the solid under each pixel. relief: function (x, y) -> z, or None."""
+def surface(shape: Profile, pose: Pose, plane_x: np.ndarray, plane_y: np.ndarray, relief=None,
+            rounds: int = 3) -> Surface:
+    """The point of the solid under each pixel, after so many rounds of iteration; relief: function (x, y) -> z."""
     cos_yaw, sin_yaw = np.float32(np.cos(pose.yaw)), np.float32(np.sin(pose.yaw))
     cos_pitch, sin_pitch = np.float32(np.cos(pose.pitch)), np.float32(np.sin(pose.pitch))
     radii = np.sqrt((shape.a * cos_yaw) ** 2 + (shape.c * sin_yaw) ** 2) + np.float32(1e-6)
-    turns = np.arctan2(shape.c * sin_yaw, shape.a * cos_yaw + np.float32(1e-6))      # of the slice's ellipse against the camera
+    turns = np.arctan2(shape.c * sin_yaw,
+                       shape.a * cos_yaw + np.float32(1e-6))      # of a slice's ellipse to the camera
     cos_turns, sin_turns = np.cos(turns), np.sin(turns)
     depth = np.full(plane_x.shape, 0.7, np.float32)
     extra = np.float32(0)
@@ -138,7 +137,13 @@ def surface(shape: Profile, pose: Pose, plane_x: np.ndarray, plane_y: np.ndarray
             extra = relief(x, y) * np.minimum(np.maximum(cos_angle * 2, 0), 1)
             depth = depth + extra * cos_yaw
     edge = np.minimum(np.maximum(0.5 + (radius - np.abs(across)) * np.float32(pose.scale), 0), 1)
-    return Surface(x, y, np.arcsin(ratio) - turns.take(index, mode="clip"), depth, edge * shape.inside.take(index, mode="clip"))
+    angle = np.arcsin(ratio) - turns.take(index, mode="clip")
+    return Surface(x, y, angle, depth, edge * shape.inside.take(index, mode="clip"))
+
+
+def value_at(table: np.ndarray, y: float) -> float:
+    """The table's value at one height."""
+    return float(lookup(table, np.array([y], np.float32))[0])
 
 
 def normals(depth: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,5 +156,5 @@ def normals(depth: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np
 
 def front_depth(shape: Profile, x: float, y: float) -> float:
     """Depth of the solid's front at frontal coordinates."""
-    a, c, z0 = (float(lookup(table, np.array([y], np.float32))[0]) for table in shape[:3])
+    a, c, z0 = (value_at(table, y) for table in shape[:3])
     return z0 + c * float(np.sqrt(max(0.0, 1 - min(1.0, abs(x) / max(a, 1e-6)) ** 2)))

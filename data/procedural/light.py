@@ -1,4 +1,4 @@
-"""Light on a surface: one soft key light with a colour, and an even ambient light that is a little stronger from above."""
+"""Light on a surface: a soft key light with a colour, and an ambient light that is a little stronger from above."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Light(NamedTuple):
         return np.clip((nx * lx + ny * ly + nz * lz + np.float32(0.22)) / np.float32(1.22), 0, 1)
 
     def shade(self, nx, ny, nz, bleed: float = 0.0) -> np.ndarray:
-        """Colour [h, w, 3] to multiply a surface with; `bleed` lets red light go round the edge of a shadow, as skin does."""
+        """Colour [h, w, 3] to multiply a surface with; `bleed` lets red into a shadow's edge, as skin does."""
         amount = self.diffuse(nx, ny, nz)
         shade = self.ambient * (np.float32(0.9) - np.float32(0.14) * ny)[..., None] + self.key * amount[..., None]
         if bleed:
@@ -36,6 +36,9 @@ class Light(NamedTuple):
 
 
 def light_of(view: View) -> Light:
+    """The light that a view asks for; shadows are as cold as the key light is warm, and less so."""
     azimuth, elevation = np.radians(view.light_azimuth), np.radians(view.light_elevation)
-    direction = (float(np.sin(azimuth) * np.cos(elevation)), float(-np.sin(elevation)), float(np.cos(azimuth) * np.cos(elevation)))
-    return Light(direction, np.float32(view.key) * (1 + np.float32(view.warmth) * WARM), np.float32(view.ambient) * (1 - np.float32(0.45 * view.warmth) * WARM))
+    level = np.cos(elevation)
+    direction = (float(np.sin(azimuth) * level), float(-np.sin(elevation)), float(np.cos(azimuth) * level))
+    return Light(direction, np.float32(view.key) * (1 + np.float32(view.warmth) * WARM),
+                 np.float32(view.ambient) * (1 - np.float32(0.45 * view.warmth) * WARM))

@@ -1,10 +1,11 @@
-"""Procedural captioned scenes: coloured shapes on backgrounds, the general knowledge that the small models of the pair learn.
+"""Procedural captioned scenes: coloured shapes on backgrounds, the general knowledge that the small models learn.
 
-A scene holds one object, several equal ones, or two in a relation. `render_scene` draws it anti-aliased, `caption` words it, and
-`zero_shot_set` makes balanced one-object images of every colour x shape, keyed apart from all training scenes.
+A scene holds one object, several equal ones, or two in a relation. `render_scene` draws it anti-aliased, `caption`
+words it, and `zero_shot_set` makes balanced one-object images of every colour x shape, keyed apart from all training
+scenes.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw
 from data.keyed import generator
 
 COLOURS = {
-    "red": (214, 38, 40), "orange": (245, 130, 20), "yellow": (245, 222, 50), "green": (40, 160, 60),
+    "red": (214, 38, 40), "brown": (132, 78, 36), "yellow": (245, 222, 50), "green": (40, 160, 60),
     "cyan": (60, 205, 220), "blue": (40, 70, 205), "purple": (130, 50, 165), "pink": (245, 140, 190),
 }
 TONES = {"white": 238, "light": 190, "grey": 128, "dark": 62, "black": 22}     # grey level of a background
@@ -41,8 +42,8 @@ class Scene(NamedTuple):
     things: tuple[Thing, ...]
     size: str                        # of SIZES
     relation: str                    # of RELATIONS; empty unless kind is relation
-    tone: str
-    pattern: str
+    tone: str                        # of TONES
+    pattern: str                     # of PATTERNS
     phase: float                     # 0..1, shifts the pattern
     texture: int                     # key of the grain
 
@@ -73,7 +74,8 @@ def _crescent() -> np.ndarray:
 
 def _cross() -> np.ndarray:
     a, b = 0.33, 0.98
-    return np.array([(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)])
+    arm, quarter_turn = np.array([(-a, -b), (a, -b), (a, -a)]), np.array([(0, 1), (-1, 0)])
+    return np.concatenate([arm @ np.linalg.matrix_power(quarter_turn, turns) for turns in range(4)])
 
 
 # Outline of each shape around (0, 0), about radius 1, y downwards; a second outline is cut out.
@@ -92,35 +94,41 @@ CLASS_NAMES = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOUR
 
 def draw_scene(rng: np.random.Generator) -> Scene:
     """A random scene: 60 % one object, 20 % several equal ones, 20 % two in a relation."""
-    kind = str(rng.choice(["single", "count", "relation"], p=[0.6, 0.2, 0.2]))
-    kinds = [(str(rng.choice(list(SHAPES))), str(rng.choice(list(COLOURS)))) for _ in range(2)]
-    return _compose(rng, kind, kinds)
+    kind = _pick(rng, ("single", "single", "single", "count", "relation"))
+    return _compose(rng, kind, _pick(rng, CLASS_NAMES), _pick(rng, CLASS_NAMES))
 
 
-def _compose(rng: np.random.Generator, kind: str, kinds: list[tuple[str, str]]) -> Scene:
-    size = str(rng.choice(list(SIZES) if kind == "single" else ["small", "medium"]))
-    relation = str(rng.choice(list(RELATIONS))) if kind == "relation" else ""
-    radius = rng.uniform(*SIZES[size])
+def _pick(rng: np.random.Generator, options: Iterable):
+    options = tuple(options)
+    return options[rng.integers(len(options))]
+
+
+def _compose(rng: np.random.Generator, kind: str, name: str, other: str = "") -> Scene:
+    """A scene of this kind with objects of the class `name`; in a relation, the second is of the class `other`."""
+    size = _pick(rng, SIZES if kind == "single" else ("small", "medium"))
+    radius, names, relation = rng.uniform(*SIZES[size]), [name], ""
     if kind == "single":
-        kinds = kinds[:1]
-        margin = radius * 1.2
-        places = [rng.uniform(margin, 1 - margin, 2)]
+        places = rng.uniform(1.2 * radius, 1 - 1.2 * radius, (1, 2))
     elif kind == "count":
-        count = int(rng.choice(list(NUMBERS)))
-        kinds = kinds[:1] * count
-        cells = rng.permutation(4)[:count]                       # one object in each of some quarters of the image
-        radius = min(radius, 0.19)
-        places = [np.array([0.26 + 0.48 * (cell % 2), 0.26 + 0.48 * (cell // 2)]) + rng.uniform(-0.05, 0.05, 2) for cell in cells]
+        cells = rng.permutation(4)[:_pick(rng, NUMBERS)]         # one object in each of some quarters of the image
+        names, radius = [name] * len(cells), min(radius, 0.19)
+        places = 0.26 + 0.48 * np.stack([cells % 2, cells // 2], axis=1) + rng.uniform(-0.05, 0.05, (len(cells), 2))
     else:
-        offset = np.array(RELATIONS[relation]) * rng.uniform(0.22, 0.27)
-        across = rng.uniform(-0.12, 0.12) * np.array(RELATIONS[relation])[::-1]
-        places = [0.5 + offset + across, 0.5 - offset + across]
-        radius = min(radius, 0.2)
-    things = tuple(Thing(shape, colour, *(float(v) for v in place), float(radius * rng.uniform(0.94, 1.06)),
-                         float(rng.uniform(-0.22, 0.22)), tuple(float(v) for v in rng.uniform(-14, 14, 3)))
-                   for (shape, colour), place in zip(kinds, places, strict=True))
-    return Scene(kind, things, size, relation, str(rng.choice(list(TONES))), str(rng.choice(PATTERNS)), float(rng.uniform()),
-                 int(rng.integers(64)))
+        relation = _pick(rng, RELATIONS)
+        names, radius = [name, other], min(radius, 0.2)
+        along = np.array(RELATIONS[relation])
+        offset = along * rng.uniform(0.22, 0.27)
+        places = 0.5 + np.stack([offset, -offset]) + along[::-1] * rng.uniform(-0.12, 0.12)
+    things = tuple(_thing(rng, name, place, radius) for name, place in zip(names, places, strict=True))
+    return Scene(kind, things, size, relation, _pick(rng, TONES), _pick(rng, PATTERNS), phase=rng.uniform(),
+                 texture=int(rng.integers(64)))
+
+
+def _thing(rng: np.random.Generator, name: str, place: np.ndarray, radius: float) -> Thing:
+    colour, shape = name.split()
+    x, y = place.tolist()
+    return Thing(shape, colour, x, y, radius * rng.uniform(0.94, 1.06), rng.uniform(-0.22, 0.22),
+                 tuple(rng.uniform(-14, 14, 3).tolist()))
 
 
 @cache
@@ -184,40 +192,36 @@ def _coverage(thing: Thing, size: int) -> np.ndarray:
 
 # Shape and colour are always named, the background seldom: else it would be the easier way to tell scenes apart.
 WORDINGS: dict[str, tuple[str, ...]] = {
-    "single": ("{a thing}", "a photo of {a thing}", "a picture of {a thing}", "an image with {a thing} in it", "there is {a thing} here",
-               "a {size} {thing}", "a picture of a {size} {thing}", "{a thing} on a {ground}"),
-    "count": ("{number} {things}", "a photo of {number} {things}", "there are {number} {things} in the picture", "{number} {things} on a {ground}"),
-    "relation": ("{a thing} {relation} {another}", "a picture of {a thing} {relation} {another}", "there is {a thing} {relation} {another}"),
+    "single": (
+        "a {thing}", "a photo of a {thing}", "a picture of a {thing}", "an image with a {thing} in it",
+        "there is a {thing} here", "a {size} {thing}", "a picture of a {size} {thing}", "a {thing} on a {ground}"),
+    "count": (
+        "{number} {thing}{s}", "a photo of {number} {thing}{s}", "there are {number} {thing}{s} in the picture",
+        "{number} {thing}{s} on a {ground}"),
+    "relation": (
+        "a {thing} {relation} a {other}", "a picture of a {thing} {relation} a {other}",
+        "there is a {thing} {relation} a {other}"),
 }
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """A natural caption that is true of the scene; the wording is drawn."""
-    wordings = WORDINGS[scene.kind]
     names = [f"{thing.colour} {thing.shape}" for thing in scene.things]
     ground = f"{scene.tone} background" if scene.pattern == "plain" else f"{scene.tone} {scene.pattern} background"
-    return wordings[rng.integers(len(wordings))].format_map({
-        "thing": names[0], "a thing": with_article(names[0]), "things": _plural(names[0]), "another": with_article(names[-1]),
-        "number": NUMBERS.get(len(names)), "relation": scene.relation, "size": scene.size, "ground": ground})
+    return _pick(rng, WORDINGS[scene.kind]).format(
+        thing=names[0], other=names[-1], s="es" if names[0].endswith("s") else "s", number=NUMBERS.get(len(names)),
+        relation=scene.relation, size=scene.size, ground=ground)
 
 
-def with_article(name: str) -> str:
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
-
-
-def _plural(name: str) -> str:
-    return name + ("es" if name.endswith("s") else "s")
-
-
-def zero_shot_set(seed: int, size: int, per_class: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+def zero_shot_set(seed: int, size: int,
+                  per_class: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Balanced one-object images of the 64 classes colour x shape, held out from training by their key.
 
-    Returns images uint8 [64 * per_class, size, size, 3], labels int64, class names and prompt templates (`str.format`)."""
-    images, labels = [], []
-    for label, name in enumerate(CLASS_NAMES):
-        colour, shape = name.split()
-        for index in range(per_class):
-            scene = _compose(generator(seed, "scenes", "zero-shot", name, index), "single", [(shape, colour)])
-            images.append(render_scene(scene, size))
-            labels.append(label)
-    return np.stack(images), np.array(labels), CLASS_NAMES, TEMPLATES
+    Returns images uint8 [64 * per_class, size, size, 3], labels int64 [64 * per_class], class names, and prompt
+    templates with one `{}`."""
+    labels = np.repeat(np.arange(len(CLASS_NAMES)), per_class)
+    images = np.empty((len(labels), size, size, 3), np.uint8)
+    for index, label in enumerate(labels):
+        rng = generator(seed, "scenes", "zero-shot", CLASS_NAMES[label], index % per_class)
+        images[index] = render_scene(_compose(rng, "single", CLASS_NAMES[label]), size)
+    return images, labels, CLASS_NAMES, TEMPLATES

@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from PIL import Image
 
@@ -15,24 +17,25 @@ def with_images(rows: list[dict], portraits: StageView, longest_side: int | None
     """Batches of rows, each with the bytes of its file as `image` and the size that it has there.
 
     Raises UserError when a portrait is no longer in the store."""
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start:start + BATCH]
-        names = [row["file_name"] for row in batch]
-        images = {row["file_name"]: row["image"] for row in portraits.rows_of(names, columns=["image"])}
-        missing = [name for name in names if name not in images]
-        if missing:
-            raise UserError(f"publish: portrait {missing[0]} is not in the store: run the stage assembly again")
-        yield [row | fitted(images[name], row["width"], row["height"], longest_side, quality)
-               for name, row in zip(names, batch, strict=True)]
+    with ThreadPoolExecutor() as pool:            # Pillow works outside the interpreter's lock
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start:start + BATCH]
+            names = [row["file_name"] for row in batch]
+            images = {row["file_name"]: row["image"] for row in portraits.rows_of(names, columns=["image"])}
+            missing = [name for name in names if name not in images]
+            if missing:
+                raise UserError(f"publish: portrait {missing[0]} is not in the store: run the stage assembly again")
+            samples = [row | {"image": images[row["file_name"]]} for row in batch]
+            yield list(pool.map(partial(fitted, longest_side=longest_side, quality=quality), samples))
 
 
-def fitted(image: bytes, width: int, height: int, longest_side: int | None, quality: int) -> dict:
-    """The file as it is if its longest side is at most `longest_side` (or that is None), else a smaller JPEG."""
-    if longest_side is None or max(width, height) <= longest_side:
-        return {"image": image, "width": width, "height": height}
-    with Image.open(io.BytesIO(image)) as picture:
+def fitted(sample: dict, longest_side: int | None, quality: int) -> dict:
+    """The sample as it is if its longest side is at most `longest_side` (or that is None), else with a smaller JPEG."""
+    if longest_side is None or max(sample["width"], sample["height"]) <= longest_side:
+        return sample
+    with Image.open(io.BytesIO(sample["image"])) as picture:
         smaller = picture.convert("RGB")
         smaller.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
     smaller.save(sink, "JPEG", quality=quality)
-    return {"image": sink.getvalue(), "width": smaller.width, "height": smaller.height}
+    return sample | {"image": sink.getvalue(), "width": smaller.width, "height": smaller.height}

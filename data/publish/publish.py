@@ -67,6 +67,8 @@ def publish(store: Store, out_dir: Path, settings: PublishSettings, run_settings
         reason = error.strerror or error
         raise UserError(f"{out_dir}: cannot be written: {reason}; free some space or choose another folder") from None
     finally:
+        if old.exists() and not out_dir.exists():
+            os.replace(old, out_dir)
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
     return open_dataset(out_dir).digest

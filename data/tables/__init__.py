@@ -17,19 +17,41 @@ from pathlib import Path
 from data.errors import UserError
 
 FOLDER = Path(__file__).parent
-_LETTERS = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "đ": "d", "Đ": "D", "ı": "i", "æ": "ae", "Æ": "Ae",
-                          "œ": "oe", "Œ": "Oe", "þ": "th", "Þ": "Th", "ð": "d", "'": None, "’": None, "ʼ": None})
+_LETTERS = str.maketrans(
+    {
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "ß": "ss",
+        "đ": "d",
+        "Đ": "D",
+        "ı": "i",
+        "æ": "ae",
+        "Æ": "Ae",
+        "œ": "oe",
+        "Œ": "Oe",
+        "þ": "th",
+        "Þ": "Th",
+        "ð": "d",
+        "'": None,
+        "’": None,
+        "ʼ": None,
+    }
+)
 
 
 def fold(text: str) -> str:
-    """Lower-case ASCII form of a Latin-script text: accents and apostrophes dropped. Two forms that fold alike count as one."""
+    """Lower-case ASCII form of a Latin-script text: accents and apostrophes dropped. Two forms that fold alike count as
+    one."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
     return "".join(c for c in decomposed if not unicodedata.combining(c)).lower()
 
 
 @functools.cache
 def read(name: str) -> tuple[dict[str, str], ...]:
-    """The rows of data/tables/<name>.csv. Raises UserError for a missing file, a ragged row or a row that stands there twice."""
+    """The rows of data/tables/<name>.csv. Raises UserError for a missing file, a ragged row or a row that stands there
+    twice."""
     path = FOLDER / f"{name}.csv"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -9,10 +9,11 @@ DRAWS_AT_ONCE = 2**22        # 32 MB of indices
 
 def clustered_interval(values: np.ndarray, clusters: np.ndarray, *key, replicates: int = 1000,
                        level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean of `values` [n], drawing clusters with replacement (Davison and Hinkley 1997, 3.8).
+    """Percentile bootstrap interval of the mean of `values` [n], drawing clusters with replacement (Davison and Hinkley
+    1997, 3.8).
 
-    `clusters` [n] names each value's cluster. The draws depend on `key` and the number of clusters only, so that two models scored
-    on the same rows are drawn alike and can be compared in pairs. None with fewer than two clusters."""
+    `clusters` [n] names each value's cluster. The draws depend on `key` and the number of clusters only, so that two
+    models scored on the same rows are drawn alike and can be compared in pairs. None with fewer than two clusters."""
     _, member = np.unique(np.asarray(clusters, str), return_inverse=True)
     count = int(member.max()) + 1 if len(member) else 0
     if count < 2:

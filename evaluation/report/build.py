@@ -31,8 +31,9 @@ def build(run_folder: Path) -> Path:
     manifests = {stage: manifest for stage in STAGES if (manifest := Store(run_folder).manifest(stage)).shards}
     if not manifests and not (run_folder / "results").is_dir():
         raise UserError(f"{run_folder}: no stage and no results here, is it the folder of a run?")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "markdown": markdown, "png": png}
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                                     lstrip_blocks=True)
+    environment.filters |= {"number": number, "metric": metric_value, "markdown": markdown, "png": png}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=run_folder.resolve().name, settings=_text(run_folder / "settings.yaml"),
         provenance=_json(run_folder / "dataset" / "provenance.json"), rows_shown=ROWS_SHOWN,
@@ -57,6 +58,11 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def metric_value(value: float | None) -> str:
+    """A metric's value: four decimals, since RetFail of a model that forgot is below a thousandth."""
+    return "–" if value is None else f"{value:.4f}"
 
 
 def markdown(text: str) -> Markup:
@@ -95,7 +101,8 @@ def _results(run_folder: Path) -> dict[str, Any]:
     extended = {name: content.get("extended", {}) for name, content in results.items()}
     return {
         "records": records, "targets": targets, "references": REFERENCES,
-        "groups": {group: [metric for metric in PUBLISHED if PUBLISHED[metric][0] == group] for group in ("efficacy", "utility")},
+        "groups": {group: [metric for metric, (own, _, _) in PUBLISHED.items() if own == group]
+                   for group in ("efficacy", "utility")},
         "extended_metrics": [metric for metric in EXTENDED if any(row[metric] is not None for row in records)],
         "chance": next((part["chance"] for part in extended.values() if "chance" in part), {}),
         "per_attribute": _per_attribute(extended),
@@ -108,7 +115,8 @@ def _per_attribute(extended: dict[str, dict]) -> list[dict[str, Any]]:
     fields: dict[str, dict[str, Any]] = {}
     for model, part in extended.items():
         for row in part.get("per_attribute", []):
-            fields.setdefault(row["data_field"], {"attribute": row["data_field"], "rows": row["rows"]})[model] = row["RetFail"]
+            columns = fields.setdefault(row["data_field"], {"attribute": row["data_field"], "rows": row["rows"]})
+            columns[model] = row["RetFail"]
     return list(fields.values())
 
 

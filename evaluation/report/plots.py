@@ -11,7 +11,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-COLOURS = ("#3b82c4", "#d1663a", "#3f9e63", "#a05fb5", "#b8912a", "#c2527a", "#2f9fa3", "#7c7f86")   # legible on both pages
+# Legible on a light and on a dark page.
+COLOURS = ("#3b82c4", "#d1663a", "#3f9e63", "#a05fb5", "#b8912a", "#c2527a", "#2f9fa3", "#7c7f86")
 MARKERS = "osD^vP*X"
 LOG_FROM = 20                        # ratio of the largest to the smallest value from which on an axis is logarithmic
 
@@ -31,7 +32,7 @@ def training_curves(models: Path, dark: bool = False) -> bytes:
 
 
 def forgetting(records: list[dict[str, Any]], dark: bool = False) -> bytes:
-    """RetFail (what is left of the forget set) against InterIdSim (what is left of everybody else), with 95 % intervals.
+    """RetFail (what is left of the forget set) against InterIdSim (what is left of everybody else), with intervals.
 
     `records`: rows of the leaderboard. The goal is Clean's RetFail at Compromised's InterIdSim."""
     points = [row for row in records if row["RetFail"] is not None and row["InterIdSim"] is not None]
@@ -43,7 +44,7 @@ def forgetting(records: list[dict[str, Any]], dark: bool = False) -> bytes:
         if values and max(values) > LOG_FROM * min(values):
             axes.set_xscale("log")
         for number, row in enumerate(points):
-            axes.errorbar(row["RetFail"], row["InterIdSim"], xerr=_error(row, "RetFail"), yerr=_error(row, "InterIdSim"),
+            axes.errorbar(row["RetFail"], row["InterIdSim"], _error(row, "InterIdSim"), _error(row, "RetFail"),
                           fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)], markersize=8,
                           elinewidth=1, capsize=2, label=row["model"])
         if {"clean", "compromised"} <= reference.keys():

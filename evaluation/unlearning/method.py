@@ -18,11 +18,13 @@ class MethodSettings(StageSettings):
     budget: float = Field(5.0, gt=0, description="Pairs seen, as multiples of the forget set: 1 is one pass over it; a step that uses "
                           "retain pairs has as many of them as it has, or would have, forget pairs.")
     batch_size: int = Field(64, ge=2, description="Pairs of a kind in a step.")
+    retain_scenes: int = Field(0, ge=0, description="Procedural scenes, of those that the pair was trained on, added to the retain pairs: a "
+                               "second, declared source for models of this project, whose general knowledge they are.")
     learning_rate: float = Field(gt=0, description="Peak learning rate of AdamW, reached after the warm-up; falls to 0 by a cosine.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of AdamW.")
     warm_up: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
-    threads: int = Field(2, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
+    threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
 
 
 class Encoded(NamedTuple):

@@ -50,8 +50,9 @@ class UnlearningSettings(StageSettings):
                                                description="Methods to run, each with its own settings where they differ from its defaults.")
     budgets: tuple[float, ...] = Field((5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget.")
     batch_size: int = Field(64, ge=2, description="Pairs of a kind in a step.")
+    retain_scenes: int = Field(1000, ge=0, description="Procedural scenes added to the retain pairs; see MethodSettings.retain_scenes.")
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
-    threads: int = Field(2, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
+    threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
 
     @field_validator("methods")
     @classmethod
@@ -62,6 +63,9 @@ class UnlearningSettings(StageSettings):
 
     def runs(self) -> list[Run]:
         """Every method with every budget, in the order of the settings."""
-        shared = self.model_dump(include={"seed", "batch_size", "device", "threads"})
-        return [Run(f"{name}-{budget:g}x-s{self.seed}", name, get(name).settings(**shared | {"budget": budget} | values))
-                for name, values in self.methods.items() for budget in self.budgets]
+        return [self.run(name, budget, self.seed) for name in self.methods for budget in self.budgets]
+
+    def run(self, name: str, budget: float, seed: int) -> Run:
+        """One run of a method, whether or not it is among those that are run by default. Raises UserError for an unknown method."""
+        values = self.model_dump(include={"batch_size", "retain_scenes", "device", "threads"}) | {"budget": budget, "seed": seed}
+        return Run(f"{name}-{budget:g}x-s{seed}", name, get(name).settings(**values | self.methods.get(name, {})))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save
 
 from data.errors import UserError
@@ -18,12 +19,15 @@ from data.readers import Dataset, open_dataset
 from data.store import write_atomic
 from evaluation.cost import peak_memory_mb
 from evaluation.embeddings import ClipModel, decode, load_model
+from evaluation.metrics.zero_shot import input_side
 from evaluation.unlearning.losses import mean_cosine
 from evaluation.unlearning.method import SPLITS, Batch, Encoded, Method, MethodSettings
 from evaluation.unlearning.registry import get
 from model_training.export import RECORD as TRAINING_RECORD
 from model_training.export import WEIGHTS, whole_folder
 from model_training.loop import reproducible
+from model_training.retain import Pairs as Scenes
+from model_training.retain import scene_pairs
 
 VERSION = 1
 RECORD = "unlearning.json"
@@ -55,21 +59,22 @@ def unlearn(method: str, settings: MethodSettings, model_dir: Path, dataset_dir:
 
 
 class Pool:
-    """The pairs of one split, ready for training."""
+    """The pairs of one kind, ready for training: those of a split, then procedural scenes."""
 
-    def __init__(self, clip: ClipModel, dataset: Dataset, split: str, generic_captions: bool):
+    def __init__(self, clip: ClipModel, dataset: Dataset, split: str, generic_captions: bool = False, scenes: Scenes | None = None):
         table = dataset.table(split, ["file_name", "image", "text"])
         if not len(table):
             raise UserError(f"{dataset.folder}: split {split} has no rows")
         self.clip = clip
         self.file_names = table.column("file_name").to_pylist()
         self.files = table.column("image")
+        self.scenes = scenes.images if scenes else []
         texts = [_generic(dataset, name) for name in self.file_names] if generic_captions else table.column("text").to_pylist()
-        self.tokens = clip.tokenizer(texts)
+        self.tokens = clip.tokenizer(texts + (scenes.texts if scenes else []))
         self.kept: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
-        return len(self.file_names)
+        return len(self.tokens)
 
     def order(self, count: int, *key) -> np.ndarray:
         """Indices of `count` pairs: pass after pass over all, each in an order of its own, drawn by `key`."""
@@ -86,7 +91,10 @@ class Pool:
     def _image(self, index: int) -> torch.Tensor:
         if index in self.kept:
             return self.kept[index]
-        image, = decode([(self.file_names[index], self.files[index].as_py()["bytes"])])
+        if index < len(self.file_names):
+            image, = decode([(self.file_names[index], self.files[index].as_py()["bytes"])])
+        else:
+            image = Image.fromarray(self.scenes[index - len(self.file_names)])
         tensor = self.clip.preprocess(image)
         if len(self.kept) * tensor.nbytes < KEPT_IMAGES:
             self.kept[index] = tensor
@@ -106,7 +114,7 @@ def _train(method: Method, settings: MethodSettings, clip: ClipModel, dataset: D
     The network stays in evaluation mode: batch statistics of a single kind of image would shift its normalisation layers."""
     started = time.monotonic()
     count = round(settings.budget * dataset.table("forget", ["file_name"]).num_rows)
-    pools = {part: Pool(clip, dataset, SPLITS[part], method.generic_captions and part == "forget") for part in sorted(method.sees)}
+    pools = {part: _pool(part, method, settings, clip, dataset) for part in sorted(method.sees)}
     orders = {part: pool.order(count, settings.seed, "unlearning", part) for part, pool in pools.items()}
     scale = clip.network.logit_scale.detach().exp()
     weights = [weight for name, weight in clip.network.named_parameters() if name not in ("logit_scale", "logit_bias")]
@@ -134,9 +142,16 @@ def _train(method: Method, settings: MethodSettings, clip: ClipModel, dataset: D
             curve.append({"step": step, "loss": round(loss.item(), 5),
                           **{f"{part}_cosine": round(mean_cosine(encoded).item(), 5) for part, encoded in parts.items()}})
         progress(step + 1, len(starts))
-    saw = {part: {"split": SPLITS[part], "pairs": len(set(order[:seen].tolist())), "times": seen} for part, order in orders.items()}
+    saw = {part: {"split": SPLITS[part], "scenes": len(pools[part].scenes), "pairs": len(set(order[:seen].tolist())), "times": seen}
+           for part, order in orders.items()}
     return {"steps": len(starts) if stopped is None else stopped, "stopped_early": stopped is not None, "pairs_seen": seen * len(saw),
             "seconds": round(time.monotonic() - started, 2), "peak_memory_mb": peak_memory_mb(), "saw": saw, "curve": curve}
+
+
+def _pool(part: str, method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset) -> Pool:
+    if part == "forget":
+        return Pool(clip, dataset, SPLITS[part], method.generic_captions)
+    return Pool(clip, dataset, SPLITS[part], scenes=scene_pairs(settings.seed, settings.retain_scenes, input_side(clip.network)))
 
 
 def _schedule(step: int, steps: int, warm_up: float) -> float:

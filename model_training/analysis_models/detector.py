@@ -12,7 +12,7 @@ from data import keyed
 from model_training.analysis_models.networks import ANCHOR_SIZES, STRIDES, Detector, optimise, seeded
 from model_training.analysis_models.portraits import Portrait, decode, shade
 
-SIDE = 192
+SIDE = 160                                        # of the square that pictures are fitted into
 MIRRORED = [1, 0, 2, 4, 3]                        # the landmarks of a mirrored face, in order
 POSITIVE, CLOSE = 0.75, 1.5                       # how far from the face's centre, in strides, an anchor answers; is not punished
 SIZE_STEP = np.log(1.5)                           # between the sizes of neighbouring anchors

@@ -29,49 +29,57 @@ SHARES = (0.01, 0.05, 0.5, 0.95, 0.99)
 
 def measure(folder: Path, portraits: Sequence[Portrait], people: Sequence[Person], seed: int) -> dict[str, Any]:
     """All figures of the models in `folder` on the portraits: faces found, verification, gender and age, zero-shot labels."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    app = FaceAnalysis(name=str(folder / "faces"), providers=["CPUExecutionProvider"], sess_options=options)
-    app.prepare(ctx_id=-1, det_thresh=0.5, det_size=(SIDE, SIDE))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)      # scikit-image's, of a call inside insightface
-        found = [sorted(app.get(decode(portrait.image)[:, :, ::-1].copy()), key=lambda face: -np.prod(face.bbox[2:] - face.bbox[:2]))
-                 for portrait in portraits]
+    found = _find_faces(folder / "faces", portraits)
+    right = np.array([len(faces) == FACES[portrait.kind] for portrait, faces in zip(portraits, found, strict=True)])
+    kinds = np.array([portrait.kind for portrait in portraits])
     single = [(portrait, faces[0]) for portrait, faces in zip(portraits, found, strict=True) if FACES[portrait.kind] == 1 and faces]
     errors = [np.linalg.norm(face.kps - portrait.landmarks[0], axis=1).mean() / np.ptp(portrait.boxes[0][1::2]) for portrait, face in single]
     years = [abs(face.age - people[portrait.identity].age) for portrait, face in single]
-    gender = [{"F": "female", "M": "male"}[face.sex] == people[portrait.identity].gender for portrait, face in single]
-    count_right = {kind: float(np.mean([len(faces) == FACES[kind] for portrait, faces in zip(portraits, found, strict=True)
-                                        if portrait.kind == kind])) for kind in FACES}
+    gender = [face.sex == people[portrait.identity].gender[0].upper() for portrait, face in single]
     return _rounded({
         "people": len(people), "portraits": len(portraits),
-        "face_count_right": {"all": float(np.mean([len(faces) == FACES[portrait.kind] for portrait, faces in
-                                                   zip(portraits, found, strict=True)])), **count_right},
+        "face_count_right": {"all": right.mean()} | {kind: right[kinds == kind].mean() for kind in FACES},
         "detection_score_of_single_faces": _quantiles([face.det_score for _, face in single]),
-        "landmark_error_per_face_height": float(np.mean(errors)),
-        "verification": _verification(single),
-        "genderage": {"gender_accuracy": float(np.mean(gender)), "age_error_years": float(np.mean(years))},
+        "landmark_error_per_face_height": np.mean(errors),
+        "verification": _verification(single, people),
+        "genderage": {"gender_accuracy": np.mean(gender), "age_error_years": np.mean(years)},
         "zero_shot": _zero_shot(folder / "clip", portraits, single, people, seed),
     })
 
 
-def _verification(single: list[tuple[Portrait, Any]]) -> dict[str, Any]:
-    """Portraits against the anchors of their own and of all other identities."""
+def _find_faces(folder: Path, portraits: Sequence[Portrait]) -> list[list]:
+    """insightface's faces on each portrait, the largest first."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    app = FaceAnalysis(name=str(folder), providers=["CPUExecutionProvider"], sess_options=options)
+    app.prepare(ctx_id=-1, det_thresh=0.5, det_size=(SIDE, SIDE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)      # scikit-image's, of a call inside insightface
+        return [sorted(app.get(np.ascontiguousarray(decode(portrait.image)[:, :, ::-1])),
+                       key=lambda face: np.prod(face.bbox[2:] - face.bbox[:2]), reverse=True) for portrait in portraits]
+
+
+def _verification(single: list[tuple[Portrait, Any]], people: Sequence[Person]) -> dict[str, Any]:
+    """Portraits against the anchors, and against the centres of the portraits (without the one judged), of all identities."""
     anchors = {portrait.identity: face.normed_embedding for portrait, face in single if portrait.kind == "anchor"}
     probes = [(portrait.identity, face.normed_embedding) for portrait, face in single if portrait.kind == "portrait"]
-    cosines = np.array([embedding for _, embedding in probes]) @ np.array(list(anchors.values())).T
-    own = np.array([[identity == anchor for anchor in anchors] for identity, _ in probes])
-    centres = {identity: sum(embedding for other, embedding in probes if other == identity) for identity in anchors}
-    to_centre = np.array([[embedding @ (centre - embedding * (identity == other)) / np.linalg.norm(centre - embedding * (identity == other))
-                           for other, centre in centres.items()] for identity, embedding in probes])
-    thresholds = np.linspace(-1, 1, 401)
-    lost = np.array([(cosines[own] < threshold).mean() for threshold in thresholds])
-    passed = np.array([(cosines[~own] >= threshold).mean() for threshold in thresholds])
-    equal = int(np.abs(lost - passed).argmin())
-    return {"auc_to_anchor": roc_auc_score(own.ravel(), cosines.ravel()), "auc_to_centre": roc_auc_score(own.ravel(), to_centre.ravel()),
-            "own_anchor": _quantiles(cosines[own]), "other_anchor": _quantiles(cosines[~own]),
-            "own_centre": _quantiles(to_centre[own]), "other_centre": _quantiles(to_centre[~own]),
-            "equal_error": {"threshold": thresholds[equal], "rate": (lost[equal] + passed[equal]) / 2}}
+    embeddings = np.array([embedding for _, embedding in probes])
+    own = np.array([[identity == other for other in anchors] for identity, _ in probes])
+    alike = np.array([[(people[identity].gender, people[identity].age_group) == (people[other].gender, people[other].age_group)
+                       for other in anchors] for identity, _ in probes]) & ~own
+    centres = own.T @ embeddings - own[:, :, None] * embeddings[:, None]
+    cosines = {"anchor": embeddings @ np.array(list(anchors.values())).T,
+               "centre": np.einsum("nd,nid->ni", embeddings, centres) / np.linalg.norm(centres, axis=2)}
+    return {f"to_{name}": {"auc": roc_auc_score(own.ravel(), values.ravel()), "own": _quantiles(values[own]),
+                           "other": _quantiles(values[~own]), "other_of_same_gender_and_age": _quantiles(values[alike]),
+                           "portraits_lost_and_others_passed_at": _trade_off(values[own], values[alike])}
+            for name, values in cosines.items()}
+
+
+def _trade_off(own: np.ndarray, others: np.ndarray) -> dict[str, list[float]]:
+    """Threshold -> share of own below it, share of others (of the same gender and age group, as planted) not below it."""
+    return {f"{threshold:.2f}": [float((own < threshold).mean()), float((others >= threshold).mean())]
+            for threshold in np.arange(0.1, 0.61, 0.05)}
 
 
 def _zero_shot(folder: Path, portraits: Sequence[Portrait], single: list[tuple[Portrait, Any]], people: Sequence[Person],
@@ -99,8 +107,7 @@ def _zero_shot(folder: Path, portraits: Sequence[Portrait], single: list[tuple[P
     rng = keyed.generator(seed, "darkened")
     light = [square_of_image(decode(portrait.image)) for portrait in counted]
     dark = [darken(image, rng) for image in light]
-    brightness = [np.mean([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean() / 255 for image in
-                           (decode(portrait.image),)]) for portrait in counted]
+    brightness = [cv2.cvtColor(decode(portrait.image), cv2.COLOR_RGB2GRAY).mean() / 255 for portrait in counted]
     return {"gender_accuracy": float(np.mean(gender == [person.gender for person in who])),
             "age_group_accuracy": float(np.mean(steps == 0)), "age_group_within_one": float(np.mean(steps <= 1)),
             "age_group_three_or_more_off": float(np.mean(steps >= 3)), "people_accuracy": float(np.mean(people_right)),
@@ -115,4 +122,6 @@ def _quantiles(values) -> dict[str, float]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
     return value if isinstance(value, int) else round(float(value), 4)

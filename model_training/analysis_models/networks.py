@@ -16,8 +16,9 @@ ANCHORS = 2                                       # anchors a cell
 ANCHOR_SIZES = ((18.0, 27.0), (40.0, 60.0), (90.0, 135.0))      # side in input pixels of the face that each anchor answers for
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs),
+                         nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
@@ -66,13 +67,13 @@ class Detector(nn.Module):
 class Recogniser(nn.Module):
     """Aligned faces [b, 3, 112, 112] in (x - 127.5) / 127.5 -> embeddings [b, 512], not normalised."""
 
-    def __init__(self, widths: tuple[int, ...] = (16, 28, 56, 112), embedding: int = 512):
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 112), embedding: int = 512):
         super().__init__()
-        a, b, c, d = widths
-        self.features = nn.Sequential(convolution(3, a, 2), convolution(a, b, 2), Residual(b), convolution(b, c, 2), Residual(c),
-                                      convolution(c, d, 2), Residual(d))
-        self.pool = nn.Conv2d(d, d, 7, groups=d, bias=False)       # a weight for each place, as in MobileFaceNet
-        self.embed = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(d), nn.Linear(d, embedding))
+        a, b, c = widths
+        self.features = nn.Sequential(convolution(3, a, 4, kernel=7), Residual(a), convolution(a, b, 2), Residual(b),
+                                      convolution(b, c, 2), Residual(c))
+        self.pool = nn.Conv2d(c, c, 7, groups=c, bias=False)       # a weight for each place, as in MobileFaceNet
+        self.embed = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(c), nn.Linear(c, embedding))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.embed(self.pool(self.features(x)))
@@ -98,9 +99,9 @@ class _ScrfdOutputs(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         scores, boxes, landmarks = self.detector(x)
-        return [level[0] for level in [torch.sigmoid(score) for score in scores] + boxes + landmarks]
+        return tuple(level[0] for level in [torch.sigmoid(score) for score in scores] + boxes + landmarks)
 
 
 @contextmanager
@@ -134,9 +135,9 @@ def write_onnx(network: nn.Module, folder: Path) -> None:
     """Write detector.onnx, recogniser.onnx or genderage.onnx; the batch size is free except for the detector, whose image size is."""
     network = network.eval().cpu()
     if isinstance(network, Detector):
-        name, example, inputs = "detector", torch.zeros(1, 3, 192, 192), "input.1"
+        name, example, inputs = "detector", torch.zeros(1, 3, 160, 160), "input.1"
         outputs = [f"{kind}_{stride}" for kind in ("score", "box", "landmarks") for stride in STRIDES]
-        network, axes = _ScrfdOutputs(network), {inputs: {2: "height", 3: "width"}} | {output: {0: "anchors"} for output in outputs}
+        network, axes = _ScrfdOutputs(network).eval(), {inputs: {2: "height", 3: "width"}} | {output: {0: "anchors"} for output in outputs}
     else:
         name, side = ("recogniser", 112) if isinstance(network, Recogniser) else ("genderage", 96)
         example, inputs, outputs = torch.zeros(1, 3, side, side), "data", ["output"]

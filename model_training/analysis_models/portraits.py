@@ -47,16 +47,18 @@ def draw_people(seed: int, split: str, count: int) -> list[Person]:
     return people
 
 
-def draw_portraits(people: list[Person], seed: int, split: str, views: int, workers: int) -> list[Portrait]:
-    """For each person an anchor, `views` portraits, one picture with somebody else, and one of nobody; the same with any workers."""
-    draw = partial(_draw_all_of, people, seed, split, views)
+def draw_portraits(people: list[Person], seed: int, split: str, views: int, every: int, workers: int) -> list[Portrait]:
+    """For each person an anchor and `views` portraits; for every so many also a picture with somebody else, and one of nobody.
+
+    Whatever the number of workers, the portraits are the same."""
+    draw = partial(_draw_all_of, people, seed, split, views, every)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        drawn = pool.map(draw, range(len(people)), chunksize=4)
+        drawn = map(draw, range(len(people))) if workers == 1 else pool.map(draw, range(len(people)), chunksize=4)
         return [portrait for portraits in tqdm(drawn, f"portraits of {split}", len(people), mininterval=2) for portrait in portraits]
 
 
-def _draw_all_of(people: list[Person], seed: int, split: str, views: int, identity: int) -> list[Portrait]:
-    kinds = ["anchor", *["portrait"] * views, "two_faces", "no_face"]
+def _draw_all_of(people: list[Person], seed: int, split: str, views: int, every: int, identity: int) -> list[Portrait]:
+    kinds = ["anchor", *["portrait"] * views, *(["two_faces", "no_face"] if identity % every == 0 else [])]
     return [_draw(people, identity, kind, keyed.generator(seed, "analysis models", split, identity, index))
             for index, kind in enumerate(kinds)]
 

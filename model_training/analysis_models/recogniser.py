@@ -34,8 +34,11 @@ class CosineMargin(nn.Module):
 def aligned(portrait: Portrait, rng: np.random.Generator, side: int = 112) -> np.ndarray:
     """The largest face, aligned as insightface's norm_crop does it, with the errors of a detector's landmarks and other light."""
     points = portrait.landmarks[0]
-    reach = np.ptp(points, axis=0).max()
-    matrix = face_align.estimate_norm(points + rng.normal(scale=0.03 * reach, size=points.shape), side)
+    centre, reach = points.mean(axis=0), np.ptp(points, axis=0).max()
+    turn = complex(*rng.normal((1, 0), (0.05, 0.04)))
+    turned = (points - centre) @ [[turn.real, turn.imag], [-turn.imag, turn.real]]
+    noise = rng.normal(scale=0.03, size=2) + rng.normal(scale=0.03, size=points.shape)
+    matrix = face_align.estimate_norm(centre + turned + reach * noise, side)
     return shade(cv2.warpAffine(decode(portrait.image), matrix, (side, side)), rng)
 
 

@@ -11,13 +11,19 @@ SELF_BLEU_SAMPLE = 120
 
 
 def measures(texts: list[str]) -> dict[str, float]:
-    """Different captions; distinct-1 and -2 (share of n-grams that are different; Li et al. 2016); self-BLEU-4 of a sample (Zhu et al.
-    2018; 1: every caption's 4-grams stand in another one); mean words."""
+    """Different captions; distinct-1 and -2 (share of n-grams that are different; Li et al. 2016); self-BLEU-4 of a
+    sample (Zhu et al. 2018; 1: every caption's 4-grams stand in another one); mean words."""
     tokens = [re.findall(r"[\w']+", text.lower()) for text in texts]
-    sample = [re.findall(r"[\w']+", text.lower()) for text in ranked(sorted(set(texts)), "self-BLEU")[:SELF_BLEU_SAMPLE]]
-    return {"different": len(set(texts)), "distinct-1": round(_distinct(tokens, 1), 3), "distinct-2": round(_distinct(tokens, 2), 3),
-            "self-BLEU-4": round(fmean(_bleu(one, sample[:i] + sample[i + 1:]) for i, one in enumerate(sample)), 3),
-            "mean words": round(fmean(map(len, tokens)), 1)}
+    sample = [
+        re.findall(r"[\w']+", text.lower()) for text in ranked(sorted(set(texts)), "self-BLEU")[:SELF_BLEU_SAMPLE]
+    ]
+    return {
+        "different": len(set(texts)),
+        "distinct-1": round(_distinct(tokens, 1), 3),
+        "distinct-2": round(_distinct(tokens, 2), 3),
+        "self-BLEU-4": round(fmean(_bleu(one, sample[:i] + sample[i + 1 :]) for i, one in enumerate(sample)), 3),
+        "mean words": round(fmean(map(len, tokens)), 1),
+    }
 
 
 def length_histogram(texts: list[str]) -> bytes:
@@ -54,4 +60,4 @@ def _bleu(tokens: list[str], references: list[list[str]]) -> float:
             best |= _grams(reference, size)
         own = _grams(tokens, size)
         score *= ((own & best).total() + 1) / (own.total() + 1)
-    return score ** 0.25
+    return score**0.25

@@ -1,45 +1,48 @@
 """Engine `grammar`: captions from the sentences in prompts/captions.yaml, filled with the fact."""
 
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from data import keyed, schemas
 from data.errors import UserError
 from prompts import loader
-from tasks.captions.validate import Fact, broken_rules, too_close
+from tasks.captions.validate import Fact, broken_rules, too_close, words_of
 
 STYLES = ("direct", "possessive", "passive", "instruction", "question_answer")
 PRONOUNS = {"female": {"he": "she", "him": "her", "his": "her"}, "male": {"he": "he", "him": "him", "his": "his"}}
 SLOTS = {"name", "value", "a", "he", "him", "his", "He", "Him", "His"}
 
 
+def _checked(sentence: str) -> str:
+    slots = re.findall(r"{(\w*)}", sentence)
+    for slot in ("name", "value"):
+        if slots.count(slot) != 1:
+            raise ValueError(f"{{{slot}}} must stand once")
+    if set(slots) - SLOTS:
+        raise ValueError(f"{{{min(set(slots) - SLOTS)}}} is unknown; known: {', '.join(sorted(SLOTS))}")
+    return sentence
+
+
+def _different(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    if not sentences or len(set(sentences)) < len(sentences):
+        raise ValueError("there must be one sentence at least, and none twice")
+    return sentences
+
+
+Style = Annotated[tuple[Annotated[str, AfterValidator(_checked)], ...], AfterValidator(_different)]
+
+
 class Sentences(BaseModel):
     """The sentences of one data field, by style."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    direct: tuple[str, ...]
-    possessive: tuple[str, ...]
-    passive: tuple[str, ...]
-    instruction: tuple[str, ...]
-    question_answer: tuple[str, ...]
-
-    @field_validator("*")
-    @classmethod
-    def _slots(cls, sentences: tuple[str, ...]) -> tuple[str, ...]:
-        if not sentences:
-            raise ValueError("at least one sentence is needed")
-        if len(set(sentences)) < len(sentences):
-            raise ValueError("a sentence stands there twice")
-        for sentence in sentences:
-            slots = re.findall(r"{(\w*)}", sentence)
-            for slot in ("name", "value"):
-                if slots.count(slot) != 1:
-                    raise ValueError(f"{{{slot}}} must stand once in {sentence!r}")
-            if set(slots) - SLOTS:
-                raise ValueError(f"unknown {{{min(set(slots) - SLOTS)}}} in {sentence!r}; known: {', '.join(sorted(SLOTS))}")
-        return sentences
+    direct: Style
+    possessive: Style
+    passive: Style
+    instruction: Style
+    question_answer: Style
 
 
 class CaptionPrompts(BaseModel):
@@ -55,17 +58,12 @@ class CaptionPrompts(BaseModel):
     credit_card: Sentences
     passport: Sentences
 
-    @model_validator(mode="after")
-    def _all_fields(self) -> "CaptionPrompts":
-        assert set(type(self).model_fields) == set(schemas.DATA_FIELDS)
-        return self
-
     def vocabulary(self, field: str) -> frozenset[str]:
         """The lower-case words of a field's sentences, with all that the slots can put there."""
         words = {form for forms in PRONOUNS.values() for form in forms.values()} | {"a", "an"}
         for style in STYLES:
             for sentence in getattr(getattr(self, field), style):
-                words |= {word.lower().removesuffix("'s") for word in re.findall(r"[A-Za-z]+(?:'[a-z]+)?", re.sub(r"{\w+}", " ", sentence))}
+                words |= words_of(re.sub(r"{\w+}", " ", sentence))
         return frozenset(words)
 
 
@@ -101,8 +99,10 @@ class Grammar:
                     done.append(Caption(style, text, attempt))
                     break
             else:
-                raise UserError(f"captions: persona {fact.identity}, {fact.field}, style {style}: no caption in {attempts} attempts, the last "
-                                f"broke: {', '.join(rules)}; mend prompts/captions.yaml or raise captions.attempts")
+                raise UserError(
+                    f"captions: persona {fact.identity}, {fact.field}, style {style}: no caption in "
+                    f"{attempts} attempts, the last broke: {', '.join(rules)}; mend prompts/captions.yaml or raise captions.attempts"
+                )
         return done
 
 
@@ -112,4 +112,3 @@ def fill(sentence: str, fact: Fact) -> str:
     slots = pronouns | {slot.capitalize(): form.capitalize() for slot, form in pronouns.items()}
     article = "an" if fact.value[:1].lower() in "aeiou" else "a"
     return sentence.format_map(slots | {"name": fact.name, "value": fact.value, "a": article})
-

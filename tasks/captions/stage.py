@@ -24,7 +24,9 @@ GENERIC = "generic"
 class Settings(StageSettings):
     """Captions: what is said about the personas and the portraits."""
 
-    engine: Literal["grammar"] = Field("grammar", description="Who words the facts: grammar (sentences of prompts/captions.yaml).")
+    engine: Literal["grammar"] = Field(
+        "grammar", description="Who words the facts: grammar (sentences of prompts/captions.yaml)."
+    )
     attempts: int = Field(20, ge=1, description="Draws for a caption before the run stops.")
     shard_size: int = Field(100, ge=1, description="Identities a shard.")
 
@@ -36,7 +38,7 @@ class Engine(NamedTuple):
 
 class Portrait(NamedTuple):
     file_name: str
-    scene: str                           # JSON, or empty
+    scene: str  # JSON, or empty
     gender: str
 
 
@@ -44,8 +46,14 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     """Shards of identities that have a persona or a kept portrait."""
     portraits, personas = _portraits(upstream), upstream["personas"].row_digests()
     identities = sorted({*portraits, *personas})
-    return [Shard(index=index, items=items, inputs=keyed.digest([[personas.get(item), portraits.get(item, [])] for item in items]))
-            for index, items in enumerate(chunks(identities, settings.shard_size))]
+    return [
+        Shard(
+            index=index,
+            items=items,
+            inputs=keyed.digest([[personas.get(item), portraits.get(item, [])] for item in items]),
+        )
+        for index, items in enumerate(chunks(identities, settings.shard_size))
+    ]
 
 
 def revisions(settings: Settings) -> dict[str, str]:
@@ -64,8 +72,12 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
         persona = personas.get(identity)
         if persona:
             rows += _fact_rows(persona, settings, engine)
-        private = (persona["name"], persona["first_name"], persona["last_name"], *values(persona).values()) if persona else ()
-        rows += [_generic_row(identity, portrait, private, settings, engine) for portrait in portraits.get(identity, [])]
+        private = (
+            (persona["name"], persona["first_name"], persona["last_name"], *values(persona).values()) if persona else ()
+        )
+        rows += [
+            _generic_row(identity, portrait, private, settings, engine) for portrait in portraits.get(identity, [])
+        ]
     return ShardResult(rows)
 
 
@@ -77,34 +89,71 @@ def values(persona: dict[str, Any]) -> dict[str, str]:
 def facts(persona: dict[str, Any]) -> list[Fact]:
     """The eight facts of a persona."""
     told = values(persona)
-    return [Fact(persona["identity_id"], persona["name"], persona["gender"], field, value,
-                 tuple(other for other_field, other in told.items() if other_field != field))
-            for field, value in told.items()]
+    return [
+        Fact(
+            persona["identity_id"],
+            persona["name"],
+            persona["gender"],
+            field,
+            value,
+            tuple(other for other_field, other in told.items() if other_field != field),
+        )
+        for field, value in told.items()
+    ]
 
 
 def _portraits(upstream: dict[str, StageView]) -> dict[str, list[Portrait]]:
     """Identity id -> its kept portraits, by file name."""
-    genders = {row["file_name"]: row["gender"] for row in upstream["curation"].rows(["file_name", "kept", "gender"]) if row["kept"]}
+    genders = {
+        row["file_name"]: row["gender"]
+        for row in upstream["curation"].rows(["file_name", "kept", "gender"])
+        if row["kept"]
+    }
     found: dict[str, list[Portrait]] = {}
     for row in upstream["portraits"].rows(["file_name", "identity_id", "scene"]):
         if row["file_name"] in genders:
-            found.setdefault(row["identity_id"], []).append(Portrait(row["file_name"], row["scene"] or "", genders[row["file_name"]] or ""))
+            found.setdefault(row["identity_id"], []).append(
+                Portrait(row["file_name"], row["scene"] or "", genders[row["file_name"]] or "")
+            )
     return {identity: sorted(portraits) for identity, portraits in found.items()}
 
 
 def _fact_rows(persona: dict[str, Any], settings: Settings, engine: Engine) -> list[dict[str, Any]]:
-    return [{"caption_id": f"{fact.identity}/{fact.field}/{variant}", "identity_id": fact.identity, "data_field": fact.field,
-             "value": fact.value, "variant": variant, "style": caption.style, "text": caption.text, "generator": engine.facts.name,
-             "attempts": caption.attempts}
-            for fact in facts(persona)
-            for variant, caption in enumerate(engine.facts.captions(fact, settings.seed, settings.attempts))]
+    return [
+        {
+            "caption_id": f"{fact.identity}/{fact.field}/{variant}",
+            "identity_id": fact.identity,
+            "data_field": fact.field,
+            "value": fact.value,
+            "variant": variant,
+            "style": caption.style,
+            "text": caption.text,
+            "generator": engine.facts.name,
+            "attempts": caption.attempts,
+        }
+        for fact in facts(persona)
+        for variant, caption in enumerate(engine.facts.captions(fact, settings.seed, settings.attempts))
+    ]
 
 
-def _generic_row(identity: str, portrait: Portrait, private: tuple[str, ...], settings: Settings, engine: Engine) -> dict[str, Any]:
+def _generic_row(
+    identity: str, portrait: Portrait, private: tuple[str, ...], settings: Settings, engine: Engine
+) -> dict[str, Any]:
     scene = json.loads(portrait.scene) if portrait.scene else {}
-    text, attempts = generic.caption(engine.generic, portrait.file_name, scene, portrait.gender, settings.seed, private, settings.attempts)
-    return {"caption_id": f"{GENERIC}/{portrait.file_name}", "identity_id": identity, "data_field": GENERIC, "file_name": portrait.file_name,
-            "variant": 0, "style": GENERIC, "text": text, "generator": "grammar", "attempts": attempts}
+    text, attempts = generic.caption(
+        engine.generic, portrait.file_name, scene, portrait.gender, settings.seed, private, settings.attempts
+    )
+    return {
+        "caption_id": f"{GENERIC}/{portrait.file_name}",
+        "identity_id": identity,
+        "data_field": GENERIC,
+        "file_name": portrait.file_name,
+        "variant": 0,
+        "style": GENERIC,
+        "text": text,
+        "generator": "grammar",
+        "attempts": attempts,
+    }
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
@@ -113,18 +162,34 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     stated = [row for row in rows if row["data_field"] != GENERIC]
     frames: dict[str, list[str]] = {}
     for row in stated:
-        frames.setdefault(row["data_field"], []).append(masked(row["text"], Fact("", names[row["identity_id"]], "", "", row["value"])))
+        frames.setdefault(row["data_field"], []).append(
+            masked(row["text"], Fact("", names[row["identity_id"]], "", "", row["value"]))
+        )
     frames[GENERIC] = [row["text"] for row in rows if row["data_field"] == GENERIC]
     redrawn = sum(row["attempts"] > 1 for row in rows)
     sample = keyed.ranked([row["caption_id"] for row in stated], "sample")[:20]
-    text = (f"{len(stated)} captions of {len(names)} personas and {len(frames[GENERIC])} without personal data, all valid; "
-            f"{redrawn} were drawn more than once.")
-    return Summary(text, {
-        "Captions by field and style": [{"field": field, "style": style, "captions": count} for (field, style), count
-                                        in sorted(Counter((row["data_field"], row["style"]) for row in rows).items())],
-        "Variety (name and value masked)": [{"field": field, "captions": len(texts), **diversity.measures(texts)}
-                                            for field, texts in frames.items() if texts],
-        "Sample captions": [{"field": row["data_field"], "style": row["style"], "text": row["text"]} for row in stated
-                            if row["caption_id"] in sample],
-        "Sample generic captions": [{"text": text} for text in keyed.ranked(frames[GENERIC], "sample")[:10]],
-    }, {"Caption length in words": diversity.length_histogram([row["text"] for row in rows])} if rows else {})
+    text = (
+        f"{len(stated)} captions of {len(names)} personas and {len(frames[GENERIC])} without personal data, all valid; "
+        f"{redrawn} were drawn more than once."
+    )
+    return Summary(
+        text,
+        {
+            "Captions by field and style": [
+                {"field": field, "style": style, "captions": count}
+                for (field, style), count in sorted(Counter((row["data_field"], row["style"]) for row in rows).items())
+            ],
+            "Variety (name and value masked)": [
+                {"field": field, "captions": len(texts), **diversity.measures(texts)}
+                for field, texts in frames.items()
+                if texts
+            ],
+            "Sample captions": [
+                {"field": row["data_field"], "style": row["style"], "text": row["text"]}
+                for row in stated
+                if row["caption_id"] in sample
+            ],
+            "Sample generic captions": [{"text": text} for text in keyed.ranked(frames[GENERIC], "sample")[:10]],
+        },
+        {"Caption length in words": diversity.length_histogram([row["text"] for row in rows])} if rows else {},
+    )

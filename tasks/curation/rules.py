@@ -21,7 +21,7 @@ class Settings(StageSettings):
     max_faces: int = Field(1, ge=1, description="several_faces: more faces than this.")
     min_detection_score: float = Field(0.6, ge=0, le=1, description="low_detection_score: the detector is less sure than this.")
     min_anchor_similarity: float = Field(0.3, ge=-1, le=1, description="not_the_anchor: cosine to the anchor's embedding below this.")
-    min_gender_score: float = Field(0.8, ge=0.5, le=1, description="wrong_gender: the label contradicts with at least this probability.")
+    min_gender_score: float = Field(0.9, ge=0.5, le=1, description="wrong_gender: the label contradicts with at least this probability.")
     min_age_score: float = Field(0.8, ge=0, le=1, description="wrong_age: the label contradicts with at least this probability.")
     min_age_steps: int = Field(3, ge=1, le=5, description="wrong_age: age groups apart, at least.")
     min_centre_similarity: float = Field(0.4, ge=-1, le=1, description="outlier: cosine to the centre of the identity's good portraits.")

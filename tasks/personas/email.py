@@ -15,4 +15,7 @@ class EmailProvider(BaseProvider):
         local = random.choice("._").join(fold(name).split())
         labels = grouped("cultures", "culture")[culture][0]["labels"].split()
         hosts = random.sample([f"{label}.{domain}" for label in labels for domain in DOMAINS], count)
-        return [Value(f"{local}@{host}", "G3", "under a domain that is reserved for examples", "RFC 2606, section 3") for host in hosts]
+        return [
+            Value(f"{local}@{host}", "G3", "under a domain that is reserved for examples", "RFC 2606, section 3")
+            for host in hosts
+        ]

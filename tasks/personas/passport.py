@@ -1,11 +1,12 @@
-"""Passport numbers of each country's form. No range is reserved for fiction anywhere, so they are random and no more (G1)."""
+"""Passport numbers of each country's form. No range is reserved for fiction anywhere, so they are random and no more
+(G1)."""
 
 import math
 
 from faker.providers import BaseProvider
 
 from data.tables import grouped
-from tasks.personas.permutation import permute
+from data.identities import permute
 from tasks.personas.value import Value
 
 # E and M begin the fixed forms of CN and KR; without them no two patterns share a number
@@ -13,14 +14,19 @@ SIGNS = {"A": "ABCDFGHJKLNPRTUVWXYZ", "C": "CFGHJKLMNPRTVWXYZ", "9": "0123456789
 
 
 class PassportProvider(BaseProvider):
-    def fictitious_passport(self, country: str, number: int, key: str) -> Value:
-        """A number of the country's pattern for identity `number`. Countries of one pattern share one permutation, so that no other
-        identity of any country gets the same."""
+    def fictitious_passport(self, country: str, serial: int, key: str) -> Value:
+        """A number of the country's pattern for the serial number. Countries of one pattern share one permutation, so
+        that no other identity of any country gets the same."""
         pattern = grouped("countries", "country")[country][0]["passport"]
         sets = [SIGNS.get(sign, sign) for sign in pattern]
-        place = permute(number, math.prod(map(len, sets)), f"{key}|passport|{pattern}")
+        place = permute(serial, math.prod(map(len, sets)), f"{key}|passport|{pattern}")
         signs = []
         for choices in reversed(sets):
             place, index = divmod(place, len(choices))
             signs.append(choices[index])
-        return Value("".join(reversed(signs)), "G1", f"random, of the form {pattern}; not checked against any register", "this project")
+        return Value(
+            "".join(reversed(signs)),
+            "G1",
+            f"random, of the form {pattern}; not checked against any register",
+            "this project",
+        )

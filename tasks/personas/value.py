@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 
 class Value(NamedTuple):
-    """level: G3 reserved by a standard or regulator, G2 impossible by a dated public registry, G1 only absent from lists."""
+    """level: G3 reserved by a standard or regulator, G2 impossible by a dated public registry, G1 only absent from
+    lists."""
 
     text: str
     level: str
@@ -16,4 +17,5 @@ class Value(NamedTuple):
 
 
 class NoValue(Exception):
-    """There is no value for this identity: its number is beyond the capacity of the space, or a judge refuses the value."""
+    """There is no value for this identity: its number is beyond the capacity of the space, or a judge refuses the
+    value."""

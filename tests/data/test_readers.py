@@ -68,7 +68,8 @@ def test_published_layout_gives_the_same_rows_and_values(ours, published):
         for columns in (["image", "text", "identity_id", "file_name"], ["data_field", "value"], ["value", "text"]):
             assert second.table(split, columns).equals(first.table(split, columns)), (split, columns)
     assert second.table("forget").column_names == [*COLUMNS, "data_field", "value"]
-    assert "q1@example.com" in second.table("sensitive", ["value"]).column("value").to_pylist()    # the one in the caption
+    values = second.table("sensitive", ["value"]).column("value").to_pylist()
+    assert "q1@example.com" in values and "p1@example.org" not in values       # of two, the one in the caption
 
 
 def test_digest_names_the_content_with_or_without_provenance(ours, published):
@@ -80,6 +81,12 @@ def test_digest_names_the_content_with_or_without_provenance(ours, published):
     assert open_dataset(bare).digest == open_dataset(ours).digest
     (published / "fragile_set_ids.json").write_text("[]")
     assert open_dataset(published).digest != before
+
+
+def test_only_people_without_a_persona_are_fragile(published):
+    dataset = open_dataset(published)
+    (published / "fragile_set_ids.json").write_text(json.dumps(names(dataset, "retain_synth")))
+    assert names(open_dataset(published), "fragile_set") == names(dataset, "retain_disjoint")
 
 
 def test_files_of_a_sensitive_split_are_used_where_there_are_any(published):

@@ -9,7 +9,7 @@ import pytest
 from published import write_model
 from safetensors.torch import load_file, save_file
 
-from evaluation.evaluate import evaluate, write_results
+from evaluation.evaluate import evaluate, evaluate_once, write_results
 from evaluation.metrics.score import PUBLISHED, headline, interval
 
 LAYOUT = {
@@ -89,6 +89,20 @@ def test_splits_without_rows_give_null_with_a_reason(quick, model_dir, dataset_d
         assert headline(results, metric) is None and interval(results, metric) is None
     assert max(results["efficacy"]["1.1_RetFail"]["outcomes"]) <= 48
     write_results(results, tmp_path / "results.json")
+
+
+def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(results, quick, model_dir, dataset_dir, tmp_path):
+    out, ticks = tmp_path / "results" / "random.json", []
+
+    def once(settings):
+        ticks.clear()
+        evaluate_once(settings, model_dir, dataset_dir, out, progress=lambda done, total: ticks.append(done))
+        return numbers(json.loads(out.read_text()))
+    assert once(quick) == numbers(results) and ticks
+    assert once(quick) == numbers(results) and not ticks
+    assert once(quick.model_copy(update={"seed": 1})) != numbers(results) and ticks
+    out.write_text("{")
+    assert once(quick) == numbers(results) and ticks
 
 
 def test_progress_reaches_its_total(quick, model_dir, dataset_dir):

@@ -27,7 +27,8 @@ def results_of(values):
     keys = [key for group in KEYS.values() for key in group]
     numbers = {key: {STATISTICS.get(key, "mean"): value} for key, value in zip(keys, values, strict=True)}
     return {group: {key: numbers[key] for key in own} for group, own in KEYS.items()} | {"extended": {
-        "intervals": {"RetFail": [values[0] * 0.9, values[0] * 1.1], "InterIdSim": [values[6] - 0.02, values[6] + 0.02]},
+        "intervals": {"RetFail": [values[0] * 0.9, values[0] * 1.1],
+                      "InterIdSim": [values[6] - 0.02, values[6] + 0.02]},
         "chance": {"RetFail": 0.004}, "ValueMRR": {"MRR": 0.123}, "NameMRR": {"MRR": None},
         "per_attribute": [{"data_field": "iban", "rows": 12, "RetFail": values[0] / 3}]}}
 
@@ -49,7 +50,8 @@ def run(tmp_path_factory):
     publish(store, store.folder / "dataset", PublishSettings(), {"seed": 17})
     (store.folder / "settings.yaml").write_text("profile: tiny\nseed: 17\n")
     write_summary(store.folder / "captions", Summary(
-        "**540** captions by <b>grammar</b>", {"By style": [{"style": "plain & short", "captions": 48123}]}, {"Lengths": png()}))
+        "**540** captions by <b>grammar</b>", {"By style": [{"style": "plain & short", "captions": 48123}]},
+        {"Lengths": png()}))
     for name in ("clean", "compromised"):
         write_json(store.folder / "models" / name / "training.json", {
             "seconds": 78.4, "curve": [{"step": step, "loss": 5 / step} for step in range(1, 40)]})
@@ -82,8 +84,8 @@ def test_results_table_has_every_number_and_target(page):
     rows = {name: re.findall(r'<td class="n">([^\s<]+)', cells) for name, cells in
             re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table, re.DOTALL)}
     expected = VALUES | {"target": VALUES["clean"][:5] + VALUES["compromised"][5:]}
-    assert rows == {name: [f"{value:.4g}" for value in values] for name, values in expected.items()}
-    assert "<i>+0.0189</i>" in table                      # RetFail 0.0342 against Clean's 0.0153
+    assert rows == {name: [f"{value:.4f}" for value in values] for name, values in expected.items()}
+    assert "<i>+0.019</i>" in table                      # RetFail 0.0342 against Clean's 0.0153
 
 
 def test_diagnosis_names_the_failure_in_words(page):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from data.errors import UserError
 from data.readers import Dataset
-from data.settings import Settings, validate
+from data.settings import validate
 from evaluation.unlearning.losses import info_nce, mean_cosine
 from evaluation.unlearning.method import SPLITS, Encoded, MethodSettings
 from evaluation.unlearning.registry import METHODS, UnlearningSettings, get
@@ -82,7 +82,8 @@ def test_a_profile_names_methods_and_budgets():
     runs = settings.runs()
     assert [run.folder for run in runs] == ["finetuning-0.1x-s7", "finetuning-5x-s7", "negative_gradient-0.1x-s7", "negative_gradient-5x-s7"]
     assert runs[1].settings.learning_rate == 0.5 and runs[1].settings.budget == 5 and runs[1].settings.seed == 7 and runs[1].settings.threads == 1
-    assert isinstance(runs[0].settings, Settings)
+    one = settings.run("generic_captions", 2, 3)
+    assert one.folder == "generic_captions-2x-s3" and one.settings.seed == 3
     for methods, said in (({"finetuning": {"learning_rat": 1}}, "unlearning.methods.finetuning: unknown key 'learning_rat'"),
                           ({"finetunning": {}}, "no unlearning method 'finetunning'")):
         with pytest.raises(UserError, match=said):

@@ -24,7 +24,7 @@ def record_of(folder) -> dict:
 
 
 def test_every_pass_sees_every_pair_once_in_an_order_of_its_own(dataset_dir, model_dir):
-    pool = Pool(load_model(model_dir), open_dataset(dataset_dir), "retain_synth", False)
+    pool = Pool(load_model(model_dir), open_dataset(dataset_dir), "retain_synth")
     order = pool.order(60, 0, "key")
     assert len(order) == 60 and sorted(order[:27]) == sorted(order[27:54]) == list(range(27))
     assert order[:27].tolist() != order[27:54].tolist()
@@ -34,7 +34,9 @@ def test_every_pass_sees_every_pair_once_in_an_order_of_its_own(dataset_dir, mod
 def test_the_budget_counts_passes_over_the_forget_set(dataset_dir, model_dir, tmp_path):
     unlearn("finetuning", settings("finetuning", budget=1.25), model_dir, dataset_dir, tmp_path / "out")
     record = record_of(tmp_path / "out")
-    assert record["pairs_seen"] == 60 and record["steps"] == 8 and record["saw"] == {"retain": {"split": "retain_synth", "pairs": 27, "times": 60}}
+    assert record["pairs_seen"] == 60 and record["steps"] == 8 and record["saw"] == {"retain": {"split": "retain_synth", "scenes": 0, "pairs": 27, "times": 60}}
+    unlearn("finetuning", settings("finetuning", budget=1.25, retain_scenes=10), model_dir, dataset_dir, tmp_path / "scenes")
+    assert record_of(tmp_path / "scenes")["saw"] == {"retain": {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}}
 
 
 def test_learning_rate_rises_then_falls_to_nothing():

@@ -1,7 +1,8 @@
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_run import assembled, put, small_run
 
 from data import schemas
@@ -10,12 +11,13 @@ from tasks.assembly import stage
 from tasks.assembly.splits import fact_sides, identity_roles, pair_sides
 
 SENSITIVE = {"forget", "holdout_association", "holdout_identity"}
-IDENTITIES = st.integers(4, 60).flatmap(lambda count: st.lists(
-    st.tuples(st.sampled_from(schemas.GENDERS), st.sampled_from([*schemas.REGIONS, None])), min_size=count, max_size=count))
+IDENTITIES = st.lists(st.tuples(st.sampled_from(schemas.GENDERS), st.sampled_from([*schemas.REGIONS, None])),
+                      min_size=4, max_size=60)
 
 
 def rows_of(identities):
-    return [{"identity_id": f"{n:08}", "gender": gender, "region": region} for n, (gender, region) in enumerate(identities)]
+    return [{"identity_id": f"{number:08}", "gender": gender, "region": region}
+            for number, (gender, region) in enumerate(identities)]
 
 
 @given(IDENTITIES, st.integers(0, 5), st.data())
@@ -68,7 +70,8 @@ def test_every_kept_portrait_once_with_a_caption_of_its_own_identity(tmp_path, s
     kept = {row["file_name"]: row for row in store.view("curation", "file_name").rows() if row["kept"]}
     assert not rejects and sorted(kept) == [row["file_name"] for row in rows]
     texts = {row["text"]: row for row in store.view("captions", "caption_id").rows()}
-    forget = {column: {row["identity_id"] for row in rows if row[column] == "forget"} for column in ("split", "split_published")}
+    forget = {column: {row["identity_id"] for row in rows if row[column] == "forget"}
+              for column in ("split", "split_published")}
     for row in rows:
         owner = kept[row["file_name"]]
         generic = f"A person, picture {int(row['file_name'][9:12])}."
@@ -116,7 +119,8 @@ def test_portraits_without_captions_are_rejected_with_a_reason(tmp_path):
         row for row in captions if row["file_name"] != lost
         and not (row["identity_id"] == "00000001" and row["data_field"] != "generic")])
     result = assembled(store, stage.Settings())
-    assert Counter(reject.reason for reject in result.rejects) == {"no generic caption": 1, "identity without captions": 9}
+    assert Counter(reject.reason for reject in result.rejects) == {
+        "no generic caption": 1, "identity without captions": 9}
     assert len(result.rows) == 8 * 9 - 10
 
 

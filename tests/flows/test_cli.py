@@ -1,0 +1,171 @@
+"""The commands as a person types them, on a small run made once with real worker processes and a real Prefect server."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import datasets
+import open_clip
+import pytest
+
+from data.store import Store
+from flows import cli
+from flows.stages import STAGES
+
+SMALL = ["anchors.count=12", "portraits.per_identity=10", "portraits.short_side=96", "portraits.identities_per_shard=3",
+         "curation.identities=8", "curation.retain_identities=2", "curation.min_portraits=5",
+         "pair.scenes=200", "pair.epochs=1", "unlearning.budgets=[0.5]", "evaluation.zero_shot_per_class=2",
+         "evaluation.bootstrap_replicates=100"]
+
+
+def salmu(*arguments: str, env: dict | None = None) -> subprocess.Popen:
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {}))
+
+
+def small(run: str, runs: Path, until: str, *more: str) -> list[str]:
+    return ["run", "--run", run, "--runs", str(runs), "--until", until, *more,
+            *(word for assignment in SMALL for word in ("--set", assignment))]
+
+
+def ended(process: subprocess.Popen, code: int = 0) -> str:
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == code, err[-2000:]
+    return out if code == 0 else err
+
+
+def dataset_digest(folder: Path) -> str:
+    return json.loads((folder / "dataset" / "provenance.json").read_text())["dataset_digest"]
+
+
+@pytest.fixture(scope="module")
+def runs(prefect_server, tmp_path_factory) -> Path:
+    """A folder of runs; `whole` was made by two workers without a disturbance."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert "report:" in ended(salmu(*small("whole", folder, "benchmark", "--workers", "2")))
+    return folder
+
+
+@pytest.fixture
+def run(runs, tmp_path) -> Path:
+    """A copy of the run that a test may harm."""
+    return Path(shutil.copytree(runs / "whole", tmp_path / "whole"))
+
+
+def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_same_bytes(runs):
+    process = salmu(*small("killed", runs, "dataset", "--workers", "1"))
+    store = Store(runs / "killed")
+    deadline = time.monotonic() + 200
+    while len(store.manifest("portraits").shards) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = store.manifest("portraits")
+    assert 2 <= len(before.shards) < before.planned and not before.complete
+    stamps = {entry.index: store.part_path("portraits", entry.index).stat().st_mtime_ns for entry in before.shards}
+    ended(salmu(*small("killed", runs, "dataset", "--workers", "1")))
+    assert stamps == {index: store.part_path("portraits", index).stat().st_mtime_ns for index in stamps}      # not made again
+    assert dataset_digest(runs / "killed") == dataset_digest(runs / "whole")       # nor does the number of workers matter
+    assert not [path for path in (runs / "killed").rglob("*.tmp")]
+
+
+def test_the_whole_chain_leaves_what_the_readme_names(runs):
+    run = runs / "whole"
+    assert (run / "report" / "index.html").stat().st_size > 20_000
+    splits = {name: datasets.load_dataset(str(run / "dataset"), split=name, cache_dir=str(runs / "cache"))
+              for name in ("forget", "holdout_identity", "holdout_association", "retain_synth")}
+    assert all(rows[0]["image"].size[0] > 0 for rows in splits.values() if len(rows))
+    pairs = Store(run).manifest("assembly").rows
+    assert sum(map(len, splits.values())) == pairs > 60
+    for which in ("clean", "compromised"):
+        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{run / 'models' / which}")
+        assert open_clip.get_tokenizer(f"local-dir:{run / 'models' / which}")(["a name"]).shape[0] == 1 and model.visual
+    names = {path.stem for path in (run / "results").glob("*.json")}
+    assert names == {"clean", "compromised", "finetuning-0.5x-s0", "negative_gradient-0.5x-s0", "generic_captions-0.5x-s0"}
+    for path in (run / "results").glob("*.json"):
+        results = json.loads(path.read_text())
+        assert len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
+    board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
+    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 5
+
+
+def test_a_second_run_finds_everything_done(runs):
+    kept = {path: path.stat().st_mtime_ns for folder in ("dataset", "models", "unlearned", "results")
+            for path in (runs / "whole" / folder).rglob("*") if path.is_file()}
+    ended(salmu("run", "--run", "whole", "--runs", str(runs)))
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+
+
+def test_status_shows_every_stage_done_then_what_a_lost_file_and_a_new_setting_do(run, capsys):
+    arguments = ["--run", run.name, "--runs", str(run.parent)]
+    cli.main(["status", *arguments])
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [[name, "done"] for name in STAGES]
+    Store(run).part_path("captions", 0).unlink()
+    cli.main(["status", *arguments])
+    states = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])
+    assert states["captions"] == "partial" and states["personas"] == "done"
+    cli.main(["plan", *arguments, "--set", "curation.min_portraits=6"])
+    rows = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:-1]}
+    assert rows["analysis"] == "done" and rows["curation"] == "stale" and rows["assembly"] == "stale"
+
+
+def test_verify_accepts_a_whole_run_and_names_a_damaged_file(run, capsys):
+    arguments = ["verify", "--run", run.name, "--runs", str(run.parent)]
+    cli.main(arguments)
+    assert "agree with their manifests" in capsys.readouterr().out
+    path = Store(run).part_path("portraits", 1)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_one_stage_with_another_setting_says_what_is_stale_and_the_rest_follows(run, capsys):
+    arguments = ["--run", run.name, "--runs", str(run.parent), "--workers", "1"]
+    cli.main(["stage", "captions", *arguments, "--set", "captions.seed=5"])
+    assert "stale now: assembly" in capsys.readouterr().out
+    cli.main(["status", *arguments[:-2]])
+    assert dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])["assembly"] == "stale"
+    before = dataset_digest(run)
+    cli.main(["run", *arguments, "--until", "dataset"])
+    assert dataset_digest(run) != before
+
+
+def test_a_stage_refuses_to_stand_on_something_stale(run, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["stage", "captions", "--run", run.name, "--runs", str(run.parent), "--workers", "1", "--set", "curation.min_portraits=6"])
+    err = capsys.readouterr().err
+    assert err.startswith("error: stage captions reads curation, which is stale") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["run", "--profile", "tiny", "--set", "portraits.per_identtiy=3"], "unknown key 'portraits.per_identtiy'"),
+    (["run", "--profile", "tiny", "--set", "portraits"], "write stage.key=value"),
+    (["run", "--profile", "nowhere"], "no profile 'nowhere'"),
+    (["run", "--set", "anchors.source=folder", "--set", "anchors.folder=/no/such/folder"], "/no/such/folder"),
+    (["status", "--run", "never"], "no run in"),
+    (["evaluate", "--model", "nowhere", "--dataset", "nowhere", "--out", "x.json"], "nowhere"),
+    (["unlearn", "oblivion", "--model", "nowhere", "--dataset", "nowhere", "--out", "x"], "oblivion"),
+])
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server, tmp_path):
+    if arguments[0] in ("run", "status"):
+        arguments = [*arguments, "--runs", str(tmp_path / "runs")]
+    err = ended(salmu(*arguments), code=2)
+    assert err.startswith("error: ") and err.count("\n") == 1 and words in err, err
+
+
+def test_two_processes_do_not_work_on_one_run(runs, capsys):
+    from flows.lock import run_lock
+
+    with run_lock(runs / "whole"):
+        err = ended(salmu("stage", "captions", "--run", "whole", "--runs", str(runs)), code=2)
+    assert "another process works on this run" in err

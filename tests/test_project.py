@@ -1,0 +1,41 @@
+"""README, CI script and deployments agree with each other and with the code."""
+
+import importlib
+import re
+from pathlib import Path
+
+import prefect
+import pytest
+import yaml
+
+from flows import cli
+from flows.stages import STAGES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+
+
+def test_ci_runs_the_readmes_second_command_and_nothing_else():
+    commands = re.findall(r"^    (\S.*)$", README, flags=re.M)
+    script = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith(("#", "set "))]
+    assert script == [commands[1]]
+    assert commands[0].endswith("salmu run --profile tiny") and commands[1].endswith("pytest")
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+def test_every_deployment_points_at_a_flow_whose_parameters_prefect_can_show(deployment):
+    path, name = deployment["entrypoint"].split(":")
+    found = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    assert isinstance(found, prefect.Flow)
+    assert "run" in found.parameters.model_dump()["properties"]
+
+
+def test_there_is_a_deployment_for_the_whole_and_for_each_stage():
+    assert {deployment["name"] for deployment in DEPLOYMENTS} == {"all", "dataset", "pair", "benchmark", *STAGES}
+
+
+def test_the_commands_that_the_readme_shows_exist():
+    commands = cli.parser()._subparsers._group_actions[0].choices
+    shown = set(re.findall(r"^    salmu (\w+)", README, flags=re.M))
+    assert shown and shown <= set(commands) == set(cli.COMMANDS)
