@@ -11,7 +11,8 @@ from evaluation.embeddings import Encoder, decode
 
 @dataclass(frozen=True)
 class Pairs:
-    """n pairs in the order of the dataset. Every field is an array of n rows; strings are None where there is nothing."""
+    """n pairs in the order of the dataset. Every field is an array of n rows; strings are None where there is
+    nothing."""
 
     file_name: np.ndarray
     text: np.ndarray
@@ -47,9 +48,17 @@ def encoded_pairs(dataset: Dataset, split: str, encoder: Encoder) -> Pairs:
     files = zip(columns["file_name"], (row["bytes"] for row in _images(dataset, split)), strict=True)
     person = [identity or file_name.partition("_")[0]
               for identity, file_name in zip(columns["identity_id"], columns["file_name"], strict=True)]
-    return Pairs(columns["file_name"], columns["text"], columns["identity_id"], _strings(person),
-                 _strings([_name(dataset, identity) for identity in columns["identity_id"]]), columns["data_field"], columns["value"],
-                 encoder.images(split, decode(files), len(table)), encoder.texts(columns["text"]))
+    return Pairs(
+        columns["file_name"],
+        columns["text"],
+        columns["identity_id"],
+        _strings(person),
+        _strings([_name(dataset, identity) for identity in columns["identity_id"]]),
+        columns["data_field"],
+        columns["value"],
+        encoder.images(split, decode(files), len(table)),
+        encoder.texts(columns["text"]),
+    )
 
 
 def _images(dataset: Dataset, split: str):

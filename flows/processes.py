@@ -9,8 +9,9 @@ import threading
 import time
 import urllib.request
 
+from prefect.context import refresh_global_settings_context
 from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from data.errors import UserError
@@ -49,10 +50,13 @@ def api_server():
                               stderr=subprocess.DEVNULL, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"})
     try:
         _wait_until_healthy(url, server)
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield
+        os.environ["PREFECT_API_URL"] = url                          # for every thread and worker
+        refresh_global_settings_context()
+        yield
     finally:
         APILogHandler().flush()                                      # the last lines, before the server goes
+        os.environ.pop("PREFECT_API_URL", None)
+        refresh_global_settings_context()
         server.terminate()
         try:
             server.wait(10)

@@ -26,7 +26,4 @@ def prefect_server():
     from flows.processes import api_server
 
     with api_server():
-        url = PREFECT_API_URL.value()
-        os.environ["PREFECT_API_URL"] = url
-        yield url
-        del os.environ["PREFECT_API_URL"]
+        yield PREFECT_API_URL.value()

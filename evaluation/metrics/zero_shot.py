@@ -19,7 +19,8 @@ PROCEDURAL = "procedural scenes"
 def identity_classification(pairs: Pairs, encode: Callable[[list[str]], np.ndarray]) -> Score:
     """IdZSC: share of images that are nearest to their own persona's name among the names of all personas in `pairs`.
 
-    A name's embedding is the mean over NAME_PROMPTS, brought to length 1, as open_clip's zero-shot classifier does it."""
+    A name's embedding is the mean over NAME_PROMPTS, brought to length 1, as open_clip's zero-shot classifier does
+    it."""
     names = sorted(set(pairs.name))
     if len(names) < 2:
         return missing("IdZSC", "fewer than 2 identities")
@@ -31,14 +32,18 @@ def identity_classification(pairs: Pairs, encode: Callable[[list[str]], np.ndarr
 
 
 def general_knowledge(encoder: Encoder, seed: int, per_class: int) -> Score:
-    """GenKnow: zero-shot top-1 accuracy on the procedural set of coloured shapes, drawn by `seed` and unseen in training,
-    in the size of the model's input.
+    """GenKnow: zero-shot top-1 accuracy on the procedural set of coloured shapes, drawn by `seed` and unseen in
+    training, in the size of the model's input.
 
     `ImageNet1k_Accuracy` stays -1, which the published layout has where no ImageNet is given."""
     model = encoder.model
     images, labels, names, templates = scenes.zero_shot_set(seed, input_side(model.network), per_class)
-    embeddings = encoder.images(f"procedural-{seed}-{per_class}", (Image.fromarray(image) for image in images), len(images))
-    classifier = open_clip.build_zero_shot_classifier(model.network, model.tokenizer, names, templates, device=model.device)
+    embeddings = encoder.images(
+        f"procedural-{seed}-{per_class}", (Image.fromarray(image) for image in images), len(images)
+    )
+    classifier = open_clip.build_zero_shot_classifier(
+        model.network, model.tokenizer, names, templates, device=model.device
+    )
     correct = (_nearest(embeddings, classifier.T.float().cpu().numpy()) == labels).astype(float)
     published = {"ImageNet1k_Accuracy": -1, "accuracy": float(correct.mean()), "set": PROCEDURAL, "classes": len(names)}
     return Score(published, correct, np.arange(len(labels)), 1 / len(names))

@@ -1,4 +1,5 @@
-"""Generic Captions: train the forget images on captions without personal data, so that those take the place of the personal ones."""
+"""Generic Captions: train the forget images on captions without personal data, so that those take the place of the
+personal ones."""
 
 from pydantic import Field
 

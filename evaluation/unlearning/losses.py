@@ -10,7 +10,8 @@ from evaluation.unlearning.method import Encoded
 def info_nce(pairs: Encoded, scale: Tensor) -> Tensor:
     """CLIP's symmetric contrastive loss (Radford et al. 2021).
 
-    Equal captions in a batch need no masking: their embeddings are equal, so the pulls and pushes that they exchange cancel out."""
+    Equal captions in a batch need no masking: their embeddings are equal, so the pulls and pushes that they exchange
+    cancel out."""
     return ClipLoss()(pairs.images, pairs.texts, scale)
 
 

@@ -1,6 +1,7 @@
 """Negative Gradient: climb the contrastive loss of the forget pairs.
 
-The loss has no floor, so that a rate or budget too large destroys the model; the runner's clipped gradients and the stop bound it."""
+The loss has no floor, so that a rate or budget too large destroys the model; the runner's clipped gradients and the
+stop bound it."""
 
 from pydantic import Field
 
@@ -10,8 +11,13 @@ from evaluation.unlearning.method import Batch, Method, MethodSettings
 
 class Settings(MethodSettings):
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate; 1e-7 to 1e-6 for a ViT-B/16.")
-    stop_at_cosine: float | None = Field(None, ge=-1, le=1, description="End as soon as the forget pairs of a batch have this mean cosine or "
-                                         "less; null spends the whole budget.")
+    stop_at_cosine: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="End as soon as the forget pairs of a batch have this mean cosine or "
+        "less; null spends the whole budget.",
+    )
 
 
 def stop(batch: Batch, settings: Settings) -> bool:

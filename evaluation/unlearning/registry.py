@@ -1,4 +1,5 @@
-"""The methods by name, and what a profile asks of them. A new file with a METHOD in this folder is found without further words."""
+"""The methods by name, and what a profile asks of them. A new file with a METHOD in this folder is found without
+further words."""
 
 import importlib
 import pkgutil
@@ -20,7 +21,9 @@ def _found() -> dict[str, Method]:
         if info.name not in NOT_METHODS:
             method = importlib.import_module(f"evaluation.unlearning.{info.name}").METHOD
             if method.name != info.name:
-                raise ValueError(f"evaluation/unlearning/{info.name}.py: its METHOD is named {method.name!r}; name both alike")
+                raise ValueError(
+                    f"evaluation/unlearning/{info.name}.py: its METHOD is named {method.name!r}; name both alike"
+                )
             methods[method.name] = method
     return methods
 
@@ -46,11 +49,18 @@ class Run(NamedTuple):
 class UnlearningSettings(StageSettings):
     """Which methods are run, with which budgets."""
 
-    methods: dict[str, dict[str, Any]] = Field({"finetuning": {}, "negative_gradient": {}, "generic_captions": {}}, validate_default=True,
-                                               description="Methods to run, each with its own settings where they differ from its defaults.")
-    budgets: tuple[float, ...] = Field((5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget.")
+    methods: dict[str, dict[str, Any]] = Field(
+        {"finetuning": {}, "negative_gradient": {}, "generic_captions": {}},
+        validate_default=True,
+        description="Methods to run, each with its own settings where they differ from its defaults.",
+    )
+    budgets: tuple[float, ...] = Field(
+        (5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget."
+    )
     batch_size: int = Field(64, ge=2, description="Pairs of a kind in a step.")
-    retain_scenes: int = Field(1000, ge=0, description="Procedural scenes added to the retain pairs; see MethodSettings.retain_scenes.")
+    retain_scenes: int = Field(
+        1000, ge=0, description="Procedural scenes added to the retain pairs; see MethodSettings.retain_scenes."
+    )
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
 
@@ -66,6 +76,10 @@ class UnlearningSettings(StageSettings):
         return [self.run(name, budget, self.seed) for name in self.methods for budget in self.budgets]
 
     def run(self, name: str, budget: float, seed: int) -> Run:
-        """One run of a method, whether or not it is among those that are run by default. Raises UserError for an unknown method."""
-        values = self.model_dump(include={"batch_size", "retain_scenes", "device", "threads"}) | {"budget": budget, "seed": seed}
+        """One run of a method, whether or not it is among those that are run by default. Raises UserError for an
+        unknown method."""
+        values = self.model_dump(include={"batch_size", "retain_scenes", "device", "threads"}) | {
+            "budget": budget,
+            "seed": seed,
+        }
         return Run(f"{name}-{budget:g}x-s{seed}", name, get(name).settings(**values | self.methods.get(name, {})))

@@ -1,4 +1,5 @@
-"""Runs a method: gives it the data that it may see, in a fixed order, until its budget is spent, and writes the changed model."""
+"""Runs a method: gives it the data that it may see, in a fixed order, until its budget is spent, and writes the changed
+model."""
 
 import json
 import math
@@ -38,10 +39,12 @@ KEPT_IMAGES = 2**30          # bytes of decoded images that are kept for the nex
 
 def unlearn(method: str, settings: MethodSettings, model_dir: Path, dataset_dir: Path, out_dir: Path,
             progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Change the model in `model_dir` by a method and write it to `out_dir` in open_clip's layout, with unlearning.json beside it.
+    """Change the model in `model_dir` by a method and write it to `out_dir` in open_clip's layout, with unlearning.json
+    beside it.
 
-    A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and threads: same bytes.
-    An `out_dir` that holds the result already is left as it is. Raises UserError for input that cannot be used."""
+    A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
+    threads: same bytes. An `out_dir` that holds the result already is left as it is. Raises UserError for input that
+    cannot be used."""
     chosen, model_dir, out_dir = get(method), Path(model_dir), Path(out_dir)
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such folder; unlearning starts from a folder in open_clip's layout")
@@ -53,15 +56,31 @@ def unlearn(method: str, settings: MethodSettings, model_dir: Path, dataset_dir:
         return
     with reproducible(settings.threads):
         record = _train(chosen, settings, clip, dataset, progress)
-    record = {"method": method, "source": chosen.source, "budget": settings.budget, "seed": settings.seed,
-              "settings": settings.model_dump(mode="json"), **record, **inputs, "model_digest": clip.weights_digest, "fingerprint": fingerprint}
+    record = {
+        "method": method,
+        "source": chosen.source,
+        "budget": settings.budget,
+        "seed": settings.seed,
+        "settings": settings.model_dump(mode="json"),
+        **record,
+        **inputs,
+        "model_digest": clip.weights_digest,
+        "fingerprint": fingerprint,
+    }
     _export(clip, record, model_dir, out_dir)
 
 
 class Pool:
     """The pairs of one kind, ready for training: those of a split, then procedural scenes."""
 
-    def __init__(self, clip: ClipModel, dataset: Dataset, split: str, generic_captions: bool = False, scenes: Scenes | None = None):
+    def __init__(
+        self,
+        clip: ClipModel,
+        dataset: Dataset,
+        split: str,
+        generic_captions: bool = False,
+        scenes: Scenes | None = None,
+    ):
         table = dataset.table(split, ["file_name", "image", "text"])
         if not len(table):
             raise UserError(f"{dataset.folder}: split {split} has no rows")
@@ -69,7 +88,11 @@ class Pool:
         self.file_names = table.column("file_name").to_pylist()
         self.files = table.column("image")
         self.scenes = scenes.images if scenes else []
-        texts = [_generic(dataset, name) for name in self.file_names] if generic_captions else table.column("text").to_pylist()
+        texts = (
+            [_generic(dataset, name) for name in self.file_names]
+            if generic_captions
+            else table.column("text").to_pylist()
+        )
         self.tokens = clip.tokenizer(texts + (scenes.texts if scenes else []))
         self.kept: dict[int, torch.Tensor] = {}
 
@@ -105,20 +128,27 @@ def _generic(dataset: Dataset, file_name: str) -> str:
     try:
         return dataset.generic_captions[file_name]
     except KeyError:
-        raise UserError(f"{dataset.folder}: sensitive_set_generic_captions.json has no caption for {file_name}") from None
+        raise UserError(
+            f"{dataset.folder}: sensitive_set_generic_captions.json has no caption for {file_name}"
+        ) from None
 
 
-def _train(method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def _train(
+    method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
     """Spend the budget on the model, in place; returns what was seen, what it cost and how it went.
 
-    The network stays in evaluation mode: batch statistics of a single kind of image would shift its normalisation layers."""
+    The network stays in evaluation mode: batch statistics of a single kind of image would shift its normalisation
+    layers."""
     started = time.monotonic()
     count = round(settings.budget * dataset.table("forget", ["file_name"]).num_rows)
     pools = {part: _pool(part, method, settings, clip, dataset) for part in sorted(method.sees)}
     orders = {part: pool.order(count, settings.seed, "unlearning", part) for part, pool in pools.items()}
     scale = clip.network.logit_scale.detach().exp()
     weights = [weight for name, weight in clip.network.named_parameters() if name not in ("logit_scale", "logit_bias")]
-    optimiser = torch.optim.AdamW(weights, settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        weights, settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay
+    )
     starts = range(0, count, settings.batch_size)
     curve, seen, stopped = [], 0, None
     for step, start in enumerate(starts):
@@ -132,26 +162,49 @@ def _train(method: Method, settings: MethodSettings, clip: ClipModel, dataset: D
             group["lr"] = settings.learning_rate * _schedule(step, len(starts), settings.warm_up)
         loss = method.loss(batch, settings)
         if not torch.isfinite(loss):
-            raise UserError(f"{method.name}: the loss is {loss.item()} at step {step}; lower learning_rate (now {settings.learning_rate})")
+            raise UserError(
+                f"{method.name}: the loss is {loss.item()} at step {step}; lower learning_rate (now {settings.learning_rate})"
+            )
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         seen += len(orders[min(orders)][rows])
         if step % math.ceil(len(starts) / CURVE_POINTS) == 0 or step == len(starts) - 1:
-            curve.append({"step": step, "loss": round(loss.item(), 5),
-                          **{f"{part}_cosine": round(mean_cosine(encoded).item(), 5) for part, encoded in parts.items()}})
+            curve.append(
+                {
+                    "step": step,
+                    "loss": round(loss.item(), 5),
+                    **{f"{part}_cosine": round(mean_cosine(encoded).item(), 5) for part, encoded in parts.items()},
+                }
+            )
         progress(step + 1, len(starts))
-    saw = {part: {"split": SPLITS[part], "scenes": len(pools[part].scenes), "pairs": len(set(order[:seen].tolist())), "times": seen}
-           for part, order in orders.items()}
-    return {"steps": len(starts) if stopped is None else stopped, "stopped_early": stopped is not None, "pairs_seen": seen * len(saw),
-            "seconds": round(time.monotonic() - started, 2), "peak_memory_mb": peak_memory_mb(), "saw": saw, "curve": curve}
+    saw = {
+        part: {
+            "split": SPLITS[part],
+            "scenes": len(pools[part].scenes),
+            "pairs": len(set(order[:seen].tolist())),
+            "times": seen,
+        }
+        for part, order in orders.items()
+    }
+    return {
+        "steps": len(starts) if stopped is None else stopped,
+        "stopped_early": stopped is not None,
+        "pairs_seen": seen * len(saw),
+        "seconds": round(time.monotonic() - started, 2),
+        "peak_memory_mb": peak_memory_mb(),
+        "saw": saw,
+        "curve": curve,
+    }
 
 
 def _pool(part: str, method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset) -> Pool:
     if part == "forget":
         return Pool(clip, dataset, SPLITS[part], method.generic_captions)
-    return Pool(clip, dataset, SPLITS[part], scenes=scene_pairs(settings.seed, settings.retain_scenes, input_side(clip.network)))
+    return Pool(
+        clip, dataset, SPLITS[part], scenes=scene_pairs(settings.seed, settings.retain_scenes, input_side(clip.network))
+    )
 
 
 def _schedule(step: int, steps: int, warm_up: float) -> float:
@@ -164,7 +217,9 @@ def _schedule(step: int, steps: int, warm_up: float) -> float:
 
 def _finished(out_dir: Path, fingerprint: str) -> bool:
     try:
-        return json.loads((out_dir / RECORD).read_text())["fingerprint"] == fingerprint and (out_dir / WEIGHTS).is_file()
+        return (
+            json.loads((out_dir / RECORD).read_text())["fingerprint"] == fingerprint and (out_dir / WEIGHTS).is_file()
+        )
     except (OSError, ValueError, KeyError):
         return False
 

@@ -20,13 +20,16 @@ from model_training.analysis_models.portraits import Portrait, draw_people, draw
 from model_training.analysis_models.recogniser import train_genderage, train_recogniser
 
 TEST_PEOPLE, TEST_VIEWS = 40, 4
-STEPS = {"recogniser": 900, "clip": 650, "detector": 700, "genderage": 450}      # the longest first
+STEPS = {"recogniser": 900, "clip": 650, "detector": 700, "genderage": 450}  # the longest first
 
 CALIBRATION = (
-    "min_anchor_similarity and min_centre_similarity (tasks/curation/rules.py): read off portraits_lost_and_others_passed_at below, between "
-    "the portraits lost and the people of the same gender and age group let through; the two rules work one after the other, and a run has "
-    "more portraits for its centres, so both lie lower than either would alone. min_brightness: between nearly black pictures (0.03) and the darkest 1 % of portraits. "
-    "min_gender_score: high, since the label is the second line after the anchor.")
+    "min_anchor_similarity and min_centre_similarity (tasks/curation/rules.py): read off "
+    "portraits_lost_and_others_passed_at below, between the portraits lost and the people of the same gender and age "
+    "group let through; the two rules work one after the other, and a run has more portraits for its centres, so both "
+    "lie lower than either would alone. min_brightness: between nearly black pictures (0.03) and the darkest 1 % of "
+    "portraits. "
+    "min_gender_score: high, since the label is the second line after the anchor."
+)
 
 
 def make(out: Path, seed: int, people: int, views: int, effort: float, workers: int, cache: Path | None) -> None:
@@ -36,26 +39,34 @@ def make(out: Path, seed: int, people: int, views: int, effort: float, workers: 
     (out / "faces").mkdir(parents=True, exist_ok=True)
     (out / "clip").mkdir(exist_ok=True)
     persons = {"train": draw_people(seed, "train", people), "test": draw_people(seed, "test", TEST_PEOPLE)}
-    portraits = {split: _portraits(persons[split], seed, split, count, every, workers, cache)
-                 for split, count, every in (("train", views, 4), ("test", TEST_VIEWS, 1))}
+    portraits = {
+        split: _portraits(persons[split], seed, split, count, every, workers, cache)
+        for split, count, every in (("train", views, 4), ("test", TEST_VIEWS, 1))
+    }
     seconds = {"rendering": time.monotonic() - start}
     train = partial(train_part, out, portraits["train"], persons["train"], seed, effort)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         seconds |= dict(zip(STEPS, pool.map(train, STEPS), strict=True))
     measured = {
-        "seed": seed, "trained_on": {"people": people, "portraits": len(portraits["train"]), "effort": effort},
+        "seed": seed,
+        "trained_on": {"people": people, "portraits": len(portraits["train"]), "effort": effort},
         "seconds": {name: round(value) for name, value in seconds.items()},
         "calibration": CALIBRATION,
         **measure(out, portraits["test"], persons["test"], seed),
-        "sha256": {str(path.relative_to(out)): file_sha256(path) for folder in ("faces", "clip")
-                   for path in sorted((out / folder).iterdir())},
+        "sha256": {
+            str(path.relative_to(out)): file_sha256(path)
+            for folder in ("faces", "clip")
+            for path in sorted((out / folder).iterdir())
+        },
     }
     text = json.dumps(measured, indent=1)
     write_atomic(out / "measured.json", text.encode() + b"\n")
     print(text)
 
 
-def train_part(out: Path, portraits: list[Portrait], people: list[Person], seed: int, effort: float, part: str) -> float:
+def train_part(
+    out: Path, portraits: list[Portrait], people: list[Person], seed: int, effort: float, part: str
+) -> float:
     """Train one of the models of STEPS and write its files; returns the seconds it took."""
     torch.set_num_threads(1)
     start = time.monotonic()
@@ -72,7 +83,9 @@ def train_part(out: Path, portraits: list[Portrait], people: list[Person], seed:
     return time.monotonic() - start
 
 
-def _portraits(people, seed: int, split: str, views: int, every: int, workers: int, cache: Path | None) -> list[Portrait]:
+def _portraits(
+    people, seed: int, split: str, views: int, every: int, workers: int, cache: Path | None
+) -> list[Portrait]:
     path = cache / f"{split}-{digest(seed, len(people), views, every)}.parquet" if cache else None
     if path and path.is_file():
         return load(path)

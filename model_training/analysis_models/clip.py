@@ -1,9 +1,9 @@
 """Train the small CLIP that answers zero-shot questions about portraits, and save it in open_clip's layout.
 
-Images: the surroundings of a face for gender and age, whole pictures for the number of people and the light. Texts: captions put
-together from many words for the same thing, so that prompts in other words than these are understood too. The loss is CLIP's, with
-one caption for each class of a question in the place of one for each image, since a batch holds every class many times.
-"""
+Images: the surroundings of a face for gender and age, whole pictures for the number of people and the light. Texts:
+captions put together from many words for the same thing, so that prompts in other words than these are understood too.
+The loss is CLIP's, with one caption for each class of a question in the place of one for each image, since a batch
+holds every class many times. """
 
 import json
 from collections.abc import Sequence
@@ -27,16 +27,47 @@ from model_training.tokenizer import train_tokenizer
 
 SIDE, CONTEXT = 64, 24
 DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies or older")
-GENDER_WORDS = {"female": ("woman", "lady", "female person", "female"), "male": ("man", "gentleman", "male person", "male")}
+GENDER_WORDS = {
+    "female": ("woman", "lady", "female person", "female"),
+    "male": ("man", "gentleman", "male person", "male"),
+}
 PRONOUNS = {"female": "her", "male": "his", "person": "their"}
-FORMS = ("a photo of {}", "a portrait of {}", "a picture of {}", "the face of {}", "a close-up of {}", "{}", "a photograph showing {}",
-         "an image of {}", "a studio portrait of {}", "a snapshot of {}", "this is {}", "here we see {}")
-PEOPLE = {"none": ("nobody", "no person", "no people at all", "an empty place without people", "a background without anybody", "no face"),
-          "one": ("one person", "a single person", "one face", "somebody alone", "exactly one person", "a person alone"),
-          "several": ("two people", "several people", "two faces", "a couple of people side by side", "more than one person")}
-LIGHT = {"normal": ("a clear photo", "a well-lit photo", "a bright picture", "a photo in good light", "a normal photograph"),
-         "dark": ("an almost black photo", "a nearly black picture", "a photo too dark to see anything", "a dark, underexposed photo")}
-COUNTS = {"portrait": "one", "two_faces": "several", "no_face": "none"}             # what each kind of picture answers
+FORMS = (
+    "a photo of {}",
+    "a portrait of {}",
+    "a picture of {}",
+    "the face of {}",
+    "a close-up of {}",
+    "{}",
+    "a photograph showing {}",
+    "an image of {}",
+    "a studio portrait of {}",
+    "a snapshot of {}",
+    "this is {}",
+    "here we see {}",
+)
+PEOPLE = {
+    "none": (
+        "nobody",
+        "no person",
+        "no people at all",
+        "an empty place without people",
+        "a background without anybody",
+        "no face",
+    ),
+    "one": ("one person", "a single person", "one face", "somebody alone", "exactly one person", "a person alone"),
+    "several": ("two people", "several people", "two faces", "a couple of people side by side", "more than one person"),
+}
+LIGHT = {
+    "normal": ("a clear photo", "a well-lit photo", "a bright picture", "a photo in good light", "a normal photograph"),
+    "dark": (
+        "an almost black photo",
+        "a nearly black picture",
+        "a photo too dark to see anything",
+        "a dark, underexposed photo",
+    ),
+}
+COUNTS = {"portrait": "one", "two_faces": "several", "no_face": "none"}  # what each kind of picture answers
 DARK_SHARE = 0.15
 QUESTIONS = ("gender", "age", "both", "people", "light")
 
@@ -58,14 +89,23 @@ def _aged(gender: str, group: str, rng: np.random.Generator) -> str:
     noun = rng.choice(GENDER_WORDS[gender]) if gender in GENDERS else rng.choice(("person", "adult", "human being"))
     oldest = group == AGE_GROUPS[-1]
     young = int(group[:2])
-    return str(rng.choice((f"a {noun} in {PRONOUNS[gender]} {DECADES[AGE_GROUPS.index(group)]}",
-                           f"a {noun} aged {'70 or more' if oldest else group.replace('-', ' to ')}",
-                           f"a {noun} of {young + int(rng.integers(0, 10))} years",
-                           f"a {noun} {'over 70' if oldest else f'between {young} and {young + 9}'} years old")))
+    return str(
+        rng.choice(
+            (
+                f"a {noun} in {PRONOUNS[gender]} {DECADES[AGE_GROUPS.index(group)]}",
+                f"a {noun} aged {'70 or more' if oldest else group.replace('-', ' to ')}",
+                f"a {noun} of {young + int(rng.integers(0, 10))} years",
+                f"a {noun} {'over 70' if oldest else f'between {young} and {young + 9}'} years old",
+            )
+        )
+    )
 
 
-def square_of_face(image: np.ndarray, box: np.ndarray, grow: float = 2.0, shift: np.ndarray | float = 0.0) -> np.ndarray:
-    """A face's box in the middle of a square, `grow` times as large, grey where the picture ends; `shift` in pixels of the result."""
+def square_of_face(
+    image: np.ndarray, box: np.ndarray, grow: float = 2.0, shift: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """A face's box in the middle of a square, `grow` times as large, grey where the picture ends; `shift` in pixels of
+    the result."""
     left, top, right, bottom = box
     scale = SIDE / (max(right - left, bottom - top) * grow)
     corner = SIDE / 2 - scale * np.array([left + right, top + bottom]) / 2 + shift
@@ -79,22 +119,35 @@ def square_of_image(image: np.ndarray) -> np.ndarray:
     extent = max(height, width)
     square = np.full((extent, extent, 3), 128, np.uint8)
     top, left = (extent - height) // 2, (extent - width) // 2
-    square[top:top + height, left:left + width] = image
+    square[top : top + height, left : left + width] = image
     return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def configuration(vocabulary: int) -> dict:
     """open_clip's model_cfg: timm's smallest ResNet and a text transformer of two layers."""
-    return {"embed_dim": 128,
-            "vision_cfg": {"image_size": SIDE, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"},
-            "text_cfg": {"context_length": CONTEXT, "vocab_size": vocabulary, "width": 96, "heads": 3, "layers": 2,
-                         "hf_tokenizer_name": "analysis-clip", "pool_type": "eos", "eos_id": 2, "pad_id": 0}}
+    return {
+        "embed_dim": 128,
+        "vision_cfg": {"image_size": SIDE, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"},
+        "text_cfg": {
+            "context_length": CONTEXT,
+            "vocab_size": vocabulary,
+            "width": 96,
+            "heads": 3,
+            "layers": 2,
+            "hf_tokenizer_name": "analysis-clip",
+            "pool_type": "eos",
+            "eos_id": 2,
+            "pad_id": 0,
+        },
+    }
 
 
 def _pixels(images: list[np.ndarray], rng: np.random.Generator) -> Tensor:
     mirrored = [image[:, ::-1] if rng.random() < 0.5 else image for image in images]
     batch = torch.from_numpy(np.stack(mirrored)).permute(0, 3, 1, 2).float().div(255)
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
+    mean, deviation = (
+        torch.tensor(values)[:, None, None] for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    )
     return batch.sub(mean).div(deviation).contiguous(memory_format=torch.channels_last)
 
 
@@ -108,8 +161,15 @@ def _tokenizer(folder: Path, seed: int) -> HFTokenizer:
 def _face_batch(portraits: Sequence[Portrait], people: Sequence[Person], size: int, rng: np.random.Generator):
     """Surroundings of faces, and the classes of gender, age and both."""
     chosen = [portraits[index] for index in rng.integers(0, len(portraits), size)]
-    images = [shade(square_of_face(decode(portrait.image), portrait.boxes[0], rng.uniform(1.8, 2.3), rng.normal(scale=2, size=2)), rng)
-              for portrait in chosen]
+    images = [
+        shade(
+            square_of_face(
+                decode(portrait.image), portrait.boxes[0], rng.uniform(1.8, 2.3), rng.normal(scale=2, size=2)
+            ),
+            rng,
+        )
+        for portrait in chosen
+    ]
     who = [people[portrait.identity] for portrait in chosen]
     gender = np.array([GENDERS.index(person.gender) for person in who])
     age = np.array([AGE_GROUPS.index(person.age_group) for person in who])
@@ -128,9 +188,17 @@ def _whole_batch(groups: dict[str, Sequence[Portrait]], size: int, rng: np.rando
     return images, {question: np.array(values) for question, values in classes.items()}
 
 
-def train_clip(portraits: Sequence[Portrait], people: Sequence[Person], folder: Path, seed: int, steps: int, batch: int = 32,
-               rate: float = 3e-3) -> None:
-    """Train on all kinds of pictures and write the model and its tokenizer to `folder`, for open_clip's `local-dir:`."""
+def train_clip(
+    portraits: Sequence[Portrait],
+    people: Sequence[Person],
+    folder: Path,
+    seed: int,
+    steps: int,
+    batch: int = 32,
+    rate: float = 3e-3,
+) -> None:
+    """Train on all kinds of pictures and write the model and its tokenizer to `folder`, for open_clip's
+    `local-dir:`."""
     tokenize = _tokenizer(folder, seed)
     model_cfg = configuration(len(tokenize.tokenizer))
     groups = {kind: [portrait for portrait in portraits if portrait.kind == kind] for kind in COUNTS}
@@ -141,7 +209,9 @@ def train_clip(portraits: Sequence[Portrait], people: Sequence[Person], folder: 
             rng = keyed.generator(seed, "clip", step)
             faces, about_faces = _face_batch(groups["portrait"], people, batch, rng)
             wholes, about_wholes = _whole_batch(groups, batch, rng)
-            face_features, whole_features = model.encode_image(_pixels(faces + wholes, rng), normalize=True).split(batch)
+            face_features, whole_features = model.encode_image(_pixels(faces + wholes, rng), normalize=True).split(
+                batch
+            )
             losses = []
             for features, classes in ((face_features, about_faces), (whole_features, about_wholes)):
                 for question, values in classes.items():
@@ -151,7 +221,15 @@ def train_clip(portraits: Sequence[Portrait], people: Sequence[Person], folder: 
             return torch.stack(losses).sum()
 
         optimise([model], batch_loss, steps, rate, "clip", decay=0.05)
-    preprocess = {"mean": list(open_clip.OPENAI_DATASET_MEAN), "std": list(open_clip.OPENAI_DATASET_STD), "interpolation": "bicubic",
-                  "resize_mode": "shortest"}
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}, indent=2) + "\n")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    preprocess = {
+        "mean": list(open_clip.OPENAI_DATASET_MEAN),
+        "std": list(open_clip.OPENAI_DATASET_STD),
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}, indent=2) + "\n"
+    )
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )

@@ -1,4 +1,5 @@
-"""Train the face detector: SCRFD's anchors and outputs on a small network, from portraits with known boxes and landmarks."""
+"""Train the face detector: SCRFD's anchors and outputs on a small network, from portraits with known boxes and
+landmarks."""
 
 from collections.abc import Sequence
 
@@ -12,10 +13,10 @@ from data import keyed
 from model_training.analysis_models.networks import ANCHOR_SIZES, STRIDES, Detector, optimise, seeded
 from model_training.analysis_models.portraits import Portrait, decode, shade
 
-SIDE = 160                                        # of the square that pictures are fitted into
-MIRRORED = [1, 0, 2, 4, 3]                        # the landmarks of a mirrored face, in order
-POSITIVE, CLOSE = 0.75, 1.5                       # how far from the face's centre, in strides, an anchor answers; is not punished
-SIZE_STEP = np.log(1.5)                           # between the sizes of neighbouring anchors
+SIDE = 160  # of the square that pictures are fitted into
+MIRRORED = [1, 0, 2, 4, 3]  # the landmarks of a mirrored face, in order
+POSITIVE, CLOSE = 0.75, 1.5  # how far from the face's centre, in strides, an anchor answers; is not punished
+SIZE_STEP = np.log(1.5)  # between the sizes of neighbouring anchors
 
 
 def anchors(side: int = SIDE) -> np.ndarray:
@@ -28,8 +29,8 @@ def anchors(side: int = SIDE) -> np.ndarray:
 
 
 def targets(boxes: np.ndarray, landmarks: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For faces [f, 4] and [f, 5, 2] in input pixels: labels [n] (1 face, 0 none, -1 does not matter) and the values [n, 14] that
-    the anchors with label 1 should give (distances to the box, offsets of the landmarks, in strides)."""
+    """For faces [f, 4] and [f, 5, 2] in input pixels: labels [n] (1 face, 0 none, -1 does not matter) and the values
+    [n, 14] that the anchors with label 1 should give (distances to the box, offsets of the landmarks, in strides)."""
     labels, values = np.zeros(len(grid), np.float32), np.zeros((len(grid), 14), np.float32)
     smallest, largest = ANCHOR_SIZES[0][0], ANCHOR_SIZES[-1][-1]
     for box, points in zip(boxes, landmarks, strict=True):
@@ -46,14 +47,15 @@ def targets(boxes: np.ndarray, landmarks: np.ndarray, grid: np.ndarray) -> tuple
 
 
 def example(portrait: Portrait, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A portrait fitted into the square as insightface does it, but smaller, elsewhere, mirrored and shaded by chance."""
+    """A portrait fitted into the square as insightface does it, but smaller, elsewhere, mirrored and shaded by
+    chance."""
     image = decode(portrait.image)
     height, width = image.shape[:2]
     scale = SIDE / max(height, width) * rng.uniform(0.6, 1.0)
     small = cv2.resize(image, (max(1, int(width * scale)), max(1, int(height * scale))))
     left, top = (int(rng.integers(0, SIDE - extent + 1)) for extent in small.shape[1::-1])
     square = np.zeros((SIDE, SIDE, 3), np.uint8)
-    square[top:top + small.shape[0], left:left + small.shape[1]] = shade(small, rng)
+    square[top : top + small.shape[0], left : left + small.shape[1]] = shade(small, rng)
     boxes = portrait.boxes * scale + [left, top, left, top]
     landmarks = portrait.landmarks * scale + [left, top]
     if rng.random() < 0.5:
@@ -73,12 +75,16 @@ def detection_loss(outputs: list[list[Tensor]], labels: Tensor, values: Tensor, 
     missed = torch.where(chosen, 1 - scores.sigmoid(), scores.sigmoid()).detach()
     focal = (entropy * missed.square() * (labels >= 0)).sum() / count
     unit = (grid[:, 2] / grid[:, 3]).expand(labels.shape)[chosen][:, None]
-    errors = [F.smooth_l1_loss(kind[chosen] * unit, wanted[chosen] * unit, beta=0.05, reduction="sum") / kind.shape[2]
-              for kind, wanted in ((boxes, values[:, :, :4]), (landmarks, values[:, :, 4:]))]
+    errors = [
+        F.smooth_l1_loss(kind[chosen] * unit, wanted[chosen] * unit, beta=0.05, reduction="sum") / kind.shape[2]
+        for kind, wanted in ((boxes, values[:, :, :4]), (landmarks, values[:, :, 4:]))
+    ]
     return focal + 4 * (errors[0] + 2 * errors[1]) / count
 
 
-def train_detector(portraits: Sequence[Portrait], seed: int, steps: int, batch: int = 24, rate: float = 4e-3) -> Detector:
+def train_detector(
+    portraits: Sequence[Portrait], seed: int, steps: int, batch: int = 24, rate: float = 4e-3
+) -> Detector:
     """A detector trained on `steps` batches of portraits; without a face, with one, with two."""
     with seeded(seed, "detector"):
         detector = Detector().to(memory_format=torch.channels_last)

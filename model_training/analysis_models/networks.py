@@ -1,4 +1,5 @@
-"""The three small networks of the face pack, their training loop, and their export as the ONNX files that insightface reads."""
+"""The three small networks of the face pack, their training loop, and their export as the ONNX files that insightface
+reads."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,14 +12,21 @@ from tqdm import tqdm
 
 from data import keyed
 
-STRIDES = (8, 16, 32)                             # SCRFD's three levels
-ANCHORS = 2                                       # anchors a cell
-ANCHOR_SIZES = ((18.0, 27.0), (40.0, 60.0), (90.0, 135.0))      # side in input pixels of the face that each anchor answers for
+STRIDES = (8, 16, 32)  # SCRFD's three levels
+ANCHORS = 2  # anchors a cell
+ANCHOR_SIZES = (
+    (18.0, 27.0),
+    (40.0, 60.0),
+    (90.0, 135.0),
+)  # side in input pixels of the face that each anchor answers for
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs),
-                         nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 class Residual(nn.Module):
@@ -33,9 +41,9 @@ class Residual(nn.Module):
 
 
 class Detector(nn.Module):
-    """Images [b, 3, h, w] in (x - 127.5) / 128, sides multiples of 32 -> scores (logits), boxes and landmarks of every anchor, by level:
-    [b, h/s * w/s * 2, 1 | 4 | 10]; boxes as distances to left, top, right, bottom, landmarks as offsets, both from the cell's corner
-    and in strides. The form is SCRFD's (Guo et al., 2021)."""
+    """Images [b, 3, h, w] in (x - 127.5) / 128, sides multiples of 32 -> scores (logits), boxes and landmarks of every
+    anchor, by level: [b, h/s * w/s * 2, 1 | 4 | 10]; boxes as distances to left, top, right, bottom, landmarks as
+    offsets, both from the cell's corner and in strides. The form is SCRFD's (Guo et al., 2021)."""
 
     def __init__(self, widths: tuple[int, ...] = (12, 24, 48, 64, 96)):
         super().__init__()
@@ -49,7 +57,7 @@ class Detector(nn.Module):
         for head in self.heads:
             nn.init.normal_(head.weight, std=0.01)
             with torch.no_grad():
-                head.bias.view(ANCHORS, 15)[:, 0] = -4.0           # a face is rare
+                head.bias.view(ANCHORS, 15)[:, 0] = -4.0  # a face is rare
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         level8 = self.level8(x)
@@ -70,9 +78,15 @@ class Recogniser(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (32, 64, 112), embedding: int = 512):
         super().__init__()
         a, b, c = widths
-        self.features = nn.Sequential(convolution(3, a, 4, kernel=7), Residual(a), convolution(a, b, 2), Residual(b),
-                                      convolution(b, c, 2), Residual(c))
-        self.pool = nn.Conv2d(c, c, 7, groups=c, bias=False)       # a weight for each place, as in MobileFaceNet
+        self.features = nn.Sequential(
+            convolution(3, a, 4, kernel=7),
+            Residual(a),
+            convolution(a, b, 2),
+            Residual(b),
+            convolution(b, c, 2),
+            Residual(c),
+        )
+        self.pool = nn.Conv2d(c, c, 7, groups=c, bias=False)  # a weight for each place, as in MobileFaceNet
         self.embed = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(c), nn.Linear(c, embedding))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,12 +94,15 @@ class Recogniser(nn.Module):
 
 
 class GenderAge(nn.Module):
-    """Faces with their surroundings [b, 3, 96, 96] in (x - 127.5) / 128 -> [b, 3]: logits of female and male, age / 100."""
+    """Faces with their surroundings [b, 3, 96, 96] in (x - 127.5) / 128 -> [b, 3]: logits of female and male, age /
+    100."""
 
     def __init__(self, widths: tuple[int, ...] = (12, 24, 48, 64)):
         super().__init__()
         a, b, c, d = widths
-        self.features = nn.Sequential(convolution(3, a, 2), convolution(a, b, 2), convolution(b, c, 2), convolution(c, d, 2), Residual(d))
+        self.features = nn.Sequential(
+            convolution(3, a, 2), convolution(a, b, 2), convolution(b, c, 2), convolution(c, d, 2), Residual(d)
+        )
         self.answer = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(d, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +110,8 @@ class GenderAge(nn.Module):
 
 
 class _ScrfdOutputs(nn.Module):
-    """The detector for a single image, with the nine outputs in SCRFD's order: scores, boxes, landmarks, each at strides 8, 16, 32."""
+    """The detector for a single image, with the nine outputs in SCRFD's order: scores, boxes, landmarks, each at
+    strides 8, 16, 32."""
 
     def __init__(self, detector: Detector):
         super().__init__()
@@ -112,7 +130,14 @@ def seeded(*key) -> Iterator[None]:
         yield
 
 
-def optimise(modules: list[nn.Module], batch_loss: Callable[[int], Tensor], steps: int, rate: float, name: str, decay: float = 0.02) -> None:
+def optimise(
+    modules: list[nn.Module],
+    batch_loss: Callable[[int], Tensor],
+    steps: int,
+    rate: float,
+    name: str,
+    decay: float = 0.02,
+) -> None:
     """AdamW with a one-cycle schedule over `steps` calls of batch_loss(step); leaves the modules in evaluation mode."""
     parameters = [parameter for module in modules for parameter in module.train().parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
@@ -132,17 +157,29 @@ def optimise(modules: list[nn.Module], batch_loss: Callable[[int], Tensor], step
 
 
 def write_onnx(network: nn.Module, folder: Path) -> None:
-    """Write detector.onnx, recogniser.onnx or genderage.onnx; the batch size is free except for the detector, whose image size is."""
+    """Write detector.onnx, recogniser.onnx or genderage.onnx; the batch size is free except for the detector, whose
+    image size is."""
     network = network.eval().cpu()
     if isinstance(network, Detector):
         name, example, inputs = "detector", torch.zeros(1, 3, 160, 160), "input.1"
         outputs = [f"{kind}_{stride}" for kind in ("score", "box", "landmarks") for stride in STRIDES]
-        network, axes = _ScrfdOutputs(network).eval(), {inputs: {2: "height", 3: "width"}} | {output: {0: "anchors"} for output in outputs}
+        network, axes = (
+            _ScrfdOutputs(network).eval(),
+            {inputs: {2: "height", 3: "width"}} | {output: {0: "anchors"} for output in outputs},
+        )
     else:
         name, side = ("recogniser", 112) if isinstance(network, Recogniser) else ("genderage", 96)
         example, inputs, outputs = torch.zeros(1, 3, side, side), "data", ["output"]
         axes = {"data": {0: "batch"}, "output": {0: "batch"}}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")           # the exporter that needs no further package announces its successor
-        torch.onnx.export(network, (example,), str(folder / f"{name}.onnx"), dynamo=False, opset_version=17, input_names=[inputs],
-                          output_names=outputs, dynamic_axes=axes)
+        warnings.simplefilter("ignore")  # the exporter that needs no further package announces its successor
+        torch.onnx.export(
+            network,
+            (example,),
+            str(folder / f"{name}.onnx"),
+            dynamo=False,
+            opset_version=17,
+            input_names=[inputs],
+            output_names=outputs,
+            dynamic_axes=axes,
+        )

@@ -1,7 +1,8 @@
-"""The pictures that the analysis models are trained and measured on: procedural people that no run draws, in all circumstances.
+"""The pictures that the analysis models are trained and measured on: procedural people that no run draws, in all
+circumstances.
 
-What a portrait shows is drawn as for a run (data/procedural), and so are the faults that a run plants: two faces, or nobody.
-"""
+What a portrait shows is drawn as for a run (data/procedural), and so are the faults that a run plants: two faces, or
+nobody. """
 
 import io
 import multiprocessing
@@ -24,7 +25,7 @@ from data.procedural.view import anchor_view, draw_view
 from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from data.store import write_atomic
 
-SHORT_SIDE, QUALITY = 128, 92                     # as in the profile `tiny`
+SHORT_SIDE, QUALITY = 128, 92  # as in the profile `tiny`
 
 
 class Portrait(NamedTuple):
@@ -33,8 +34,8 @@ class Portrait(NamedTuple):
     identity: int
     kind: str
     image: bytes
-    boxes: np.ndarray                             # [faces, 4] pixels
-    landmarks: np.ndarray                         # [faces, 5, 2] pixels
+    boxes: np.ndarray  # [faces, 4] pixels
+    landmarks: np.ndarray  # [faces, 5, 2] pixels
 
 
 def draw_people(seed: int, split: str, count: int) -> list[Person]:
@@ -42,25 +43,36 @@ def draw_people(seed: int, split: str, count: int) -> list[Person]:
     people = []
     for index in range(count):
         rng = keyed.generator(seed, "analysis models", split, index)
-        demographics = GENDERS[index % 2], AGE_GROUPS[index // 2 % len(AGE_GROUPS)], REGIONS[int(rng.integers(len(REGIONS)))]
+        demographics = (
+            GENDERS[index % 2],
+            AGE_GROUPS[index // 2 % len(AGE_GROUPS)],
+            REGIONS[int(rng.integers(len(REGIONS)))],
+        )
         people.append(draw_person(rng, *demographics))
     return people
 
 
 def draw_portraits(people: list[Person], seed: int, split: str, views: int, every: int, workers: int) -> list[Portrait]:
-    """For each person an anchor and `views` portraits; for every so many also a picture with somebody else, and one of nobody.
+    """For each person an anchor and `views` portraits; for every so many also a picture with somebody else, and one of
+    nobody.
 
     Whatever the number of workers, the portraits are the same."""
     draw = partial(_draw_all_of, people, seed, split, views, every)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         drawn = map(draw, range(len(people))) if workers == 1 else pool.map(draw, range(len(people)), chunksize=4)
-        return [portrait for portraits in tqdm(drawn, f"portraits of {split}", len(people), mininterval=2) for portrait in portraits]
+        return [
+            portrait
+            for portraits in tqdm(drawn, f"portraits of {split}", len(people), mininterval=2)
+            for portrait in portraits
+        ]
 
 
 def _draw_all_of(people: list[Person], seed: int, split: str, views: int, every: int, identity: int) -> list[Portrait]:
     kinds = ["anchor", *["portrait"] * views, *(["two_faces", "no_face"] if identity % every == 0 else [])]
-    return [_draw(people, identity, kind, keyed.generator(seed, "analysis models", split, identity, index))
-            for index, kind in enumerate(kinds)]
+    return [
+        _draw(people, identity, kind, keyed.generator(seed, "analysis models", split, identity, index))
+        for index, kind in enumerate(kinds)
+    ]
 
 
 def _draw(people: list[Person], identity: int, kind: str, rng: np.random.Generator) -> Portrait:
@@ -78,8 +90,11 @@ def _draw(people: list[Person], identity: int, kind: str, rng: np.random.Generat
 
 def save(portraits: list[Portrait], path: Path) -> None:
     """Keep portraits in a Parquet file."""
-    rows = [portrait._asdict() | {"boxes": portrait.boxes.ravel().tolist(), "landmarks": portrait.landmarks.ravel().tolist()}
-            for portrait in portraits]
+    rows = [
+        portrait._asdict()
+        | {"boxes": portrait.boxes.ravel().tolist(), "landmarks": portrait.landmarks.ravel().tolist()}
+        for portrait in portraits
+    ]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), sink)
     write_atomic(path, sink.getvalue())
@@ -87,8 +102,16 @@ def save(portraits: list[Portrait], path: Path) -> None:
 
 def load(path: Path) -> list[Portrait]:
     """Portraits kept by `save`."""
-    return [Portrait(row["identity"], row["kind"], row["image"], np.array(row["boxes"], np.float32).reshape(-1, 4),
-                     np.array(row["landmarks"], np.float32).reshape(-1, 5, 2)) for row in pq.read_table(path).to_pylist()]
+    return [
+        Portrait(
+            row["identity"],
+            row["kind"],
+            row["image"],
+            np.array(row["boxes"], np.float32).reshape(-1, 4),
+            np.array(row["landmarks"], np.float32).reshape(-1, 5, 2),
+        )
+        for row in pq.read_table(path).to_pylist()
+    ]
 
 
 def decode(image: bytes) -> np.ndarray:

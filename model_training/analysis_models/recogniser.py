@@ -19,7 +19,8 @@ MARGIN, SCALE = 0.25, 24.0
 
 
 class CosineMargin(nn.Module):
-    """CosFace (Wang et al., 2018): cross-entropy over scaled cosines to one learnt direction an identity, less a margin for the own."""
+    """CosFace (Wang et al., 2018): cross-entropy over scaled cosines to one learnt direction an identity, less a margin
+    for the own."""
 
     def __init__(self, embedding: int, identities: int):
         super().__init__()
@@ -32,7 +33,8 @@ class CosineMargin(nn.Module):
 
 
 def aligned(portrait: Portrait, rng: np.random.Generator, side: int = 112) -> np.ndarray:
-    """The largest face, aligned as insightface's norm_crop does it, with the errors of a detector's landmarks and other light."""
+    """The largest face, aligned as insightface's norm_crop does it, with the errors of a detector's landmarks and other
+    light."""
     points = portrait.landmarks[0]
     centre, reach = points.mean(axis=0), np.ptp(points, axis=0).max()
     turn = complex(*rng.normal((1, 0), (0.05, 0.04)))
@@ -43,7 +45,8 @@ def aligned(portrait: Portrait, rng: np.random.Generator, side: int = 112) -> np
 
 
 def surroundings(portrait: Portrait, rng: np.random.Generator, side: int = 96) -> np.ndarray:
-    """The largest face within a square of 1.5 times its box, as insightface crops it for gender and age, a little off by chance."""
+    """The largest face within a square of 1.5 times its box, as insightface crops it for gender and age, a little off
+    by chance."""
     left, top, right, bottom = portrait.boxes[0]
     extent = max(right - left, bottom - top)
     scale = side / (1.5 * extent * rng.uniform(0.9, 1.1))
@@ -58,7 +61,9 @@ def pixels(images: list[np.ndarray], deviation: float) -> Tensor:
     return batch.sub(127.5).div(deviation).contiguous(memory_format=torch.channels_last)
 
 
-def train_recogniser(portraits: Sequence[Portrait], seed: int, steps: int, batch: int = 64, rate: float = 4e-3) -> Recogniser:
+def train_recogniser(
+    portraits: Sequence[Portrait], seed: int, steps: int, batch: int = 64, rate: float = 4e-3
+) -> Recogniser:
     """A recogniser trained on `steps` batches of portraits with a face; `Portrait.identity` names who it is."""
     with seeded(seed, "recogniser"):
         recogniser = Recogniser().to(memory_format=torch.channels_last)
@@ -74,8 +79,9 @@ def train_recogniser(portraits: Sequence[Portrait], seed: int, steps: int, batch
     return recogniser
 
 
-def train_genderage(portraits: Sequence[Portrait], people: Sequence[Person], seed: int, steps: int, batch: int = 64,
-                    rate: float = 4e-3) -> GenderAge:
+def train_genderage(
+    portraits: Sequence[Portrait], people: Sequence[Person], seed: int, steps: int, batch: int = 64, rate: float = 4e-3
+) -> GenderAge:
     """A gender and age network trained on the same portraits; people[Portrait.identity] says who is who."""
     with seeded(seed, "genderage"):
         network = GenderAge().to(memory_format=torch.channels_last)
@@ -86,7 +92,9 @@ def train_genderage(portraits: Sequence[Portrait], people: Sequence[Person], see
         who = [people[portrait.identity] for portrait in chosen]
         answers = network(pixels([surroundings(portrait, rng) for portrait in chosen], 128.0))
         gender = F.cross_entropy(answers[:, :2], torch.tensor([GENDERS.index(person.gender) for person in who]))
-        return gender + 5 * F.smooth_l1_loss(answers[:, 2], torch.tensor([person.age / 100 for person in who]), beta=0.05)
+        return gender + 5 * F.smooth_l1_loss(
+            answers[:, 2], torch.tensor([person.age / 100 for person in who]), beta=0.05
+        )
 
     optimise([network], batch_loss, steps, rate, "gender and age")
     return network

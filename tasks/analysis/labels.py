@@ -23,7 +23,9 @@ GREY = (128, 128, 128)
 class Question(Settings):
     """A zero-shot question: each label stands for the mean of its texts, every template with the label's phrase."""
 
-    view: Literal["face", "image"] = Field(description="What is shown to the model: the surroundings of the largest face, or everything.")
+    view: Literal["face", "image"] = Field(
+        description="What is shown to the model: the surroundings of the largest face, or everything."
+    )
     templates: list[str] = Field(min_length=1, description="Texts with {} in the place of the phrase.")
     labels: dict[str, str] = Field(min_length=2, description="Label -> phrase.")
 
@@ -35,7 +37,9 @@ class Questions(RootModel[dict[str, Question]]):
     def _has_fixed_labels(self):
         for name, labels in (("gender", GENDERS), ("age_group", AGE_GROUPS)):
             if name not in self.root or tuple(self.root[name].labels) != labels:
-                raise ValueError(f"the question {name!r} must be there, with the labels {', '.join(labels)} in this order")
+                raise ValueError(
+                    f"the question {name!r} must be there, with the labels {', '.join(labels)} in this order"
+                )
         return self
 
 
@@ -58,7 +62,8 @@ def clip_revision(name: str) -> str:
 
 
 def load_zero_shot(name: str, device: str) -> ZeroShot:
-    """Load a model ('embedded', 'local-dir:…', 'hf-hub:…' or open_clip's 'model/pretrained') and encode the questions' texts.
+    """Load a model ('embedded', 'local-dir:…', 'hf-hub:…' or open_clip's 'model/pretrained') and encode the questions'
+    texts.
 
     Raises UserError if the model is not there or cannot be loaded."""
     import open_clip
@@ -67,34 +72,51 @@ def load_zero_shot(name: str, device: str) -> ZeroShot:
     model_name, pretrained = (f"local-dir:{folder}", None) if folder else (name, None)
     if ":" not in model_name:
         model_name, _, pretrained = name.partition("/")
-    target = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
+    target = torch.device(
+        "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
+    )
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(model_name, pretrained=pretrained or None, device=target)
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            model_name, pretrained=pretrained or None, device=target
+        )
         tokenizer = open_clip.get_tokenizer(model_name)
-    except Exception as error:                    # a hub, a folder or a list of names is asked, each with errors of its own
+    except Exception as error:  # a hub, a folder or a list of names is asked, each with errors of its own
         raise UserError(f"analysis.clip: {name!r} cannot be loaded: {error}") from None
     model.eval()
     questions = load("labels", Questions).root
     with torch.no_grad(), one_thread():
         scale = model.logit_scale.exp()
-        classifiers = {key: scale * open_clip.build_zero_shot_classifier(model, tokenizer, list(question.labels.values()),
-                                                                         question.templates, device=target)
-                       for key, question in questions.items()}
+        classifiers = {
+            key: scale
+            * open_clip.build_zero_shot_classifier(
+                model, tokenizer, list(question.labels.values()), question.templates, device=target
+            )
+            for key, question in questions.items()
+        }
     return ZeroShot(model, preprocess, questions, classifiers, target)
 
 
-def answer(zero_shot: ZeroShot, pictures: list[Image.Image], view: str, batch_size: int) -> list[dict[str, dict[str, float]]]:
+def answer(
+    zero_shot: ZeroShot, pictures: list[Image.Image], view: str, batch_size: int
+) -> list[dict[str, dict[str, float]]]:
     """For each picture: question -> label -> probability (four decimals), of the questions with this view."""
     names = [name for name, question in zero_shot.questions.items() if question.view == view]
     answers = []
     with torch.no_grad(), one_thread():
         for start in range(0, len(pictures), batch_size):
-            pixels = torch.stack([zero_shot.preprocess(picture) for picture in pictures[start:start + batch_size]])
+            pixels = torch.stack([zero_shot.preprocess(picture) for picture in pictures[start : start + batch_size]])
             features = zero_shot.model.encode_image(pixels.to(zero_shot.device), normalize=True)
             columns = {name: (features @ zero_shot.classifiers[name]).softmax(dim=1).tolist() for name in names}
             for row in range(len(pixels)):
-                answers.append({name: {label: round(score, 4) for label, score in
-                                       zip(zero_shot.questions[name].labels, columns[name][row], strict=True)} for name in names})
+                answers.append(
+                    {
+                        name: {
+                            label: round(score, 4)
+                            for label, score in zip(zero_shot.questions[name].labels, columns[name][row], strict=True)
+                        }
+                        for name in names
+                    }
+                )
     return answers
 
 
@@ -120,8 +142,10 @@ def _local_folder(name: str) -> Path | None:
         return None
     folder = EMBEDDED_CLIP if name == "embedded" else Path(name.removeprefix("local-dir:")).expanduser()
     if not (folder / "open_clip_config.json").is_file():
-        raise UserError(f"{folder}: no open_clip model here (open_clip_config.json is missing); set analysis.clip to another folder, "
-                        "or to 'embedded'")
+        raise UserError(
+            f"{folder}: no open_clip model here (open_clip_config.json is missing); set analysis.clip to another "
+            "folder, or to 'embedded'"
+        )
     return folder
 
 

@@ -26,8 +26,11 @@ class Settings(StageSettings):
     """How portraits are measured."""
 
     faces: FaceSettings = Field(FaceSettings(), description="Face detection and recognition.")
-    clip: str = Field("embedded", description="Model for zero-shot labels: 'embedded', 'local-dir:FOLDER', 'hf-hub:ORG/NAME', or "
-                                              "open_clip's 'MODEL/PRETRAINED'.")
+    clip: str = Field(
+        "embedded",
+        description="Model for zero-shot labels: 'embedded', 'local-dir:FOLDER', 'hf-hub:ORG/NAME', or "
+        "open_clip's 'MODEL/PRETRAINED'.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the zero-shot model computes.")
     batch_size: int = Field(64, ge=1, description="Pictures in a batch of the zero-shot model.")
     identities_per_shard: int = Field(12, ge=1, description="Identities whose portraits make a shard.")
@@ -64,7 +67,10 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     """Measure each portrait once; a picture that cannot be decoded is rejected."""
     portraits = upstream["portraits"].rows_of(shard.items, ["identity_id", "image"])
     identities = {portrait["identity_id"] for portrait in portraits}
-    anchors = {row["identity_id"]: np.array(row["face_embedding"]) for row in upstream["anchors"].rows_of(identities, ["face_embedding"])}
+    anchors = {
+        row["identity_id"]: np.array(row["face_embedding"])
+        for row in upstream["anchors"].rows_of(identities, ["face_embedding"])
+    }
     rows, rejects, wholes, faces = [], [], [], {}
     for portrait in portraits:
         try:
@@ -72,8 +78,11 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             rejects.append(Reject(portrait["file_name"], "picture is damaged", str(error)))
             continue
-        row = {"file_name": portrait["file_name"], "identity_id": portrait["identity_id"],
-               "brightness": float(np.asarray(picture.convert("L")).mean() / 255)}
+        row = {
+            "file_name": portrait["file_name"],
+            "identity_id": portrait["identity_id"],
+            "brightness": float(np.asarray(picture.convert("L")).mean() / 255),
+        }
         found = find_faces(engine.faces, np.asarray(picture))
         row["faces"] = len(found)
         if found:
@@ -81,8 +90,12 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
             faces[len(rows)] = face_square(picture, row["box"])
         rows.append(row)
         wholes.append(whole_square(picture))
-    about_faces = dict(zip(faces, answer(engine.zero_shot, list(faces.values()), "face", settings.batch_size), strict=True))
-    for index, (row, labels) in enumerate(zip(rows, answer(engine.zero_shot, wholes, "image", settings.batch_size), strict=True)):
+    about_faces = dict(
+        zip(faces, answer(engine.zero_shot, list(faces.values()), "face", settings.batch_size), strict=True)
+    )
+    for index, (row, labels) in enumerate(
+        zip(rows, answer(engine.zero_shot, wholes, "image", settings.batch_size), strict=True)
+    ):
         labels |= about_faces.get(index, {})
         for name in ("gender", "age_group"):
             if name in labels:
@@ -95,8 +108,13 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
 def _measured(face, anchor: np.ndarray) -> dict[str, Any]:
     """The columns about the largest face."""
     embedding = face.normed_embedding
-    return {"detection_score": float(face.det_score), "box": face.bbox.tolist(), "landmarks": face.kps.reshape(-1).tolist(),
-            "face_embedding": embedding.tolist(), "anchor_similarity": float(embedding @ anchor / np.linalg.norm(anchor))}
+    return {
+        "detection_score": float(face.det_score),
+        "box": face.bbox.tolist(),
+        "landmarks": face.kps.reshape(-1).tolist(),
+        "face_embedding": embedding.tolist(),
+        "anchor_similarity": float(embedding @ anchor / np.linalg.norm(anchor)),
+    }
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
@@ -112,6 +130,10 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     if similarities:
         low, middle, high = np.percentile(similarities, (5, 50, 95))
         text += f"; similarity to the anchor {middle:.2f} (5 % below {low:.2f}, 5 % above {high:.2f})"
-    rows = [{"measured": name, "value": str(value), "portraits": count} for name, counter in counts.items()
-            for value, count in sorted(counter.items(), key=lambda item: (item[0] is None, item[0])) if value is not None]
+    rows = [
+        {"measured": name, "value": str(value), "portraits": count}
+        for name, counter in counts.items()
+        for value, count in sorted(counter.items(), key=lambda item: (item[0] is None, item[0]))
+        if value is not None
+    ]
     return Summary(text + ".", {"What was found": rows})

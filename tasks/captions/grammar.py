@@ -101,7 +101,8 @@ class Grammar:
             else:
                 raise UserError(
                     f"captions: persona {fact.identity}, {fact.field}, style {style}: no caption in "
-                    f"{attempts} attempts, the last broke: {', '.join(rules)}; mend prompts/captions.yaml or raise captions.attempts"
+                    f"{attempts} attempts, the last broke: {', '.join(rules)}; mend prompts/captions.yaml or raise "
+                    "captions.attempts"
                 )
         return done
 

@@ -15,14 +15,18 @@ from data.store import StageView
 from tasks.curation.rules import OUTLIER, PORTRAIT_RULES, REASONS
 
 Row = dict[str, Any]
-FOR_ITSELF = {*PORTRAIT_RULES, OUTLIER}           # reasons that lie in the portrait, not in its identity
+FOR_ITSELF = {*PORTRAIT_RULES, OUTLIER}  # reasons that lie in the portrait, not in its identity
 SHEET, TILE = (3, 8), 96
 
 
 def steps(rows: list[Row]) -> list[Row]:
-    """The funnel: portraits put in, dropped by each rule in its order, kept; and how many of them had a planted fault."""
+    """The funnel: portraits put in, dropped by each rule in its order, kept; and how many of them had a planted
+    fault."""
     counts = Counter((row["reason"], row["fault"] is not None) for row in rows)
-    left, table = len(rows), [{"step": "input", "portraits": len(rows), "with a planted fault": _planted(rows), "left": len(rows)}]
+    left, table = (
+        len(rows),
+        [{"step": "input", "portraits": len(rows), "with a planted fault": _planted(rows), "left": len(rows)}],
+    )
     for reason in REASONS:
         good, planted = counts[reason, False], counts[reason, True]
         left -= good + planted
@@ -33,13 +37,21 @@ def steps(rows: list[Row]) -> list[Row]:
 
 
 def recall(rows: list[Row]) -> list[Row]:
-    """For each type of planted fault: planted, caught by a rule about the portrait, recall, and the rules that caught it."""
+    """For each type of planted fault: planted, caught by a rule about the portrait, recall, and the rules that caught
+    it."""
     table = []
     for fault in sorted({row["fault"] for row in rows if row["fault"]}):
         planted = [row for row in rows if row["fault"] == fault]
         caught = Counter(row["reason"] for row in planted if row["reason"] in FOR_ITSELF)
-        table.append({"fault": fault, "planted": len(planted), "caught": caught.total(), "recall": round(caught.total() / len(planted), 4),
-                      "by": ", ".join(f"{reason} {count}" for reason, count in caught.most_common())})
+        table.append(
+            {
+                "fault": fault,
+                "planted": len(planted),
+                "caught": caught.total(),
+                "recall": round(caught.total() / len(planted), 4),
+                "by": ", ".join(f"{reason} {count}" for reason, count in caught.most_common()),
+            }
+        )
     return table
 
 
@@ -53,20 +65,33 @@ def demographics(rows: list[Row]) -> list[Row]:
     """Identities by role, gender and age group."""
     identities = {row["identity_id"]: row for row in rows}.values()
     counts = Counter((row["role"], row["gender"], row["age_group"]) for row in identities)
-    return [{"role": role, "gender": gender} | {group: counts[role, gender, group] for group in AGE_GROUPS}
-            for role in ("sensitive", "retain", "dropped") for gender in GENDERS]
+    return [
+        {"role": role, "gender": gender} | {group: counts[role, gender, group] for group in AGE_GROUPS}
+        for role in ("sensitive", "retain", "dropped")
+        for gender in GENDERS
+    ]
 
 
 def similarity_figure(rows: list[Row]) -> bytes:
     """Histogram of the similarity to the identity's centre: kept, good but dropped, planted."""
-    groups = {"kept": [row for row in rows if row["reason"] not in FOR_ITSELF and not row["fault"]],
-              "good, but dropped": [row for row in rows if row["reason"] in FOR_ITSELF and not row["fault"]],
-              "planted fault": [row for row in rows if row["fault"]]}
-    values = {name: [row["identity_similarity"] for row in group if row["identity_similarity"] is not None]
-              for name, group in groups.items()}
+    groups = {
+        "kept": [row for row in rows if row["reason"] not in FOR_ITSELF and not row["fault"]],
+        "good, but dropped": [row for row in rows if row["reason"] in FOR_ITSELF and not row["fault"]],
+        "planted fault": [row for row in rows if row["fault"]],
+    }
+    values = {
+        name: [row["identity_similarity"] for row in group if row["identity_similarity"] is not None]
+        for name, group in groups.items()
+    }
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
-    axes.hist(list(values.values()), bins=np.linspace(-0.3, 1, 53), stacked=True, label=list(values), color=("#4c78a8", "#f2a541", "#c8443c"))
+    axes.hist(
+        list(values.values()),
+        bins=np.linspace(-0.3, 1, 53),
+        stacked=True,
+        label=list(values),
+        color=("#4c78a8", "#f2a541", "#c8443c"),
+    )
     axes.set(xlabel="cosine to the centre of the identity's good portraits", ylabel="portraits", yscale="symlog")
     axes.legend(frameon=False)
     return _png(figure)
@@ -76,7 +101,9 @@ def demographics_figure(rows: list[Row]) -> bytes:
     """Kept identities by gender, age group and region."""
     identities = list({row["identity_id"]: row for row in rows if row["kept"]}.values())
     figure = Figure(figsize=(9, 2.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 3, width_ratios=(1, 2, 2)), ("gender", "age_group", "region"), strict=True):
+    for axes, name in zip(
+        figure.subplots(1, 3, width_ratios=(1, 2, 2)), ("gender", "age_group", "region"), strict=True
+    ):
         counts = Counter(str(row[name]) for row in identities)
         labels = sorted(counts)
         bottom = np.zeros(len(labels))
@@ -91,9 +118,13 @@ def demographics_figure(rows: list[Row]) -> bytes:
 
 
 def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | None:
-    """Some dropped portraits with reason and planted fault, the reasons in turns; None if nothing was dropped for itself."""
-    waiting = {reason: ranked([row["file_name"] for row in rows if row["reason"] == reason], seed, "sheet")[::-1]
-               for reason in REASONS if reason in FOR_ITSELF and reason != "damaged"}
+    """Some dropped portraits with reason and planted fault, the reasons in turns; None if nothing was dropped for
+    itself."""
+    waiting = {
+        reason: ranked([row["file_name"] for row in rows if row["reason"] == reason], seed, "sheet")[::-1]
+        for reason in REASONS
+        if reason in FOR_ITSELF and reason != "damaged"
+    }
     chosen: dict[str, str] = {}
     while any(waiting.values()) and len(chosen) < SHEET[0] * SHEET[1]:
         for reason in [reason for reason, names in waiting.items() if names]:
@@ -106,7 +137,7 @@ def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | N
     grid = figure.subplots(*SHEET).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, (name, reason) in zip(grid, list(chosen.items())[:len(grid)], strict=False):
+    for axes, (name, reason) in zip(grid, list(chosen.items())[: len(grid)], strict=False):
         picture = Image.open(io.BytesIO(images[name])).convert("RGB")
         picture.thumbnail((TILE, TILE))
         axes.imshow(picture)

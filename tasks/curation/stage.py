@@ -1,4 +1,5 @@
-"""The stage curation: which portraits and identities are kept, by rules over what analysis measured; no picture is opened."""
+"""The stage curation: which portraits and identities are kept, by rules over what analysis measured; no picture is
+opened."""
 
 from data import schemas
 from data.errors import UserError
@@ -14,7 +15,7 @@ NAME, VERSION = "curation", 1
 UPSTREAM = ("anchors", "portraits", "analysis")
 SCHEMA, KEY = schemas.CURATION, "file_name"
 DEMOGRAPHICS = ["identity_id", "gender", "age_group", "region"]
-IDENTITIES_AT_ONCE = 64                           # so that memory stays bounded: an embedding a portrait
+IDENTITIES_AT_ONCE = 64  # so that memory stays bounded: an embedding a portrait
 MEASURED = [name for name in schemas.ANALYSIS.names if name not in ("box", "landmarks", "labels")]
 
 
@@ -31,7 +32,9 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     for group in chunks(list(identities), IDENTITIES_AT_ONCE):
         for identity_id, portraits in _portraits_of(group, upstream).items():
             found, verdicts[identity_id] = judge_identity(portraits, identities[identity_id], settings)
-            judged[identity_id] = [(row["file_name"], row["fault"], *reason) for row, reason in zip(portraits, found, strict=True)]
+            judged[identity_id] = [
+                (row["file_name"], row["fault"], *reason) for row, reason in zip(portraits, found, strict=True)
+            ]
     roles = _choose_roles([identity for key, identity in identities.items() if verdicts[key] is None], settings)
     rows = []
     for identity_id, identity in identities.items():
@@ -39,13 +42,23 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
         instead = verdicts[identity_id] or (SURPLUS if role == "dropped" else None)
         for file_name, fault, reason, similarity in judged[identity_id]:
             reason = reason or instead
-            rows.append(identity | {"file_name": file_name, "kept": reason is None, "reason": reason, "role": role,
-                                    "identity_similarity": similarity, "fault": fault})
+            rows.append(
+                identity
+                | {
+                    "file_name": file_name,
+                    "kept": reason is None,
+                    "reason": reason,
+                    "role": role,
+                    "identity_similarity": similarity,
+                    "fault": fault,
+                }
+            )
     return ShardResult(rows)
 
 
 def _portraits_of(identities: tuple[str, ...], upstream: dict[str, StageView]) -> dict[str, list[dict]]:
-    """The portraits of these identities with what analysis measured on each; nothing but None where it rejected the picture."""
+    """The portraits of these identities with what analysis measured on each; nothing but None where it rejected the
+    picture."""
     measured = {row["file_name"]: row for row in upstream["analysis"].rows_of(identities, MEASURED, by="identity_id")}
     portraits: dict[str, list[dict]] = {identity_id: [] for identity_id in identities}
     for row in upstream["portraits"].rows_of(identities, ["file_name", "fault"], by="identity_id"):
@@ -56,9 +69,11 @@ def _portraits_of(identities: tuple[str, ...], upstream: dict[str, StageView]) -
 def _choose_roles(fit: list[dict], settings: Settings) -> dict[str, str]:
     wanted = settings.identities + settings.retain_identities
     if len(fit) < wanted:
-        raise UserError(f"curation: {len(fit)} identities have at least {settings.min_portraits} good portraits, but {wanted} are wanted "
-                        f"(identities {settings.identities} + retain_identities {settings.retain_identities}); raise anchors.count or "
-                        "portraits.per_identity, lower curation.min_portraits, or want fewer")
+        raise UserError(
+            f"curation: {len(fit)} identities have at least {settings.min_portraits} good portraits, but {wanted} are wanted "
+            f"(identities {settings.identities} + retain_identities {settings.retain_identities}); raise anchors.count or "
+            "portraits.per_identity, lower curation.min_portraits, or want fewer"
+        )
     sensitive = choose_balanced(fit, settings.identities, settings.seed, NAME, "sensitive")
     rest = [identity for identity in fit if identity["identity_id"] not in set(sensitive)]
     retain = choose_balanced(rest, settings.retain_identities, settings.seed, NAME, "retain")
@@ -66,14 +81,27 @@ def _choose_roles(fit: list[dict], settings: Settings) -> dict[str, str]:
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
-    """The funnel, the recall of planted faults, the good portraits lost, the kept people's demographics, and a sheet of dropped ones."""
+    """The funnel, the recall of planted faults, the good portraits lost, the kept people's demographics, and a sheet of
+    dropped ones."""
     rows = list(view.rows())
     losses = funnel.good_lost(rows)
     kept = sum(row["kept"] for row in rows)
-    roles = {role: len({row["identity_id"] for row in rows if row["role"] == role and row["kept"]}) for role in ("sensitive", "retain")}
-    text = (f"{kept} of {len(rows)} portraits kept, of {roles['sensitive']} sensitive and {roles['retain']} retain identities. "
-            f"Good portraits lost: {losses:.1%}.")
-    tables = {"Funnel": funnel.steps(rows), "Planted faults": funnel.recall(rows), "Identities": funnel.demographics(rows)}
-    figures = {"Similarity to the identity's centre": funnel.similarity_figure(rows), "Who is kept": funnel.demographics_figure(rows),
-               "Dropped portraits": funnel.dropped_sheet(rows, upstream["portraits"], settings.seed)}
+    roles = {
+        role: len({row["identity_id"] for row in rows if row["role"] == role and row["kept"]})
+        for role in ("sensitive", "retain")
+    }
+    text = (
+        f"{kept} of {len(rows)} portraits kept, of {roles['sensitive']} sensitive and {roles['retain']} retain identities. "
+        f"Good portraits lost: {losses:.1%}."
+    )
+    tables = {
+        "Funnel": funnel.steps(rows),
+        "Planted faults": funnel.recall(rows),
+        "Identities": funnel.demographics(rows),
+    }
+    figures = {
+        "Similarity to the identity's centre": funnel.similarity_figure(rows),
+        "Who is kept": funnel.demographics_figure(rows),
+        "Dropped portraits": funnel.dropped_sheet(rows, upstream["portraits"], settings.seed),
+    }
     return Summary(text, tables, {title: figure for title, figure in figures.items() if figure})

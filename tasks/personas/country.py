@@ -8,7 +8,7 @@ from data.schemas import REGIONS
 from data.tables import grouped
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _deck(region: str, turn: int, key: str, allowed: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     rows = [row for row in grouped("regions", "region")[region] if not allowed or row["country"] in allowed]
     if not rows:

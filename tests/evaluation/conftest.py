@@ -22,21 +22,29 @@ def model_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def quick() -> EvaluationSettings:
-    return EvaluationSettings(zero_shot_per_class=1, swapped_rows=6, swapped_captions=3, bootstrap_replicates=100, threads=1)
+    return EvaluationSettings(
+        zero_shot_per_class=1, swapped_rows=6, swapped_captions=3, bootstrap_replicates=100, threads=1
+    )
 
 
 @pytest.fixture
 def random_pairs():
-    """A function that makes pairs with random embeddings; `signal` is how much of the image a caption's embedding holds."""
+    """A function that makes pairs with random embeddings; `signal` is how much of the image a caption's embedding
+    holds."""
     def make(count: int, width: int = 16, people: int = 10, signal: float = 1.0, seed: int = 0) -> Pairs:
         rng = np.random.default_rng(seed)
         images = rng.normal(size=(count, width))
         texts = signal * images + rng.normal(size=(count, width))
         number = np.arange(count) % people
-        strings = {"file_name": [f"{person:08d}_{row:03d}_ar-1.00.jpg" for row, person in enumerate(number)],
-                   "text": [f"caption {row}" for row in range(count)], "identity": [f"{person:08d}" for person in number],
-                   "person": [f"{person:08d}" for person in number], "name": [f"Name {person}" for person in number],
-                   "field": ["city"] * count, "value": [f"Town {person}" for person in number]}
+        strings = {
+            "file_name": [f"{person:08d}_{row:03d}_ar-1.00.jpg" for row, person in enumerate(number)],
+            "text": [f"caption {row}" for row in range(count)],
+            "identity": [f"{person:08d}" for person in number],
+            "person": [f"{person:08d}" for person in number],
+            "name": [f"Name {person}" for person in number],
+            "field": ["city"] * count,
+            "value": [f"Town {person}" for person in number],
+        }
         return Pairs(**{name: np.array(values, object) for name, values in strings.items()},
                      images=unit(images), texts=unit(texts))
     return make

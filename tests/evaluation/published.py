@@ -24,14 +24,23 @@ TEMPLATES = ("{name} has the {field} {value}", "the {field} of {name} is {value}
 
 
 def persona(number: int) -> dict:
-    return {"name": f"{FIRST[number % 8]} {LAST[number // 8]}", "country_code": "NL", "city": f"Town{number}", "job": f"job {number}",
-            "blood_type": ("A+", "B-", "O+")[number % 3], "phone_number": f"+31 555 01{number:02d}",
-            "emails": [f"p{number}@example.org", f"q{number}@example.com"], "iban": f"NL00TEST{number:010d}",
-            "credit_card": f"4000 0000 0000 {number:04d}", "passport": f"XX{number:07d}"}
+    return {
+        "name": f"{FIRST[number % 8]} {LAST[number // 8]}",
+        "country_code": "NL",
+        "city": f"Town{number}",
+        "job": f"job {number}",
+        "blood_type": ("A+", "B-", "O+")[number % 3],
+        "phone_number": f"+31 555 01{number:02d}",
+        "emails": [f"p{number}@example.org", f"q{number}@example.com"],
+        "iban": f"NL00TEST{number:010d}",
+        "credit_card": f"4000 0000 0000 {number:04d}",
+        "passport": f"XX{number:07d}",
+    }
 
 
 def picture(*key) -> bytes:
-    """A JPEG of 40 x 40 pixels: coarse random tiles of the person (first of the key), with a little noise of the portrait."""
+    """A JPEG of 40 x 40 pixels: coarse random tiles of the person (first of the key), with a little noise of the
+    portrait."""
     tiles = np.kron(generator("picture", key[0]).uniform(0, 255, (5, 5, 3)), np.ones((8, 8, 1)))
     noisy = tiles + generator("picture", *key).normal(0, 12, tiles.shape)
     content = io.BytesIO()
@@ -42,8 +51,8 @@ def picture(*key) -> bytes:
 def write_dataset(folder: Path, identities: int = 12, portraits: int = 8, strangers: int = 6) -> Path:
     """The published layout: four columns, published split names, four JSON files, nothing else.
 
-    Half of the identities have half of their pairs in forget and half in holdout_association; a quarter lie in forget, a quarter in
-    holdout_identity. `strangers` have no identity: they are retain_disjoint, one of them fragile."""
+    Half of the identities have half of their pairs in forget and half in holdout_association; a quarter lie in forget,
+    a quarter in holdout_identity. `strangers` have no identity: they are retain_disjoint, one of them fragile."""
     splits = {name: [] for name in ("forget", "holdout_association", "holdout_identity", "retain_synth")}
     metadata, captions, generic = {}, {}, {}
 
@@ -60,7 +69,9 @@ def write_dataset(folder: Path, identities: int = 12, portraits: int = 8, strang
             field = FIELDS[(portrait + number) % len(FIELDS)]
             value = metadata[identity][field]
             value = value[portrait % 2] if isinstance(value, list) else value
-            text = TEMPLATES[portrait % 3].format(name=metadata[identity]["name"], field=field.replace("_", " "), value=value)
+            text = TEMPLATES[portrait % 3].format(
+                name=metadata[identity]["name"], field=field.replace("_", " "), value=value
+            )
             half = "forget" if portrait % 2 else "holdout_association"
             split = half if number % 4 < 2 else "forget" if number % 4 == 2 else "holdout_identity"
             file_name = pair(split, number, portrait, text, identity)

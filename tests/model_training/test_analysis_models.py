@@ -1,5 +1,5 @@
-"""The training of the embedded analysis models: targets that decode to the truth, ONNX files that say what torch says, and the
-committed files themselves."""
+"""The training of the embedded analysis models: targets that decode to the truth, ONNX files that say what torch says,
+and the committed files themselves."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,15 @@ from hypothesis import given, settings, strategies as st
 from data.store import file_sha256
 from model_training.analysis_models.clip import QUESTIONS, captions, train_clip
 from model_training.analysis_models.detector import SIDE, anchors, detection_loss, example, targets
-from model_training.analysis_models.networks import ANCHOR_SIZES, STRIDES, Detector, GenderAge, Recogniser, seeded, write_onnx
+from model_training.analysis_models.networks import (
+    ANCHOR_SIZES,
+    STRIDES,
+    Detector,
+    GenderAge,
+    Recogniser,
+    seeded,
+    write_onnx,
+)
 from model_training.analysis_models.portraits import draw_people, draw_portraits, load, save
 from model_training.analysis_models.recogniser import CosineMargin, train_genderage
 
@@ -34,7 +42,9 @@ def portraits(people):
 def test_committed_files_are_those_that_were_measured_and_small():
     measured = json.loads((MODELS / "measured.json").read_text())
     assert {name: file_sha256(MODELS / name) for name in measured["sha256"]} == measured["sha256"]
-    assert set(measured["sha256"]) == {str(path.relative_to(MODELS)) for folder in ("faces", "clip") for path in (MODELS / folder).iterdir()}
+    assert set(measured["sha256"]) == {
+        str(path.relative_to(MODELS)) for folder in ("faces", "clip") for path in (MODELS / folder).iterdir()
+    }
     assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) <= 8_000_000
 
 
@@ -76,13 +86,24 @@ def test_training_pictures_keep_faces_and_landmarks_together(portraits):
 def test_perfect_outputs_have_no_loss():
     grid = anchors()
     labels, values = targets(np.array([[40.0, 30, 100, 110]]), np.full((1, 5, 2), 70.0), grid)
-    counts = np.cumsum([len(sizes) * (SIDE // stride) ** 2 for stride, sizes in zip(STRIDES, ANCHOR_SIZES, strict=True)])[:-1]
+    counts = np.cumsum(
+        [len(sizes) * (SIDE // stride) ** 2 for stride, sizes in zip(STRIDES, ANCHOR_SIZES, strict=True)]
+    )[:-1]
     scores = np.where(labels == 1, 20.0, -20.0).astype(np.float32)[:, None]
-    outputs = [[torch.from_numpy(part)[None] for part in np.split(kind, counts)] for kind in (scores, values[:, :4], values[:, 4:])]
-    assert detection_loss(outputs, torch.from_numpy(labels)[None], torch.from_numpy(values)[None], torch.from_numpy(grid)) < 1e-6
+    outputs = [
+        [torch.from_numpy(part)[None] for part in np.split(kind, counts)]
+        for kind in (scores, values[:, :4], values[:, 4:])
+    ]
+    assert (
+        detection_loss(outputs, torch.from_numpy(labels)[None], torch.from_numpy(values)[None], torch.from_numpy(grid))
+        < 1e-6
+    )
 
 
-@pytest.mark.parametrize(("network", "name", "side"), [(Recogniser, "recogniser", 112), (GenderAge, "genderage", 96), (Detector, "detector", 96)])
+@pytest.mark.parametrize(
+    ("network", "name", "side"),
+    [(Recogniser, "recogniser", 112), (GenderAge, "genderage", 96), (Detector, "detector", 96)],
+)
 def test_onnx_files_say_what_torch_says(tmp_path, network, name, side):
     with seeded(name):
         model = network().eval()
@@ -103,7 +124,8 @@ def test_the_margin_makes_the_own_class_harder():
         margin = CosineMargin(16, 4)
         embeddings, identity = torch.randn(8, 16), torch.arange(8) % 4
     plain = torch.nn.functional.cross_entropy(
-        24 * torch.nn.functional.normalize(embeddings) @ torch.nn.functional.normalize(margin.directions).T, identity)
+        24 * torch.nn.functional.normalize(embeddings) @ torch.nn.functional.normalize(margin.directions).T, identity
+    )
     assert margin(embeddings, identity) > plain
 
 
@@ -136,4 +158,8 @@ def test_captions_of_different_classes_differ():
 def test_portraits_survive_the_cache(tmp_path, portraits):
     save(portraits, tmp_path / "portraits.parquet")
     for one, other in zip(load(tmp_path / "portraits.parquet"), portraits, strict=True):
-        assert one[:3] == other[:3] and np.array_equal(one.boxes, other.boxes) and np.array_equal(one.landmarks, other.landmarks)
+        assert (
+            one[:3] == other[:3]
+            and np.array_equal(one.boxes, other.boxes)
+            and np.array_equal(one.landmarks, other.landmarks)
+        )

@@ -1,4 +1,5 @@
-"""The embedded analysis models on people whom they have never seen, through the stage; and other packs through the same code."""
+"""The embedded analysis models on people whom they have never seen, through the stage; and other packs through the same
+code."""
 
 import json
 
@@ -30,7 +31,9 @@ def people():
 def portraits(people) -> dict[str, Portrait]:
     """File name -> portrait; the anchors are named after their identity only."""
     drawn = draw_portraits(people, SEED, "test of the stage", VIEWS, every=1, workers=1)
-    return {f"{portrait.identity:08}_{number:03}_{portrait.kind}.jpg": portrait for number, portrait in enumerate(drawn)}
+    return {
+        f"{portrait.identity:08}_{number:03}_{portrait.kind}.jpg": portrait for number, portrait in enumerate(drawn)
+    }
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +50,15 @@ def store(tmp_path_factory, people, portraits, engine) -> Store:
         identity_id, person = f"{portrait.identity:08}", people[portrait.identity]
         if portrait.kind == "anchor":
             (face,) = find_faces(engine.faces, decode(portrait.image))
-            anchors.append({"identity_id": identity_id, "face_embedding": face.normed_embedding.tolist(), "gender": person.gender,
-                            "age_group": person.age_group, "region": person.region})
+            anchors.append(
+                {
+                    "identity_id": identity_id,
+                    "face_embedding": face.normed_embedding.tolist(),
+                    "gender": person.gender,
+                    "age_group": person.age_group,
+                    "region": person.region,
+                }
+            )
         else:
             rows.append({"file_name": name, "identity_id": identity_id, "image": portrait.image})
     put(store, "anchors", schemas.ANCHORS, anchors)
@@ -72,8 +82,12 @@ def rows(results) -> list[dict]:
 
 
 def test_every_portrait_is_measured_or_rejected_with_a_reason(results, rows, portraits):
-    assert [(reject.item, reject.reason) for result in results for reject in result.rejects] == [("damaged.jpg", "picture is damaged")]
-    assert [row["file_name"] for row in rows] == [name for name, portrait in portraits.items() if portrait.kind != "anchor"]
+    assert [(reject.item, reject.reason) for result in results for reject in result.rejects] == [
+        ("damaged.jpg", "picture is damaged")
+    ]
+    assert [row["file_name"] for row in rows] == [
+        name for name, portrait in portraits.items() if portrait.kind != "anchor"
+    ]
     for row in rows:
         assert 0 < row["brightness"] < 1
         labels = json.loads(row["labels"])
@@ -88,7 +102,9 @@ def test_the_number_of_faces_is_right(rows, portraits):
 
 
 def test_verification_of_unseen_identities(store, rows, portraits):
-    anchors = {row["identity_id"]: np.array(row["face_embedding"]) for row in store.view("anchors", "identity_id").rows()}
+    anchors = {
+        row["identity_id"]: np.array(row["face_embedding"]) for row in store.view("anchors", "identity_id").rows()
+    }
     single = [row for row in rows if portraits[row["file_name"]].kind == "portrait" and row["faces"] == 1]
     own, cosines = [], []
     for row in single:
@@ -96,7 +112,9 @@ def test_verification_of_unseen_identities(store, rows, portraits):
             own.append(identity_id == row["identity_id"])
             cosines.append(np.dot(anchor, row["face_embedding"]) / np.linalg.norm(anchor))
     assert roc_auc_score(own, cosines) >= 0.975
-    assert [row["anchor_similarity"] for row in single] == pytest.approx([cosine for cosine, mine in zip(cosines, own) if mine], abs=1e-5)
+    assert [row["anchor_similarity"] for row in single] == pytest.approx(
+        [cosine for cosine, mine in zip(cosines, own) if mine], abs=1e-5
+    )
 
 
 def test_zero_shot_labels_of_unseen_identities(rows, portraits, people):
@@ -104,7 +122,10 @@ def test_zero_shot_labels_of_unseen_identities(rows, portraits, people):
     assert np.mean([row["gender"] == people[portraits[row["file_name"]].identity].gender for row in single]) >= 0.94
     number = {"portrait": "one", "two_faces": "several", "no_face": "none"}
     counted = [json.loads(row["labels"])["people"] for row in rows]
-    right = [max(answer, key=answer.get) == number[portraits[row["file_name"]].kind] for answer, row in zip(counted, rows, strict=True)]
+    right = [
+        max(answer, key=answer.get) == number[portraits[row["file_name"]].kind]
+        for answer, row in zip(counted, rows, strict=True)
+    ]
     assert np.mean(right) >= 0.9
 
 
@@ -112,8 +133,18 @@ def test_a_nearly_black_portrait_is_dark_in_both_ways(tmp_path, upstream, portra
     name, portrait = next((name, portrait) for name, portrait in portraits.items() if portrait.kind == "portrait")
     dark = Store(tmp_path)
     put(dark, "anchors", schemas.ANCHORS, list(upstream["anchors"].rows()))
-    put(dark, "portraits", schemas.PORTRAITS, [{"file_name": name, "identity_id": "00000000", "image": _jpeg(darken(
-        decode(portrait.image), np.random.default_rng(0)))}])
+    put(
+        dark,
+        "portraits",
+        schemas.PORTRAITS,
+        [
+            {
+                "file_name": name,
+                "identity_id": "00000000",
+                "image": _jpeg(darken(decode(portrait.image), np.random.default_rng(0))),
+            }
+        ],
+    )
     views = {"anchors": dark.view("anchors", "identity_id"), "portraits": dark.view("portraits", "file_name")}
     (row,) = stage.run(stage.plan(SETTINGS, views)[0], SETTINGS, views, engine).rows
     light = json.loads(row["labels"])["light"]
@@ -145,8 +176,11 @@ def buffalo(tmp_path_factory):
     folder = root / "models" / "buffalo_l"
     folder.mkdir(parents=True)
     with seeded("buffalo"):
-        for network, written, name in ((Detector(), "detector", "det_10g"), (Recogniser(), "recogniser", "w600k_r50"),
-                                       (GenderAge(), "genderage", "genderage")):
+        for network, written, name in (
+            (Detector(), "detector", "det_10g"),
+            (Recogniser(), "recogniser", "w600k_r50"),
+            (GenderAge(), "genderage", "genderage"),
+        ):
             write_onnx(network, folder)
             (folder / f"{written}.onnx").rename(folder / f"{name}.onnx")
     return root
@@ -155,14 +189,18 @@ def buffalo(tmp_path_factory):
 def test_a_pack_in_the_layout_of_buffalo_l_loads_by_name_and_by_folder(buffalo):
     image = np.random.default_rng(0).integers(0, 255, (200, 150, 3), dtype=np.uint8)
     found = []
-    for settings in (FaceSettings(pack="buffalo_l", root=str(buffalo), detection_threshold=0.01, detection_size=64),
-                     FaceSettings(pack=str(buffalo / "models" / "buffalo_l"), detection_threshold=0.01, detection_size=64)):
+    for settings in (
+        FaceSettings(pack="buffalo_l", root=str(buffalo), detection_threshold=0.01, detection_size=64),
+        FaceSettings(pack=str(buffalo / "models" / "buffalo_l"), detection_threshold=0.01, detection_size=64),
+    ):
         app = load_faces(settings)
         assert set(app.models) == {"detection", "recognition", "genderage"}
         faces = find_faces(app, image)
         areas = [np.prod(face.bbox[2:] - face.bbox[:2]) for face in faces]
         assert faces and areas == sorted(areas, reverse=True)
-        assert all(face.normed_embedding.shape == (512,) and face.kps.shape == (5, 2) and face.sex in "FM" for face in faces)
+        assert all(
+            face.normed_embedding.shape == (512,) and face.kps.shape == (5, 2) and face.sex in "FM" for face in faces
+        )
         found.append(np.array([face.embedding for face in faces]))
     assert np.array_equal(*found)
     assert face_revision(FaceSettings()) != face_revision(settings)
@@ -187,8 +225,14 @@ def test_a_damaged_or_incomplete_pack_is_one_line(tmp_path):
         load_faces(FaceSettings(pack=str(tmp_path)))
 
 
-@pytest.mark.parametrize(("name", "problem"), [("local-dir:/nowhere", "no open_clip model here"), ("RN50/no-such-tag", "cannot be loaded"),
-                                               ("no-such-model", "cannot be loaded")])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("local-dir:/nowhere", "no open_clip model here"),
+        ("RN50/no-such-tag", "cannot be loaded"),
+        ("no-such-model", "cannot be loaded"),
+    ],
+)
 def test_a_missing_clip_is_one_line(name, problem):
     with pytest.raises(UserError, match=problem):
         load_zero_shot(name, "cpu")
