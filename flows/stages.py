@@ -52,10 +52,10 @@ def state(store: Store, name: str, settings) -> str:
     if not manifest.shards:
         return "new"
     plan = planned(store, name, settings)
-    done = finished(store, name, plan)
-    if len(done) == len(plan) and manifest.complete:
+    if len(finished(store, name, plan)) == len(plan) and manifest.complete:
         return "done"
-    return "partial" if done or not manifest.complete else "stale"
+    known = {entry.fingerprint for entry in manifest.shards}
+    return "partial" if any(expected in known for _, expected in plan) else "stale"
 
 
 def runs_folder(root: str | Path, run: str) -> Path:

@@ -41,8 +41,8 @@ class FaceSettings(Settings):
         le=2048,
         multiple_of=32,
         description=(
-            "Side in pixels of the square that an image is fitted into for detection; unless given, 160 for the embedded "
-            "pack, else 640."
+            "Side in pixels of the square that an image is fitted into for detection; unless given, 160 for the "
+            "embedded pack, else 640."
         ),
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(

@@ -20,7 +20,7 @@ COLOURS = {
 }
 TONES = {"white": 238, "light": 190, "grey": 128, "dark": 62, "black": 22}     # grey level of a background
 PATTERNS = ("plain", "shaded", "striped", "checkered", "dotted", "grainy")
-SIZES = {"small": (0.14, 0.18), "medium": (0.21, 0.26), "large": (0.30, 0.37)}  # radius, as a share of the image's side
+SIZES = {"small": (0.17, 0.20), "medium": (0.23, 0.28), "large": (0.32, 0.38)}  # radius, as a share of the image's side
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 OVERSAMPLING = 4                     # per axis; 16 coverage levels, no jagged edges at 48 px and more
@@ -55,7 +55,7 @@ def _arc(count: int, start: float = 0.0, stop: float = 2 * np.pi, radius: float 
 
 def _star() -> np.ndarray:
     points = _arc(10)
-    points[1::2] *= 0.45
+    points[1::2] *= 0.40
     return points * 1.12
 
 
@@ -73,7 +73,7 @@ def _crescent() -> np.ndarray:
 
 
 def _cross() -> np.ndarray:
-    a, b = 0.33, 0.98
+    a, b = 0.27, 1.0
     arm, quarter_turn = np.array([(-a, -b), (a, -b), (a, -a)]), np.array([(0, 1), (-1, 0)])
     return np.concatenate([arm @ np.linalg.matrix_power(quarter_turn, turns) for turns in range(4)])
 

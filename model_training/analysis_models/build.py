@@ -20,7 +20,7 @@ from model_training.analysis_models.portraits import Portrait, draw_people, draw
 from model_training.analysis_models.recogniser import train_genderage, train_recogniser
 
 TEST_PEOPLE, TEST_VIEWS = 40, 4
-STEPS = {"recogniser": 900, "clip": 650, "detector": 700, "genderage": 450}  # the longest first
+STEPS = {"detector": 1600, "recogniser": 900, "clip": 650, "genderage": 450}  # the longest first
 
 CALIBRATION = (
     "min_anchor_similarity and min_centre_similarity (tasks/curation/rules.py): read off "

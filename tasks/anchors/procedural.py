@@ -5,12 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from data import keyed
+from data.identities import identity_id
 from data.procedural.person import Person, draw_person
 from data.procedural.render import render
 from data.procedural.view import anchor_view
 from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
-LARGEST_COUNT = 1_000_000                 # so that a free id of eight digits is found quickly
+LARGEST_COUNT = 1_000_000
 
 
 class Drawn(NamedTuple):
@@ -20,13 +21,7 @@ class Drawn(NamedTuple):
 
 def identity_ids(seed: int, count: int) -> list[str]:
     """Unique ids of eight digits; the first n of a longer list are the list of n."""
-    found: dict[str, None] = {}
-    for index in range(count):
-        attempt = 0
-        while (name := f"{keyed.integer(seed, 'anchors', 'id', index, attempt) % 10**8:08}") in found:
-            attempt += 1
-        found[name] = None
-    return list(found)
+    return [identity_id(seed, serial) for serial in range(count)]
 
 
 def quota(seed: int, index: int) -> tuple[str, str, str]:

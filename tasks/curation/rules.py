@@ -43,7 +43,7 @@ class Settings(StageSettings):
     retain_identities: int = Field(12, ge=0, description="Further identities, for the retain set.")
 
 
-# In this order; the first that applies is the reason. Each: portrait's row, identity's row, settings -> whether to drop.
+# In this order; the first that applies is the reason. Each: portrait's row, identity's row, settings -> drop it?
 PORTRAIT_RULES = {
     "damaged": lambda row, identity, s: row["faces"] is None,
     "too_dark": lambda row, identity, s: row["brightness"] < s.min_brightness,

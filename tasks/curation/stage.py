@@ -70,9 +70,9 @@ def _choose_roles(fit: list[dict], settings: Settings) -> dict[str, str]:
     wanted = settings.identities + settings.retain_identities
     if len(fit) < wanted:
         raise UserError(
-            f"curation: {len(fit)} identities have at least {settings.min_portraits} good portraits, but {wanted} are wanted "
-            f"(identities {settings.identities} + retain_identities {settings.retain_identities}); raise anchors.count or "
-            "portraits.per_identity, lower curation.min_portraits, or want fewer"
+            f"curation: {len(fit)} identities have at least {settings.min_portraits} good portraits, but {wanted} are "
+            f"wanted (identities {settings.identities} + retain_identities {settings.retain_identities}); raise "
+            "anchors.count or portraits.per_identity, lower curation.min_portraits, or want fewer"
         )
     sensitive = choose_balanced(fit, settings.identities, settings.seed, NAME, "sensitive")
     rest = [identity for identity in fit if identity["identity_id"] not in set(sensitive)]
@@ -91,8 +91,8 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
         for role in ("sensitive", "retain")
     }
     text = (
-        f"{kept} of {len(rows)} portraits kept, of {roles['sensitive']} sensitive and {roles['retain']} retain identities. "
-        f"Good portraits lost: {losses:.1%}."
+        f"{kept} of {len(rows)} portraits kept, of {roles['sensitive']} sensitive and {roles['retain']} retain "
+        f"identities. Good portraits lost: {losses:.1%}."
     )
     tables = {
         "Funnel": funnel.steps(rows),

@@ -101,14 +101,34 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     vocabulary = {token: number for number, token in enumerate(["<pad>", "<sot>", "<eot>", "<unk>", *alphabet])}
     inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    inner.post_processor = processors.TemplateProcessing(single="<sot> $A <eot>", special_tokens=[("<sot>", 1), ("<eot>", 2)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<sot>", eos_token="<eot>", pad_token="<pad>", unk_token="<unk>",
-                                        model_max_length=64)
+    inner.post_processor = processors.TemplateProcessing(
+        single="<sot> $A <eot>", special_tokens=[("<sot>", 1), ("<eot>", 2)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<sot>",
+        eos_token="<eot>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        model_max_length=64,
+    )
     folder.mkdir(parents=True)
     tokenizer.save_pretrained(folder)
-    config = {"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": 1, "width": 48, "head_width": 24, "patch_size": 8},
-              "text_cfg": {"context_length": 64, "vocab_size": len(vocabulary), "width": 48, "heads": 2, "layers": 1,
-                           "hf_tokenizer_name": str(folder.resolve()), "pool_type": "eos", "eos_id": 2, "pad_id": 0}}
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 48, "head_width": 24, "patch_size": 8},
+        "text_cfg": {
+            "context_length": 64,
+            "vocab_size": len(vocabulary),
+            "width": 48,
+            "heads": 2,
+            "layers": 1,
+            "hf_tokenizer_name": str(folder.resolve()),
+            "pool_type": "eos",
+            "eos_id": 2,
+            "pad_id": 0,
+        },
+    }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = open_clip.CLIP(**config)

@@ -44,7 +44,10 @@ def test_all_findings_and_the_numbers_are_given():
 def test_a_loss_within_the_interval_is_no_finding():
     noisy = results(0.0009, 0.60, 0.32, GenKnow=(0.55, 0.65))
     assert diagnose(noisy, CLEAN, COMPROMISED).verdict == "partial"
-    assert diagnose(results(0.0009, 0.60, 0.32, GenKnow=(0.59, 0.61)), CLEAN, COMPROMISED).verdict == "catastrophic destruction"
+    assert (
+        diagnose(results(0.0009, 0.60, 0.32, GenKnow=(0.59, 0.61)), CLEAN, COMPROMISED).verdict
+        == "catastrophic destruction"
+    )
 
 
 def test_what_was_not_measured_is_said():

@@ -36,8 +36,14 @@ def test_the_digest_is_that_of_the_weights(model_dir, tmp_path):
     assert load_model(tmp_path / "copy").weights_digest != load_model(model_dir).weights_digest
 
 
-@pytest.mark.parametrize("name, said", [("no/such/folder", "neither a folder"), ("local-dir:nowhere", "no open_clip_config.json"),
-                                        ("ViT-B-32/no-such-tag", "cannot be loaded")])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("no/such/folder", "neither a folder"),
+        ("local-dir:nowhere", "no open_clip_config.json"),
+        ("ViT-B-32/no-such-tag", "cannot be loaded"),
+    ],
+)
 def test_an_unknown_model_is_one_clear_line(name, said):
     with pytest.raises(UserError, match=said):
         load_model(name)
@@ -51,13 +57,20 @@ def test_a_folder_with_damaged_weights_is_one_clear_line(model_dir, tmp_path):
 
 
 def test_embeddings_are_open_clips_own_of_length_one_and_in_order(dataset_dir, model_dir):
-    model, rows = load_model(model_dir), open_dataset(dataset_dir).table("forget", ["image"]).column("image").to_pylist()
+    model, rows = (
+        load_model(model_dir),
+        open_dataset(dataset_dir).table("forget", ["image"]).column("image").to_pylist(),
+    )
     encoder = Encoder(model, 3, "data")
     embeddings = encoder.images("forget", decode((row["path"], row["bytes"]) for row in rows), len(rows))
     with torch.no_grad():
-        last = model.network.encode_image(model.preprocess(next(decode([("x", rows[-1]["bytes"])]))).unsqueeze(0))[0].numpy()
+        last = model.network.encode_image(model.preprocess(next(decode([("x", rows[-1]["bytes"])]))).unsqueeze(0))[
+            0
+        ].numpy()
         text = model.network.encode_text(model.tokenizer(TEXTS[3:]))[0].numpy()
-    assert embeddings.dtype == np.float32 and np.linalg.norm(embeddings, axis=1) == pytest.approx(np.ones(len(rows)), abs=1e-5)
+    assert embeddings.dtype == np.float32 and np.linalg.norm(embeddings, axis=1) == pytest.approx(
+        np.ones(len(rows)), abs=1e-5
+    )
     assert embeddings[-1] == pytest.approx(last / np.linalg.norm(last), abs=1e-5)
     texts = encoder.texts(TEXTS)
     assert texts[3] == pytest.approx(text / np.linalg.norm(text), abs=1e-5)

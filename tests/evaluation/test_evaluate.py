@@ -13,16 +13,28 @@ from evaluation.evaluate import evaluate, evaluate_once, write_results
 from evaluation.metrics.score import PUBLISHED, headline, interval
 
 LAYOUT = {
-    "efficacy": {"1.1_RetFail": {"MRR", "R@1", "outcomes"}, "1.2_AssocStr": {"mean", "scores"}, "1.3_ACS": {"acs_accuracy"},
-                 "1.4_IdZSC": {"identity_classification_accuracy"}, "1.5_CoreAssoc": {"mean", "scores"}},
-    "utility": {"2.1_GenKnow": {"ImageNet1k_Accuracy"}, "2.2_InterIdSim": {"mean"}, "2.3_IntraIdSim": {"mean"}, "2.4_VisIdInt": {"mean"},
-                "2.5_FragSim": {"mean"}},
+    "efficacy": {
+        "1.1_RetFail": {"MRR", "R@1", "outcomes"},
+        "1.2_AssocStr": {"mean", "scores"},
+        "1.3_ACS": {"acs_accuracy"},
+        "1.4_IdZSC": {"identity_classification_accuracy"},
+        "1.5_CoreAssoc": {"mean", "scores"},
+    },
+    "utility": {
+        "2.1_GenKnow": {"ImageNet1k_Accuracy"},
+        "2.2_InterIdSim": {"mean"},
+        "2.3_IntraIdSim": {"mean"},
+        "2.4_VisIdInt": {"mean"},
+        "2.5_FragSim": {"mean"},
+    },
 }
 
 
 def numbers(results: dict) -> dict:
     """All but what a run costs and where the model lies."""
-    return results | {"extended": {key: value for key, value in results["extended"].items() if key not in ("cost", "model")}}
+    return results | {
+        "extended": {key: value for key, value in results["extended"].items() if key not in ("cost", "model")}
+    }
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +50,25 @@ def test_the_published_layout(results, tmp_path):
         for key, statistics in sections.items():
             assert statistics <= set(read[group][key])
     rows = read["extended"]["rows"]
-    assert rows == {"forget": 48, "holdout_association": 24, "holdout_identity": 24, "retain_synth": 27, "forget_identity": 24,
-                    "retain_joint": 9, "retain_disjoint": 18, "fragile_set": 1}
-    assert len(read["efficacy"]["1.1_RetFail"]["outcomes"]) == len(read["efficacy"]["1.5_CoreAssoc"]["scores"]) == rows["forget"]
-    assert read["utility"]["2.1_GenKnow"]["ImageNet1k_Accuracy"] == -1 and headline(read, "GenKnow") == read["utility"]["2.1_GenKnow"]["accuracy"]
+    assert rows == {
+        "forget": 48,
+        "holdout_association": 24,
+        "holdout_identity": 24,
+        "retain_synth": 27,
+        "forget_identity": 24,
+        "retain_joint": 9,
+        "retain_disjoint": 18,
+        "fragile_set": 1,
+    }
+    assert (
+        len(read["efficacy"]["1.1_RetFail"]["outcomes"])
+        == len(read["efficacy"]["1.5_CoreAssoc"]["scores"])
+        == rows["forget"]
+    )
+    assert (
+        read["utility"]["2.1_GenKnow"]["ImageNet1k_Accuracy"] == -1
+        and headline(read, "GenKnow") == read["utility"]["2.1_GenKnow"]["accuracy"]
+    )
 
 
 def test_what_goes_beyond_it(results):
@@ -53,23 +80,33 @@ def test_what_goes_beyond_it(results):
         assert low <= headline(results, metric) <= high
     weights = [row["rows"] for row in extended["per_attribute"]]
     for metric in ("RetFail", "AssocStr", "CoreAssoc"):
-        assert np.average([row[metric] for row in extended["per_attribute"]], weights=weights) == pytest.approx(headline(results, metric), abs=1e-6)
+        assert np.average([row[metric] for row in extended["per_attribute"]], weights=weights) == pytest.approx(
+            headline(results, metric), abs=1e-6
+        )
     assert 0 < extended["ValueMRR"]["MRR"] <= 1 and 0 < extended["NameMRR"]["MRR"] <= 1
 
 
-def test_the_same_weights_give_the_same_numbers_whatever_was_scored_before(results, quick, model_dir, dataset_dir, tmp_path):
+def test_the_same_weights_give_the_same_numbers_whatever_was_scored_before(
+    results, quick, model_dir, dataset_dir, tmp_path
+):
     other = evaluate(quick, write_model(tmp_path / "other", seed=1), dataset_dir, cache=tmp_path / "cache")
     again = evaluate(quick, model_dir, dataset_dir, cache=tmp_path / "cache")
     cached = evaluate(quick, model_dir, dataset_dir, cache=tmp_path / "cache")
     assert numbers(results) == numbers(again) == numbers(cached) and numbers(other) != numbers(again)
-    assert cached["extended"]["cost"]["encoded"] == {"images": 0, "texts": 0} and again["extended"]["cost"]["encoded"]["images"] == 187
+    assert (
+        cached["extended"]["cost"]["encoded"] == {"images": 0, "texts": 0}
+        and again["extended"]["cost"]["encoded"]["images"] == 187
+    )
 
 
 def test_edited_weights_move_the_numbers(results, quick, model_dir, dataset_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "edited")
     weights = load_file(tmp_path / "edited" / "open_clip_model.safetensors")
     rng = np.random.default_rng(0)
-    weights = {name: value + 0.01 * value.abs().mean() * value.new_tensor(rng.normal(size=value.shape)) for name, value in weights.items()}
+    weights = {
+        name: value + 0.01 * value.abs().mean() * value.new_tensor(rng.normal(size=value.shape))
+        for name, value in weights.items()
+    }
     save_file(weights, tmp_path / "edited" / "open_clip_model.safetensors")
     edited = evaluate(quick, tmp_path / "edited", dataset_dir)
     for metric in ("AssocStr", "CoreAssoc", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim"):
@@ -91,7 +128,9 @@ def test_splits_without_rows_give_null_with_a_reason(quick, model_dir, dataset_d
     write_results(results, tmp_path / "results.json")
 
 
-def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(results, quick, model_dir, dataset_dir, tmp_path):
+def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(
+    results, quick, model_dir, dataset_dir, tmp_path
+):
     out, ticks = tmp_path / "results" / "random.json", []
 
     def once(settings):

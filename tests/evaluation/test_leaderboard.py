@@ -22,8 +22,19 @@ def run_folder(quick, model_dir, dataset_dir, tmp_path):
         write_results(own, tmp_path / "results" / f"{name}.json")
     folder = tmp_path / "unlearned" / "finetuning-5x-s0"
     folder.mkdir(parents=True)
-    (folder / "unlearning.json").write_text(json.dumps(
-        {"method": "finetuning", "budget": 5.0, "seed": 0, "settings": {"learning_rate": 1}, "pairs_seen": 240, "seconds": 2.5, "peak_memory_mb": 9}))
+    (folder / "unlearning.json").write_text(
+        json.dumps(
+            {
+                "method": "finetuning",
+                "budget": 5.0,
+                "seed": 0,
+                "settings": {"learning_rate": 1},
+                "pairs_seen": 240,
+                "seconds": 2.5,
+                "peak_memory_mb": 9,
+            }
+        )
+    )
     return tmp_path
 
 
@@ -60,7 +71,11 @@ def test_the_table_has_the_ten_metrics(run_folder):
 
 def test_results_of_the_published_evaluator_are_read_too():
     published = {"efficacy": {"1.1_RetFail": {"MRR": 0.2}}, "utility": {"2.1_GenKnow": {"ImageNet1k_Accuracy": 0.638}}}
-    assert headline(published, "GenKnow") == 0.638 and headline(published, "RetFail") == 0.2 and headline(published, "FragSim") is None
+    assert (
+        headline(published, "GenKnow") == 0.638
+        and headline(published, "RetFail") == 0.2
+        and headline(published, "FragSim") is None
+    )
     published["utility"]["2.1_GenKnow"]["ImageNet1k_Accuracy"] = -1
     assert headline(published, "GenKnow") is None
 

@@ -22,7 +22,9 @@ def test_derangement_moves_everyone(count, key):
 
 def test_probe_finds_associations_where_there_are_any(random_pairs):
     assert association_classification(random_pairs(600, signal=3.0), 0).published["acs_accuracy"] > 0.95
-    assert association_classification(random_pairs(600, signal=0.0), 0).published["acs_accuracy"] == pytest.approx(0.5, abs=0.08)
+    assert association_classification(random_pairs(600, signal=0.0), 0).published["acs_accuracy"] == pytest.approx(
+        0.5, abs=0.08
+    )
 
 
 def test_probe_gives_the_same_number_again_and_tests_on_half_of_the_pairs(random_pairs):
@@ -43,7 +45,11 @@ def test_mean_similarity_is_the_mean_of_sklearns_cosines(random_pairs):
 def test_core_association_takes_the_better_order_of_name_and_value(random_pairs):
     pairs = random_pairs(30)
     rng = np.random.default_rng(2)
-    known = {text: rng.normal(size=16) for name, value in zip(pairs.name, pairs.value, strict=True) for text in (f"{name} {value}", f"{value} {name}")}
+    known = {
+        text: rng.normal(size=16)
+        for name, value in zip(pairs.name, pairs.value, strict=True)
+        for text in (f"{name} {value}", f"{value} {name}")
+    }
     known = {text: row / np.linalg.norm(row) for text, row in known.items()}
     expected = [max(image @ known[f"{name} {value}"], image @ known[f"{value} {name}"])
                 for image, name, value in zip(pairs.images, pairs.name, pairs.value, strict=True)]
@@ -53,8 +59,14 @@ def test_core_association_takes_the_better_order_of_name_and_value(random_pairs)
         core_association(replace(pairs, value=np.array([None, *pairs.value[1:]], object)), None)
 
 
-@pytest.mark.parametrize("measure", [lambda pairs: mean_similarity("InterIdSim", pairs), lambda pairs: core_association(pairs, None),
-                                     lambda pairs: association_classification(pairs, 0)])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda pairs: mean_similarity("InterIdSim", pairs),
+        lambda pairs: core_association(pairs, None),
+        lambda pairs: association_classification(pairs, 0),
+    ],
+)
 def test_no_rows_give_null_with_a_reason(random_pairs, measure):
     published = measure(random_pairs(3).rows(np.arange(0))).published
     assert [value for key, value in published.items() if key != "reason"] == [None] and published["reason"]

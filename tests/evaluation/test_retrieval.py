@@ -9,8 +9,14 @@ from sklearn.metrics import label_ranking_average_precision_score
 
 from evaluation.metrics.retrieval import chance, own_rank, retrieval_failure, swapped_captions, swapped_rank
 
-PEOPLE = {f"{number:08d}": {"name": f"Name {number}", "city": f"Town {number}", "emails": [f"a{number}@x.org", f"b{number}@x.org"]}
-          for number in range(10)}
+PEOPLE = {
+    f"{number:08d}": {
+        "name": f"Name {number}",
+        "city": f"Town {number}",
+        "emails": [f"a{number}@x.org", f"b{number}@x.org"],
+    }
+    for number in range(10)
+}
 
 
 def by_definition(images, own, pool, own_text, pool_text):
@@ -78,7 +84,12 @@ def test_ranks_of_the_published_size_fit_in_memory(random_pairs):
 
 
 def captioned(pairs, form):
-    return replace(pairs, text=np.array([form.format(name=name, value=value) for name, value in zip(pairs.name, pairs.value, strict=True)], object))
+    return replace(
+        pairs,
+        text=np.array(
+            [form.format(name=name, value=value) for name, value in zip(pairs.name, pairs.value, strict=True)], object
+        ),
+    )
 
 
 @pytest.mark.parametrize("part", ["value", "name"])
@@ -93,9 +104,14 @@ def test_swapped_captions_differ_in_the_part_alone(random_pairs, part):
                         else [f"{other['name']} lives in {value}." for other in others])
 
 
-def test_swapped_captions_leave_out_what_does_not_name_the_part_and_never_use_another_value_of_the_same_person(random_pairs):
-    pairs = replace(captioned(random_pairs(10), "{name} writes from {value}"),
-                    field=np.array(["emails"] * 10, object), value=np.array([f"a{row}@x.org" for row in range(10)], object))
+def test_swapped_captions_leave_out_what_does_not_name_the_part_and_never_use_another_value_of_the_same_person(
+    random_pairs,
+):
+    pairs = replace(
+        captioned(random_pairs(10), "{name} writes from {value}"),
+        field=np.array(["emails"] * 10, object),
+        value=np.array([f"a{row}@x.org" for row in range(10)], object),
+    )
     assert not len(swapped_captions(pairs, "value", PEOPLE, 30, 100, "key")[0])
     index, texts = swapped_captions(captioned(pairs, "{name}: {value}"), "value", PEOPLE, 30, 100, "key")
     assert np.bincount(index).tolist() == [18] * 10

@@ -34,9 +34,17 @@ def test_every_pass_sees_every_pair_once_in_an_order_of_its_own(dataset_dir, mod
 def test_the_budget_counts_passes_over_the_forget_set(dataset_dir, model_dir, tmp_path):
     unlearn("finetuning", settings("finetuning", budget=1.25), model_dir, dataset_dir, tmp_path / "out")
     record = record_of(tmp_path / "out")
-    assert record["pairs_seen"] == 60 and record["steps"] == 8 and record["saw"] == {"retain": {"split": "retain_synth", "scenes": 0, "pairs": 27, "times": 60}}
-    unlearn("finetuning", settings("finetuning", budget=1.25, retain_scenes=10), model_dir, dataset_dir, tmp_path / "scenes")
-    assert record_of(tmp_path / "scenes")["saw"] == {"retain": {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}}
+    assert (
+        record["pairs_seen"] == 60
+        and record["steps"] == 8
+        and record["saw"] == {"retain": {"split": "retain_synth", "scenes": 0, "pairs": 27, "times": 60}}
+    )
+    unlearn(
+        "finetuning", settings("finetuning", budget=1.25, retain_scenes=10), model_dir, dataset_dir, tmp_path / "scenes"
+    )
+    assert record_of(tmp_path / "scenes")["saw"] == {
+        "retain": {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}
+    }
 
 
 def test_learning_rate_rises_then_falls_to_nothing():
@@ -47,12 +55,20 @@ def test_learning_rate_rises_then_falls_to_nothing():
 
 
 def test_the_stop_ends_a_run_before_its_budget_is_spent(dataset_dir, model_dir, tmp_path):
-    unlearn("negative_gradient", settings("negative_gradient", stop_at_cosine=1.0), model_dir, dataset_dir, tmp_path / "out")
+    unlearn(
+        "negative_gradient", settings("negative_gradient", stop_at_cosine=1.0), model_dir, dataset_dir, tmp_path / "out"
+    )
     record = record_of(tmp_path / "out")
-    assert record["stopped_early"] and record["steps"] == record["pairs_seen"] == 0 and record["model_digest"] == record["source_model_digest"]
+    assert (
+        record["stopped_early"]
+        and record["steps"] == record["pairs_seen"] == 0
+        and record["model_digest"] == record["source_model_digest"]
+    )
 
 
-def test_a_finished_folder_is_left_alone_and_made_again_when_anything_changes(dataset_dir, model_dir, tmp_path, monkeypatch):
+def test_a_finished_folder_is_left_alone_and_made_again_when_anything_changes(
+    dataset_dir, model_dir, tmp_path, monkeypatch
+):
     out, trained = tmp_path / "out", []
     train = runner._train
     monkeypatch.setattr(runner, "_train", lambda *inputs: trained.append(1) or train(*inputs))
