@@ -7,8 +7,7 @@ import torch
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process since it started, in MiB, plus the peak of the GPU's memory where one is
-    used."""
+    """Peak resident memory of this process since it started, in MiB, plus the peak on the GPU where one is used."""
     unit = 1 if sys.platform == "darwin" else 1024
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if torch.cuda.is_available():

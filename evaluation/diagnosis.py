@@ -53,10 +53,7 @@ def diagnose(model: dict[str, Any], clean: dict[str, Any], compromised: dict[str
         for text, wrong in (
             (f"removed {removed:.1%} of the leakage (wanted {CLEAN_FORGOTTEN:.0%})", removed < CLEAN_FORGOTTEN),
             (f"lost {lost or 0:.1%} of the general knowledge (allowed {CLEAN_LOST:.0%})", (lost or 0) > CLEAN_LOST),
-            (
-                f"kept {kept:.0%} of what it knew about people that it was not asked to forget (wanted {CLEAN_KEPT:.0%})",
-                kept < CLEAN_KEPT,
-            ),
+            (f"kept {kept:.0%} of what it knew about others (wanted {CLEAN_KEPT:.0%})", kept < CLEAN_KEPT),
         )
         if wrong
     ]

@@ -30,8 +30,7 @@ class ClipModel(NamedTuple):
 
     @property
     def weights_digest(self) -> str:
-        """Hex digest of names, types, shapes and values of all weights: equal weights, equal digest, whatever the
-        file."""
+        """Hex digest of names, types, shapes and values of all weights; it does not depend on the file."""
         hasher = hashlib.blake2b(digest_size=16)
         for key, tensor in sorted(self.network.state_dict().items()):
             hasher.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -56,15 +55,14 @@ def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
             architecture, _, pretrained = name.partition("/")
         else:
             raise UserError(
-                f"model {name}: neither a folder in open_clip's layout, nor hf-hub:OWNER/MODEL, nor ARCHITECTURE/PRETRAINED"
+                f"model {name}: neither a folder in open_clip's layout, nor hf-hub:OWNER/MODEL, "
+                "nor ARCHITECTURE/PRETRAINED"
             )
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained or None, device=device,
                                                                        require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(architecture)
-    except (
-        Exception
-    ) as error:  # open_clip, safetensors and the hub raise many types; each means that the model is unusable
+    except Exception as error:       # open_clip, safetensors and the hub raise many types; all mean: unusable
         raise UserError(f"model {name}: cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
     return ClipModel(name, network.eval(), preprocess, tokenizer, device)
 
@@ -75,11 +73,9 @@ def _check_folder(folder: Path) -> None:
 
 
 class Encoder:
-    """Encodes with one model, and keeps what it encoded under `cache/<model>/<dataset>/`, where a second evaluation
-    finds it.
+    """Encodes with one model, and keeps the results under `cache/<model>/<dataset>/` for another evaluation.
 
-    All embeddings are float32 [n, width] with rows of length 1. `tick` is told the number of images after each
-    batch."""
+    Embeddings are float32 [n, width] with rows of length 1. `tick` is told the number of images after each batch."""
 
     def __init__(self, model: ClipModel, batch_size: int, dataset_digest: str, cache: Path | None = None,
                  tick: Callable[[int], None] = lambda images: None):
@@ -90,8 +86,7 @@ class Encoder:
         self.cache = cache / f"{self.weights_digest[:16]}-{pipeline[:8]}" / dataset_digest[:16] if cache else None
 
     def images(self, name: str, images: Iterable[Image.Image], count: int) -> np.ndarray:
-        """Embeddings of `count` images, which `name` identifies within the dataset. They are read one batch at a
-        time."""
+        """Embeddings of `count` images, which `name` identifies within the dataset; read one batch at a time."""
         name = f"images-{name}"
         kept = self._kept(name, count)
         if kept is not None:

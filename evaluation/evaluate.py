@@ -1,5 +1,4 @@
-"""Measure a model on a dataset: the ten published metrics in the published JSON layout, and what they lack under
-"extended"."""
+"""Measure a model on a dataset: the ten published metrics in their JSON layout, what they lack under "extended"."""
 
 import json
 import time
@@ -38,8 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 class EvaluationSettings(StageSettings):
-    """How a model is measured. Equal settings, weights and data: equal numbers, in whatever order models are
-    measured."""
+    """How a model is measured. Equal settings, weights and data: equal numbers, whatever was measured before."""
 
     retrieval_pool: int = Field(
         1000, ge=1, description="RetFail: distractors drawn from the forget set, and as many from retain_disjoint."

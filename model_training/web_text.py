@@ -1,5 +1,7 @@
 """Invented lines with names, places, jobs and numbers: what captions on the web carry beside what the picture shows."""
 
+from functools import cache
+
 from faker import Faker
 
 from data.keyed import integer
@@ -15,7 +17,8 @@ SENTENCES = (
 BLOOD_TYPES = ("A+", "A-", "B+", "B-", "AB+", "AB-", "O+", "O-")
 
 
-def invented_lines(seed: int) -> list[str]:
+@cache
+def invented_lines(seed: int) -> tuple[str, ...]:
     """Lines about nobody: Faker's values, keyed by the seed and not by any persona. They vary with Faker's version."""
     lines = []
     for locale in LOCALES:
@@ -26,4 +29,4 @@ def invented_lines(seed: int) -> list[str]:
                 name=fake.name(), city=fake.city(), job=fake.job(), phone=fake.phone_number(), email=fake.email(),
                 iban=fake.iban(), card=fake.credit_card_number(), passport=fake.bothify("??#######"),
                 blood=BLOOD_TYPES[index % len(BLOOD_TYPES)]))
-    return lines
+    return tuple(lines)

@@ -12,8 +12,7 @@ from evaluation.pairs import Pairs
 
 
 def derangement(count: int, *key) -> np.ndarray:
-    """A permutation of `count` >= 2 items that leaves none in place: one random cycle (Sattolo 1986), drawn by
-    `key`."""
+    """A permutation of `count` >= 2 items that leaves none in place: one random cycle, drawn by `key`."""
     order = generator(*key).permutation(count)
     partner = np.empty(count, np.int64)
     partner[order] = np.roll(order, -1)

@@ -95,16 +95,14 @@ def swapped_rank(
     metric: str,
     encode: Callable[[list[str]], np.ndarray],
 ) -> tuple[Score, np.ndarray]:
-    """ValueMRR (part "value") or NameMRR ("name"): mean reciprocal rank of the own caption among itself and its swapped
-    forms.
+    """ValueMRR (part "value") or NameMRR ("name"): mean reciprocal rank of the own caption among its swapped forms.
 
     It asks whether the model tells the true value from another, where RetFail is content to know the name. Returns the
     score and the indices of the pairs that were ranked."""
     index, texts = swapped_captions(pairs, part, identities, per_row, rows, seed, metric)
     if not len(index):
-        return Score(
-            {"MRR": None, "reason": f"no caption holds its {part} word for word"}, np.zeros(0), np.zeros(0)
-        ), index
+        reason = f"no caption holds its {part} word for word"
+        return Score({"MRR": None, "reason": reason}, np.zeros(0), np.zeros(0)), index
     margin = np.einsum("nd,nd->n", pairs.images[index], encode(texts)) - pairs.cosines[index]
     count = len(pairs)
     above, tied = np.bincount(index, margin > TIE, count), np.bincount(index, np.abs(margin) <= TIE, count)

@@ -20,8 +20,7 @@ PUBLISHED = {
 
 
 class Score(NamedTuple):
-    """A metric of one model. The headline number is the mean of `values`, so that an interval can be drawn from
-    them."""
+    """A metric of one model. The headline number is the mean of `values`, from which its interval is drawn."""
 
     published: dict[str, Any]          # as it stands in the result file
     values: np.ndarray                 # one a row that was measured
@@ -40,8 +39,7 @@ def rounded(values: np.ndarray) -> list[float]:
 
 
 def headline(results: dict, metric: str) -> float | None:
-    """The headline number of a metric in a result file, ours or the published evaluator's; None where it was not
-    measured.
+    """The headline number of a metric in a result file, ours or the published evaluator's; None if not measured.
 
     GenKnow: the accuracy on the zero-shot set that was used, ImageNet-1k or another."""
     group, key, statistic = PUBLISHED[metric]

@@ -26,8 +26,8 @@ def core_association(pairs: Pairs, encode: Callable[[list[str]], np.ndarray]) ->
     valueless = [file_name for file_name, value in zip(pairs.file_name, pairs.value, strict=True) if value is None]
     if valueless:
         raise UserError(
-            f"{len(valueless)} forget pairs have no value, {valueless[0]} first: {CAPTIONS} must give their data_field, and "
-            f"{IDENTITIES} its value"
+            f"{len(valueless)} forget pairs have no value, {valueless[0]} first: {CAPTIONS} must give their "
+            f"data_field, and {IDENTITIES} its value"
         )
     facts = list(zip(pairs.name, pairs.value, strict=True))
     texts = encode([f"{name} {value}" for name, value in facts] + [f"{value} {name}" for name, value in facts])

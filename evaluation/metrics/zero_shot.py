@@ -19,8 +19,7 @@ PROCEDURAL = "procedural scenes"
 def identity_classification(pairs: Pairs, encode: Callable[[list[str]], np.ndarray]) -> Score:
     """IdZSC: share of images that are nearest to their own persona's name among the names of all personas in `pairs`.
 
-    A name's embedding is the mean over NAME_PROMPTS, brought to length 1, as open_clip's zero-shot classifier does
-    it."""
+    A name's embedding is the mean over NAME_PROMPTS, brought to length 1, as in open_clip's classifier."""
     names = sorted(set(pairs.name))
     if len(names) < 2:
         return missing("IdZSC", "fewer than 2 identities")

@@ -13,7 +13,7 @@ class Settings(MethodSettings):
 
 METHOD = Method(
     name="generic_captions",
-    source="baseline of SALMUBench (Selvas-Sala, Kang and Gomez, CVPR 2026), with its released generic captions; defaults are ours",
+    source="baseline of SALMUBench (Selvas-Sala, Kang and Gomez, CVPR 2026); defaults are ours",
     sees=frozenset({"forget"}),
     settings=Settings,
     loss=lambda batch, settings: info_nce(batch.forget, batch.scale),

@@ -26,7 +26,7 @@ def stop(batch: Batch, settings: Settings) -> bool:
 
 METHOD = Method(
     name="negative_gradient",
-    source="`neggrad` of MultiDelete (Cheng and Amiri, ECCV 2024), github.com/CLU-UML/MultiDelete; clipping and stop are ours",
+    source="`neggrad` of MultiDelete (Cheng and Amiri, ECCV 2024), github.com/CLU-UML/MultiDelete; the stop is ours",
     sees=frozenset({"forget"}),
     settings=Settings,
     loss=lambda batch, settings: -info_nce(batch.forget, batch.scale),

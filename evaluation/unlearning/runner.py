@@ -1,5 +1,4 @@
-"""Runs a method: gives it the data that it may see, in a fixed order, until its budget is spent, and writes the changed
-model."""
+"""Runs a method: gives it what it may see, in a fixed order, until its budget is spent, and writes the model."""
 
 import json
 import math
@@ -39,8 +38,7 @@ KEPT_IMAGES = 2**30          # bytes of decoded images that are kept for the nex
 
 def unlearn(method: str, settings: MethodSettings, model_dir: Path, dataset_dir: Path, out_dir: Path,
             progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Change the model in `model_dir` by a method and write it to `out_dir` in open_clip's layout, with unlearning.json
-    beside it.
+    """Change the model in `model_dir` by a method and write it, with unlearning.json, to `out_dir` in its layout.
 
     A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
     threads: same bytes. An `out_dir` that holds the result already is left as it is. Raises UserError for input that
@@ -163,7 +161,8 @@ def _train(
         loss = method.loss(batch, settings)
         if not torch.isfinite(loss):
             raise UserError(
-                f"{method.name}: the loss is {loss.item()} at step {step}; lower learning_rate (now {settings.learning_rate})"
+                f"{method.name}: the loss is {loss.item()} at step {step}; lower learning_rate, "
+                f"now {settings.learning_rate}"
             )
         optimiser.zero_grad()
         loss.backward()
