@@ -1,6 +1,7 @@
-"""Seconds and bytes an item of each stage, from the manifests of a finished run: the table that `salmu plan` starts from.
+"""Seconds and bytes an item of each stage, from the manifests of a finished run: the table that `salmu plan` starts
+from.
 
-    python benchmarks/rates.py runs/tiny
+python benchmarks/rates.py runs/tiny
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Random numbers that depend on what they are for, and on nothing else.
 
-Every draw comes from a generator keyed by (run seed, stage, item key), so that the number of workers, the order of the items and
-a crash in between change nothing, and adding an item changes no other.
+Every draw comes from a generator keyed by (run seed, stage, item key), so that the number of workers, the order of
+the items and a crash in between change nothing, and adding an item changes no other.
 """
 
 import hashlib
@@ -33,6 +33,6 @@ def python_random(*key) -> random.Random:
 
 
 def ranked(keys, *salt) -> list:
-    """The keys in the order of a hash of (salt, key): a shuffle in which a key's rank changes by a count, never at random, when
-    other keys come or go."""
+    """The keys in the order of a hash of (salt, key): a shuffle in which a key's rank changes by a count, never at
+    random, when other keys come or go."""
     return sorted(keys, key=lambda key: (digest(*salt, key), key))

@@ -24,7 +24,7 @@ from data.store import file_sha256
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
 COLUMNS = ("image", "text", "identity_id", "file_name")
-FROM_METADATA = ("data_field", "value")           # columns that the JSON files give where the Parquet files do not
+FROM_METADATA = ("data_field", "value")  # columns that the JSON files give where the Parquet files do not
 IDENTITIES = "identities_metadata.json"
 CAPTIONS = "sensitive_set_captions_metadata.json"
 GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
@@ -145,7 +145,7 @@ class Dataset:
         for row in table.select(["file_name", "identity_id", "text"]).to_pylist():
             data_field = self.captions_metadata.get(row["file_name"], {}).get("data_field")
             values = self.identities.get(row["identity_id"], {}).get(data_field)
-            if isinstance(values, list):         # several e-mail addresses: the one that the caption names
+            if isinstance(values, list):  # several e-mail addresses: the one that the caption names
                 values = next((value for value in values if value in row["text"]), values[0])
             found["data_field"].append(data_field)
             found["value"].append(values)
@@ -166,8 +166,9 @@ class Dataset:
 
 def content_files(folder: Path) -> list[str]:
     """The files that make up a dataset's content, relative to its folder: Parquet and JSON, not card and tars."""
-    return [f"data/{path.name}" for path in sorted((folder / "data").glob("*.parquet"))] \
-        + [name for name in JSON_FILES if (folder / name).is_file()]
+    return [f"data/{path.name}" for path in sorted((folder / "data").glob("*.parquet"))] + [
+        name for name in JSON_FILES if (folder / name).is_file()
+    ]
 
 
 def content_digest(sha256s: dict[str, str]) -> str:

@@ -10,7 +10,8 @@ from data.errors import UserError
 
 
 class Settings(BaseModel):
-    """A settings model. A field with `json_schema_extra=NOT_IN_FINGERPRINT` may change without making any output stale."""
+    """A settings model. A field with `json_schema_extra=NOT_IN_FINGERPRINT` may change without making any output
+    stale."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -56,5 +57,9 @@ def _line(model: type[BaseModel], problem: dict) -> str:
         return f"{key}: {problem['msg'].lower()}, got {problem['input']!r}"[:300]
     for part in problem["loc"][:-1]:
         field = model.model_fields.get(str(part))
-        model = field.annotation if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else model
+        model = (
+            field.annotation
+            if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+            else model
+        )
     return f"unknown key {key!r}; known here: {', '.join(sorted(model.model_fields))}"

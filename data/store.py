@@ -4,8 +4,8 @@
     runs/<name>/<stage>/rejects-00012.parquet   what was dropped, with its reason; only where something was
     runs/<name>/<stage>/manifest.json        one entry a shard: the entry is the commit record
 
-A file is written to a temporary name, synced and renamed; then the manifest is. A shard whose entry has the expected fingerprint
-and whose files are there with the recorded sizes is done; anything else is made again.
+A file is written to a temporary name, synced and renamed; then the manifest is. A shard whose entry has the expected
+fingerprint and whose files are there with the recorded sizes is done; anything else is made again.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ class Shard(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     index: int
-    items: tuple[str, ...]           # keys of what it makes or works on, in order
-    inputs: str = ""                 # digest of the upstream rows used
+    items: tuple[str, ...]  # keys of what it makes or works on, in order
+    inputs: str = ""  # digest of the upstream rows used
 
 
 class Reject(NamedTuple):
     item: str
-    reason: str                      # a short fixed phrase, counted in summaries
+    reason: str  # a short fixed phrase, counted in summaries
     detail: str = ""
 
 
@@ -70,10 +70,10 @@ class Manifest(BaseModel):
     stage: str
     version: int = 0
     settings: dict[str, Any] = {}
-    upstream: dict[str, str] = {}    # upstream stage -> digest of its manifest when this one was finished
+    upstream: dict[str, str] = {}  # upstream stage -> digest of its manifest when this one was finished
     shards: list[Entry] = []
-    planned: int = 0                 # shards in the plan
-    complete: bool = False           # all of them are in
+    planned: int = 0  # shards in the plan
+    complete: bool = False  # all of them are in
 
     @property
     def digest(self) -> str:
@@ -105,8 +105,10 @@ def write_atomic(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written: {error.strerror}; free some space or choose another folder, then run again "
-                        "(what is finished is kept)") from None
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another folder, then run again "
+            "(what is finished is kept)"
+        ) from None
 
 
 def file_sha256(path: Path) -> str:
@@ -168,7 +170,9 @@ class Store:
             files.append((self.rejects_path(stage, entry.index), entry.rejects_bytes))
         return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
-    def write_shard(self, stage: str, schema: pa.Schema, shard: Shard, result: ShardResult, expected: str, seconds: float) -> Entry:
+    def write_shard(
+        self, stage: str, schema: pa.Schema, shard: Shard, result: ShardResult, expected: str, seconds: float
+    ) -> Entry:
         """Write a shard's files and return its entry; the entry counts once it is in the manifest.
 
         Raises UserError when a row does not fit the schema or the disk refuses."""
@@ -179,15 +183,27 @@ class Store:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise UserError(f"stage {stage}, shard {shard.index}: a row does not fit the schema: {error}") from None
         content = _parquet(table)
-        entry = Entry(index=shard.index, fingerprint=expected, rows=len(rows), bytes=len(content),
-                      sha256=hashlib.sha256(content).hexdigest(), items=len(shard.items), seconds=round(seconds, 3),
-                      host=socket.gethostname())
+        entry = Entry(
+            index=shard.index,
+            fingerprint=expected,
+            rows=len(rows),
+            bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            items=len(shard.items),
+            seconds=round(seconds, 3),
+            host=socket.gethostname(),
+        )
         write_atomic(self.part_path(stage, shard.index), content)
         if result.rejects:
             content = _parquet(pa.Table.from_pylist([reject._asdict() for reject in result.rejects], schema=REJECTS))
             write_atomic(self.rejects_path(stage, shard.index), content)
-            entry = entry.model_copy(update={"rejects": len(result.rejects), "rejects_bytes": len(content),
-                                             "rejects_sha256": hashlib.sha256(content).hexdigest()})
+            entry = entry.model_copy(
+                update={
+                    "rejects": len(result.rejects),
+                    "rejects_bytes": len(content),
+                    "rejects_sha256": hashlib.sha256(content).hexdigest(),
+                }
+            )
         return entry
 
     def view(self, stage: str, key: str) -> "StageView":
@@ -213,14 +229,19 @@ class StageView:
         for table in self.tables(columns):
             yield from table.to_pylist()
 
-    def rows_of(self, keys: Iterable[str], columns: list[str] | None = None, by: str | None = None) -> list[dict[str, Any]]:
-        """The rows whose column `by` (the key by default) is among `keys`, in the stage's order; reads only the shards that hold them."""
+    def rows_of(
+        self, keys: Iterable[str], columns: list[str] | None = None, by: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows whose column `by` (the key by default) is among `keys`, in the stage's order; reads only the
+        shards that hold them."""
         by = by or self.key
         wanted = set(keys)
         columns = None if columns is None else list(dict.fromkeys([by, *columns]))
         found = []
         for index in self._shards_holding(wanted, by):
-            table = pq.read_table(self.store.part_path(self.stage, index), columns=columns, filters=[(by, "in", list(wanted))])
+            table = pq.read_table(
+                self.store.part_path(self.stage, index), columns=columns, filters=[(by, "in", list(wanted))]
+            )
             found += table.to_pylist()
         return found
 
@@ -242,7 +263,9 @@ class StageView:
         if self._row_digests is None:
             self._row_digests = {}
             for table in self.tables([self.key, ROW_DIGEST]):
-                self._row_digests.update(zip(table.column(self.key).to_pylist(), table.column(ROW_DIGEST).to_pylist(), strict=True))
+                self._row_digests.update(
+                    zip(table.column(self.key).to_pylist(), table.column(ROW_DIGEST).to_pylist(), strict=True)
+                )
         return self._row_digests
 
     def digest_of(self, keys: Iterable[str]) -> str:
@@ -254,10 +277,12 @@ class StageView:
         found = []
         for entry in self.manifest.shards:
             if entry.rejects:
-                found += [Reject(**row) for row in pq.read_table(self.store.rejects_path(self.stage, entry.index)).to_pylist()]
+                found += [
+                    Reject(**row) for row in pq.read_table(self.store.rejects_path(self.stage, entry.index)).to_pylist()
+                ]
         return found
 
 
 def chunks(items: list[str], size: int) -> list[tuple[str, ...]]:
     """Consecutive groups of `size`."""
-    return [tuple(items[start:start + size]) for start in range(0, len(items), size)]
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]

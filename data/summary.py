@@ -8,9 +8,9 @@ from data.store import write_atomic
 
 
 class Summary(NamedTuple):
-    text: str                                     # markdown, a few lines
+    text: str  # markdown, a few lines
     tables: dict[str, list[dict[str, Any]]] = {}  # title -> rows of equal keys
-    figures: dict[str, bytes] = {}                # title -> PNG file, under 100 KB
+    figures: dict[str, bytes] = {}  # title -> PNG file, under 100 KB
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
@@ -28,5 +28,8 @@ def read_summary(folder: Path) -> Summary | None:
         document = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Summary(document["text"], document["tables"],
-                   {title: (folder / name).read_bytes() for title, name in document["figures"].items()})
+    return Summary(
+        document["text"],
+        document["tables"],
+        {title: (folder / name).read_bytes() for title, name in document["figures"].items()},
+    )

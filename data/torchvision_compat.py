@@ -1,10 +1,12 @@
 """Let a torchvision wheel that was built for CUDA be imported beside a CPU-only torch.
 
-PyPI's Linux wheel of torchvision links against CUDA libraries. Beside a CPU build of torch its extension cannot be loaded, and then
-`import torchvision` fails with "operator torchvision::nms does not exist", and with it open_clip, timm and transformers. Declaring
-the two operators that torchvision's import looks up is enough: transforms, models and box operations are plain Python.
+PyPI's Linux wheel of torchvision links against CUDA libraries. Beside a CPU build of torch its extension cannot be
+loaded, and then `import torchvision` fails with "operator torchvision::nms does not exist", and with it open_clip,
+timm and transformers. Declaring the two operators that torchvision's import looks up is enough: transforms, models
+and box operations are plain Python.
 
-It acts only when somebody imports torchvision, beside a torch without CUDA or ROCm, on Linux, and if the extension does not load.
+It acts only when somebody imports torchvision, beside a torch without CUDA or ROCm, on Linux, and if the extension
+does not load.
 """
 
 import importlib.abc
@@ -12,9 +14,11 @@ import importlib.machinery
 import sys
 from pathlib import Path
 
-OPERATORS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-             "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-_libraries = []                                   # a torch Library's declarations live as long as the object
+OPERATORS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_libraries = []  # a torch Library's declarations live as long as the object
 
 
 def _declare_operators(package: str) -> None:

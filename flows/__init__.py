@@ -1,4 +1,5 @@
-"""When things run: the only Prefect code. Importing it sets quiet, offline defaults for Prefect unless the surroundings say otherwise."""
+"""When things run: the only Prefect code. Importing it sets quiet, offline defaults for Prefect unless the
+surroundings say otherwise."""
 
 import os
 
@@ -8,8 +9,8 @@ _DEFAULTS = {
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",   # the first start makes the database
-    "OMP_NUM_THREADS": "1",            # a worker is one process on one core: more threads would change sums, and so bytes
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the first start makes the database
+    "OMP_NUM_THREADS": "1",  # a worker is one process on one core: more threads would change sums, and so bytes
     "OPENBLAS_NUM_THREADS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",

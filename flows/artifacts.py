@@ -7,7 +7,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from data.store import Manifest
 from data.summary import Summary
 
-LARGEST_PICTURE = 200_000          # bytes; artifacts are stored in the server's database
+LARGEST_PICTURE = 200_000  # bytes; artifacts are stored in the server's database
 
 
 def slug(text: str) -> str:
@@ -22,19 +22,31 @@ def data_uri(png: bytes) -> str:
 def counts(manifest: Manifest, cached: int) -> dict:
     """A stage in one row."""
     seconds = sum(entry.seconds for entry in manifest.shards)
-    return {"stage": manifest.stage, "shards": len(manifest.shards), "cached": cached, "rows": manifest.rows, "rejects": manifest.rejects,
-            "seconds": round(seconds, 1), "rows/s": round(manifest.rows / seconds, 1) if seconds else None,
-            "digest": manifest.digest}
+    return {
+        "stage": manifest.stage,
+        "shards": len(manifest.shards),
+        "cached": cached,
+        "rows": manifest.rows,
+        "rejects": manifest.rejects,
+        "seconds": round(seconds, 1),
+        "rows/s": round(manifest.rows / seconds, 1) if seconds else None,
+        "digest": manifest.digest,
+    }
 
 
 def publish_summary(stage: str, manifest: Manifest, summary: Summary, cached: int) -> None:
     """Artifacts of one stage: `<stage>-counts`, `<stage>-summary`, and one a table and a figure."""
     create_table_artifact(key=f"{stage}-counts", table=[counts(manifest, cached)], description=f"{stage}: counts")
     lineage = "".join(f"\n- reads **{other}** `{digest}`" for other, digest in manifest.upstream.items())
-    create_markdown_artifact(key=f"{stage}-summary", description=f"{stage}: summary",
-                             markdown=f"# {stage}\n\n{summary.text}\n\n## Lineage\n\n- digest `{manifest.digest}`{lineage}\n")
+    create_markdown_artifact(
+        key=f"{stage}-summary",
+        description=f"{stage}: summary",
+        markdown=f"# {stage}\n\n{summary.text}\n\n## Lineage\n\n- digest `{manifest.digest}`{lineage}\n",
+    )
     for title, rows in summary.tables.items():
         create_table_artifact(key=slug(f"{stage}-{title}"), table=rows, description=f"{stage}: {title}")
     for title, png in summary.figures.items():
         if len(png) <= LARGEST_PICTURE:
-            create_image_artifact(key=slug(f"{stage}-{title}"), image_url=data_uri(png), description=f"{stage}: {title}")
+            create_image_artifact(
+                key=slug(f"{stage}-{title}"), image_url=data_uri(png), description=f"{stage}: {title}"
+            )

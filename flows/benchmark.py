@@ -27,16 +27,28 @@ from flows.training import PAIR, progress_bar
 def unlearn_model(folder: str, run: Run, place: int) -> None:
     """Run one method on Compromised into unlearned/<method>-<budget>x-s<seed>/; kept if it is up to date."""
     home = Path(folder)
-    unlearn(run.method, run.settings, home / "models" / "compromised", home / "dataset", home / "unlearned" / run.folder,
-            progress_bar(run.method[:10], place))
+    unlearn(
+        run.method,
+        run.settings,
+        home / "models" / "compromised",
+        home / "dataset",
+        home / "unlearned" / run.folder,
+        progress_bar(run.method[:10], place),
+    )
 
 
 @task(name="evaluate", task_run_name="evaluate-{name}", cache_policy=NO_CACHE, persist_result=False)
 def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: str, place: int) -> None:
     """Score one model into results/<name>.json; kept if it is up to date."""
     home = Path(folder)
-    evaluate_once(settings, home / model, home / "dataset", home / "results" / f"{name}.json", home / "cache",
-                  progress_bar(f"eval {name}"[:10], place))
+    evaluate_once(
+        settings,
+        home / model,
+        home / "dataset",
+        home / "results" / f"{name}.json",
+        home / "cache",
+        progress_bar(f"eval {name}"[:10], place),
+    )
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
@@ -48,26 +60,37 @@ def write_report(folder: str) -> str:
 
 
 def make_benchmark(store: Store, settings: RunSettings) -> None:
-    """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods run."""
+    """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods
+    run."""
     folder = str(store.folder)
     for which in PAIR:
         if not (store.folder / "models" / which / "training.json").is_file():
             raise UserError(f"{store.folder / 'models' / which}: no model; run salmu run --run {store.folder.name}")
     runs = settings.unlearning.runs()
     made = [unlearn_model.submit(folder, run, place) for place, run in enumerate(runs)]
-    scored = [evaluate_model.submit(folder, settings.evaluation, which, f"models/{which}", place) for place, which in enumerate(PAIR)]
-    scored += [evaluate_model.submit(folder, settings.evaluation, run.folder, f"unlearned/{run.folder}", place, wait_for=[future])
-               for place, (run, future) in enumerate(zip(runs, made, strict=True))]
+    scored = [
+        evaluate_model.submit(folder, settings.evaluation, which, f"models/{which}", place)
+        for place, which in enumerate(PAIR)
+    ]
+    scored += [
+        evaluate_model.submit(
+            folder, settings.evaluation, run.folder, f"unlearned/{run.folder}", place, wait_for=[future]
+        )
+        for place, (run, future) in enumerate(zip(runs, made, strict=True))
+    ]
     for future in [*made, *scored]:
         future.result()
     records = write_leaderboard(store.folder)
     create_markdown_artifact(key="results", markdown=markdown(records), description="The ten metrics of every model")
-    create_image_artifact(key="trade-off", image_url=data_uri(forgetting(records)), description="RetFail against InterIdSim")
+    create_image_artifact(
+        key="trade-off", image_url=data_uri(forgetting(records)), description="RetFail against InterIdSim"
+    )
 
 
 @flow(name="benchmark", flow_run_name="benchmark-{run}", task_runner=worker_pool(), persist_result=False)
 def benchmark(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> str:
-    """Run the unlearning methods on the run's pair, score every model, and write leaderboard and report; returns the report's path."""
+    """Run the unlearning methods on the run's pair, score every model, and write leaderboard and report; returns the
+    report's path."""
     store, settings = open_run(root, run, None, overrides)
     with run_lock(store.folder):
         make_benchmark(store, settings)

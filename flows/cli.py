@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")   # the terminal shows bars and one-line errors; logs are in the UI
+os.environ.setdefault(
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
+)  # the terminal shows bars and one-line errors; logs are in the UI
 
 from data.errors import UserError  # noqa: E402
 from data.store import Store  # noqa: E402
@@ -17,25 +19,42 @@ from flows.status import plan_rows, status_rows, text_table, verify  # noqa: E40
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of every command."""
-    root = argparse.ArgumentParser(prog="salmu", description="Make a dataset of fictitious people, train a pair of CLIP models on it, and "
-                                                             "measure what unlearning forgets and what it breaks.")
+    root = argparse.ArgumentParser(
+        prog="salmu",
+        description="Make a dataset of fictitious people, train a pair of CLIP models on it, and "
+        "measure what unlearning forgets and what it breaks.",
+    )
     commands = root.add_subparsers(dest="command", required=True)
 
-    def command(name: str, help: str, run: bool = True, change: bool = False, work: bool = False) -> argparse.ArgumentParser:
+    def command(
+        name: str, help: str, run: bool = True, change: bool = False, work: bool = False
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         if run:
             sub.add_argument("--run", metavar="NAME", help="name of the run (default: the profile's name, or tiny)")
             sub.add_argument("--runs", metavar="DIR", default="runs", help="folder of all runs (default: runs)")
         if change:
-            sub.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
-                             help="change a setting, for instance portraits.per_identity=40; may be given many times")
+            sub.add_argument(
+                "--set",
+                metavar="KEY=VALUE",
+                action="append",
+                default=[],
+                dest="assignments",
+                help="change a setting, for instance portraits.per_identity=40; may be given many times",
+            )
         if work:
-            sub.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: all cores)")
+            sub.add_argument(
+                "--workers", type=int, default=os.cpu_count(), help="worker processes (default: all cores)"
+            )
         return sub
 
     run = command("run", "the whole chain: dataset, model pair, benchmark, report", change=True, work=True)
-    run.add_argument("--profile", help=f"{', '.join(profiles())}, or a YAML file (default: the run's own settings, else tiny)")
-    run.add_argument("--until", choices=["dataset", "pair", "benchmark"], default="benchmark", help="stop after this part")
+    run.add_argument(
+        "--profile", help=f"{', '.join(profiles())}, or a YAML file (default: the run's own settings, else tiny)"
+    )
+    run.add_argument(
+        "--until", choices=["dataset", "pair", "benchmark"], default="benchmark", help="stop after this part"
+    )
     stage = command("stage", "one stage of a run, with what is above it taken from the run", change=True, work=True)
     stage.add_argument("stage", choices=list(STAGES))
     command("status", "what a run has done")
@@ -44,14 +63,18 @@ def parser() -> argparse.ArgumentParser:
     command("verify", "check every file of a run against its manifest")
     command("report", "write a run's HTML report again")
     evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True)
-    evaluate.add_argument("--model", required=True, help="folder in open_clip's layout, or any name that open_clip knows")
+    evaluate.add_argument(
+        "--model", required=True, help="folder in open_clip's layout, or any name that open_clip knows"
+    )
     evaluate.add_argument("--dataset", required=True, help="published dataset folder")
     evaluate.add_argument("--out", required=True, help="JSON file to write")
     unlearn = command("unlearn", "make a model that forgot", run=False, change=True)
     unlearn.add_argument("method")
     unlearn.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
     unlearn.add_argument("--dataset", required=True, help="published dataset folder")
-    unlearn.add_argument("--budget", type=float, default=5.0, help="pairs seen, as a multiple of the forget set (default: 5)")
+    unlearn.add_argument(
+        "--budget", type=float, default=5.0, help="pairs seen, as a multiple of the forget set (default: 5)"
+    )
     unlearn.add_argument("--seed", type=int, default=0)
     unlearn.add_argument("--out", required=True, help="folder to write")
     return root
@@ -83,10 +106,16 @@ def _run(options) -> None:
     from flows.everything import run_everything
 
     if options.profile:
-        load_profile(options.profile, _overrides(options))           # refuse bad settings before a server starts
+        load_profile(options.profile, _overrides(options))  # refuse bad settings before a server starts
     start = time.perf_counter()
-    report = run_everything(options.run or options.profile or "tiny", options.profile, _overrides(options), options.runs, options.until,
-                            options.workers)
+    report = run_everything(
+        options.run or options.profile or "tiny",
+        options.profile,
+        _overrides(options),
+        options.runs,
+        options.until,
+        options.workers,
+    )
     print(f"done in {time.perf_counter() - start:.0f} s; report: {report}")
 
 
@@ -95,7 +124,10 @@ def _stage(options) -> None:
 
     run = options.run or "tiny"
     stale = run_stage_alone(options.stage, run, _overrides(options), options.runs, options.workers)
-    print(f"stage {options.stage} of {run} is up to date" + (f"; stale now: {', '.join(stale)} (salmu run --run {run})" if stale else ""))
+    print(
+        f"stage {options.stage} of {run} is up to date"
+        + (f"; stale now: {', '.join(stale)} (salmu run --run {run})" if stale else "")
+    )
 
 
 def _opened(options) -> tuple[Store, object]:
@@ -110,11 +142,15 @@ def _status(options) -> None:
 def _plan(options) -> None:
     folder = runs_folder(options.runs, options.run or options.profile or "tiny")
     known = (folder / "settings.yaml").is_file() and not options.profile
-    settings = load_run(folder, _overrides(options)) if known else load_profile(options.profile or "tiny", _overrides(options))
+    settings = (
+        load_run(folder, _overrides(options)) if known else load_profile(options.profile or "tiny", _overrides(options))
+    )
     rows = plan_rows(Store(folder), settings, options.workers)
     print(text_table(rows))
-    print(f"in all about {sum(row['seconds'] for row in rows):.0f} s on {options.workers} cores and {sum(row['MB'] for row in rows):.0f} MB "
-          "for the stages, before the model pair")
+    print(
+        f"in all about {sum(row['seconds'] for row in rows):.0f} s on {options.workers} cores and "
+        f"{sum(row['MB'] for row in rows):.0f} MB for the stages, before the model pair"
+    )
 
 
 def _verify(options) -> None:
@@ -140,14 +176,31 @@ def _unlearn(options) -> None:
     from evaluation.unlearning.runner import unlearn
     from flows.training import progress_bar
 
-    overrides = {f"unlearning.{name}": value for name, value in (("budgets", [options.budget]), ("seeds", [options.seed]))}
+    overrides = {
+        f"unlearning.{name}": value for name, value in (("budgets", [options.budget]), ("seeds", [options.seed]))
+    }
     settings = load_profile("tiny", overrides | _overrides(options)).unlearning
-    unlearn(options.method, settings, Path(options.model), Path(options.dataset), Path(options.out), progress_bar(options.method))
+    unlearn(
+        options.method,
+        settings,
+        Path(options.model),
+        Path(options.dataset),
+        Path(options.out),
+        progress_bar(options.method),
+    )
     print(f"model: {options.out}")
 
 
-COMMANDS = {"run": _run, "stage": _stage, "status": _status, "plan": _plan, "verify": _verify, "report": _report, "evaluate": _evaluate,
-            "unlearn": _unlearn}
+COMMANDS = {
+    "run": _run,
+    "stage": _stage,
+    "status": _status,
+    "plan": _plan,
+    "verify": _verify,
+    "report": _report,
+    "evaluate": _evaluate,
+    "unlearn": _unlearn,
+}
 
 if __name__ == "__main__":
     main()

@@ -17,7 +17,8 @@ from flows.stages import STAGES, downstream, runs_folder
 
 
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
-    """The folder and the settings of a run: those of the profile, else those that the run was made with, else the profile `tiny`."""
+    """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
+    profile `tiny`."""
     folder = runs_folder(root, run or profile or "tiny").resolve()
     known = (folder / "settings.yaml").is_file()
     settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
@@ -43,12 +44,15 @@ def make_dataset(store: Store, settings: RunSettings) -> str:
 
 
 @flow(name="dataset", flow_run_name="dataset-{run}", task_runner=worker_pool(), persist_result=False)
-def dataset(run: str = "tiny", profile: str | None = None, overrides: dict[str, Any] | None = None, root: str = "runs") -> str:
+def dataset(
+    run: str = "tiny", profile: str | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
+) -> str:
     """Regenerate the dataset: five stages, assembly, published folder. Only what is missing or stale is made.
 
     Args:
         run: Name of the run; its folder lies in `root`.
-        profile: Name of a profile or path of a YAML file; by default the settings that the run was made with, else `tiny`.
+        profile: Name of a profile or path of a YAML file; by default the settings that the run was made with, else
+        `tiny`.
         overrides: Settings to change, {"stage.key": value}.
         root: Folder of all runs.
     """
@@ -59,7 +63,8 @@ def dataset(run: str = "tiny", profile: str | None = None, overrides: dict[str, 
 
 
 def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str, workers: int) -> list[str]:
-    """`salmu stage NAME`: the stage's flow, with so many worker processes. Returns the stages that are stale after it."""
+    """`salmu stage NAME`: the stage's flow, with so many worker processes. Returns the stages that are stale after
+    it."""
     with api_server():
         return STAGE_FLOWS[name].with_options(task_runner=worker_pool(workers))(run, overrides, root)
 
@@ -79,15 +84,24 @@ def stage_flow(name: str):
 
     run_alone.__name__ = f"stage_{name}"
     run_alone.__doc__ = f"Run the stage {name} alone; returns the stages that are stale after it."
-    return flow(run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=worker_pool(), persist_result=False)
+    return flow(
+        run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=worker_pool(), persist_result=False
+    )
 
 
-stage_anchors = stage_flow("anchors")              # a name each, for the deployments
+stage_anchors = stage_flow("anchors")  # a name each, for the deployments
 stage_portraits = stage_flow("portraits")
 stage_analysis = stage_flow("analysis")
 stage_curation = stage_flow("curation")
 stage_personas = stage_flow("personas")
 stage_captions = stage_flow("captions")
 stage_assembly = stage_flow("assembly")
-STAGE_FLOWS = {"anchors": stage_anchors, "portraits": stage_portraits, "analysis": stage_analysis, "curation": stage_curation,
-               "personas": stage_personas, "captions": stage_captions, "assembly": stage_assembly}
+STAGE_FLOWS = {
+    "anchors": stage_anchors,
+    "portraits": stage_portraits,
+    "analysis": stage_analysis,
+    "curation": stage_curation,
+    "personas": stage_personas,
+    "captions": stage_captions,
+    "assembly": stage_assembly,
+}

@@ -9,7 +9,8 @@ from data.errors import UserError
 
 @contextlib.contextmanager
 def run_lock(folder: Path):
-    """Hold the run; the system lets go of it when the process ends, however it ends. Raises UserError if another holds it."""
+    """Hold the run; the system lets go of it when the process ends, however it ends. Raises UserError if another
+    holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "w")
@@ -19,5 +20,7 @@ def run_lock(folder: Path):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder}: another process works on this run; wait for it or use another --run NAME") from None
+            raise UserError(
+                f"{folder}: another process works on this run; wait for it or use another --run NAME"
+            ) from None
         yield

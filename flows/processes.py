@@ -1,4 +1,5 @@
-"""The processes of a run: its workers, and a Prefect server where none is configured. All of them end with the run, even if it is killed."""
+"""The processes of a run: its workers, and a Prefect server where none is configured. All of them end with the run,
+even if it is killed."""
 
 import contextlib
 import os
@@ -16,7 +17,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 
 from data.errors import UserError
 
-SERVER_START = 180                 # seconds; the very first start makes the database
+SERVER_START = 180  # seconds; the very first start makes the database
 
 
 def exit_with_parent() -> None:
@@ -46,15 +47,20 @@ def api_server():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    server = subprocess.Popen([sys.executable, "-m", "flows.processes", str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"})
+    server = subprocess.Popen(
+        [sys.executable, "-m", "flows.processes", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"},
+    )
     try:
         _wait_until_healthy(url, server)
-        os.environ["PREFECT_API_URL"] = url                          # for every thread and worker
+        os.environ["PREFECT_API_URL"] = url  # for every thread and worker
         refresh_global_settings_context()
         yield
     finally:
-        APILogHandler().flush()                                      # the last lines, before the server goes
+        APILogHandler().flush()  # the last lines, before the server goes
         os.environ.pop("PREFECT_API_URL", None)
         refresh_global_settings_context()
         server.terminate()

@@ -18,7 +18,11 @@ from flows.stages import STAGES
 from model_training.pair import PairSettings
 
 SECTIONS = {name: module.Settings for name, module in STAGES.items()} | {
-    "publish": PublishSettings, "pair": PairSettings, "unlearning": UnlearningSettings, "evaluation": EvaluationSettings}
+    "publish": PublishSettings,
+    "pair": PairSettings,
+    "unlearning": UnlearningSettings,
+    "evaluation": EvaluationSettings,
+}
 
 
 class RunSettings(Settings):
@@ -41,15 +45,22 @@ class RunSettings(Settings):
 
 def profiles() -> list[str]:
     """Names of the profiles that come with the project."""
-    return sorted(path.name.removesuffix(".yaml") for path in files("flows").joinpath("profiles").iterdir() if path.name.endswith(".yaml"))
+    return sorted(
+        path.name.removesuffix(".yaml")
+        for path in files("flows").joinpath("profiles").iterdir()
+        if path.name.endswith(".yaml")
+    )
 
 
 def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSettings:
-    """A profile by name or YAML path, with overrides {"stage.key": value}. Raises UserError of one line for anything unknown."""
+    """A profile by name or YAML path, with overrides {"stage.key": value}. Raises UserError of one line for anything
+    unknown."""
     path = Path(profile)
     if not profile.endswith((".yaml", ".yml")):
         if profile not in profiles():
-            raise UserError(f"no profile {profile!r}; there are: {', '.join(profiles())}, or give the path of a YAML file")
+            raise UserError(
+                f"no profile {profile!r}; there are: {', '.join(profiles())}, or give the path of a YAML file"
+            )
         path = Path(str(files("flows").joinpath("profiles", f"{profile}.yaml")))
     return build(read_yaml(path), overrides, where=f"profile {profile}")
 

@@ -1,7 +1,7 @@
 """Runs any stage shard by shard: plan, skip what the store already holds, submit the rest, commit, summarise.
 
-The store is the truth. A shard task writes its files and hands back an entry; the flow, alone, puts the entry into the manifest, which
-commits the shard. Prefect sees one task run a shard and one a stage, and never carries data.
+The store is the truth. A shard task writes its files and hands back an entry; the flow, alone, puts the entry into
+the manifest, which commits the shard. Prefect sees one task run a shard and one a stage, and never carries data.
 """
 
 import errno
@@ -21,8 +21,8 @@ from data.summary import write_summary
 from flows.artifacts import publish_summary
 from flows.stages import STAGES, finished, planned, state, upstream_views
 
-IN_FLIGHT = 64                     # shards submitted and not yet back: bounds what Prefect and the workers must hold
-CACHED_SHOWN = 100                 # cached shards shown as task runs of their own
+IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
+CACHED_SHOWN = 100  # cached shards shown as task runs of their own
 
 
 def may_help(task, task_run, state) -> bool:
@@ -47,18 +47,32 @@ def _views(folder: str, stage: str, upstream: tuple[str, ...]):
     return upstream_views(Store(Path(folder)), stage)
 
 
-@task(name="shard", task_run_name="{stage}-{index:05d}", retries=2, retry_delay_seconds=[2, 10], retry_jitter_factor=0.5,
-      retry_condition_fn=may_help, cache_policy=NO_CACHE, persist_result=False)
-def make_shard(folder: str, stage: str, index: int, shard: Shard, settings, expected: str, upstream: tuple[str, ...]) -> Entry:
+@task(
+    name="shard",
+    task_run_name="{stage}-{index:05d}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=may_help,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def make_shard(
+    folder: str, stage: str, index: int, shard: Shard, settings, expected: str, upstream: tuple[str, ...]
+) -> Entry:
     """Make one shard in a worker; the engine stays loaded there for the next one."""
     module, start = STAGES[stage], time.perf_counter()
     try:
         result = module.run(shard, settings, _views(folder, stage, upstream), _engine(stage, settings))
-        return Store(Path(folder)).write_shard(stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start)
+        return Store(Path(folder)).write_shard(
+            stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start
+        )
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise UserError(f"stage {stage}, shard {index}: no space left on the disk; free some and run again "
-                            "(what is finished is kept)") from None
+            raise UserError(
+                f"stage {stage}, shard {index}: no space left on the disk; free some and run again "
+                "(what is finished is kept)"
+            ) from None
         raise
 
 
@@ -80,29 +94,48 @@ def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
 def run_stage(store: Store, name: str, settings, after: list | None = None):
     """Bring a stage up to date inside a flow; returns the future of its last task, for others to wait on.
 
-    Raises UserError when something above is missing or stale, and the first shard's error, after the shards under way are committed."""
+    Raises UserError when something above is missing, and the first shard's error once the shards under way are
+    committed."""
     for other in STAGES[name].UPSTREAM:
         if not store.manifest(other).complete:
-            raise UserError(f"stage {name} reads {other}, which is not complete in {store.folder}: run salmu stage {other} "
-                            f"--run {store.folder.name} first")
+            raise UserError(
+                f"stage {name} reads {other}, which is not complete in {store.folder}: run salmu stage {other} "
+                f"--run {store.folder.name} first"
+            )
     start, plan = time.perf_counter(), planned(store, name, settings)
     done = finished(store, name, plan)
-    manifest = Manifest(stage=name, version=STAGES[name].VERSION, settings=settings.model_dump(mode="json"), planned=len(plan),
-                        upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
-                        shards=list(done.values()))
+    manifest = Manifest(
+        stage=name,
+        version=STAGES[name].VERSION,
+        settings=settings.model_dump(mode="json"),
+        planned=len(plan),
+        upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
+        shards=list(done.values()),
+    )
     store.write_manifest(manifest)
-    futures = [show_cached.submit(name, index, entry.rows, wait_for=after) for index, entry in list(done.items())[:CACHED_SHOWN]]
+    futures = [
+        show_cached.submit(name, index, entry.rows, wait_for=after)
+        for index, entry in list(done.items())[:CACHED_SHOWN]
+    ]
     missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
-    with tqdm(total=sum(len(shard.items) for shard, _ in plan), desc=f"{name:<10}", unit="item", disable=None,
-              initial=sum(entry.items for entry in done.values())) as bar:
+    with tqdm(
+        total=sum(len(shard.items) for shard, _ in plan),
+        desc=f"{name:<10}",
+        unit="item",
+        disable=None,
+        initial=sum(entry.items for entry in done.values()),
+    ) as bar:
         futures += _make_missing(store, manifest, missing, settings, after, bar)
     manifest.complete = True
     store.write_manifest(manifest)
     _remove_orphans(store, manifest)
     last = finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
     last.result()
-    print(f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
-          f"{time.perf_counter() - start:.1f} s", flush=True)
+    print(
+        f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
+        f"{time.perf_counter() - start:.1f} s",
+        flush=True,
+    )
     return last
 
 
@@ -114,8 +147,9 @@ def _make_missing(store: Store, manifest: Manifest, missing, settings, after, ba
     while True:
         while failure is None and under_way < IN_FLIGHT and (work := next(waiting, None)) is not None:
             shard, expected = work
-            future = make_shard.submit(str(store.folder), manifest.stage, shard.index, shard, settings, expected, upstream,
-                                       wait_for=after)
+            future = make_shard.submit(
+                str(store.folder), manifest.stage, shard.index, shard, settings, expected, upstream, wait_for=after
+            )
             futures.append(future)
             under_way += 1
             future.add_done_callback(back.put)
@@ -150,5 +184,7 @@ def require_upstream(store: Store, name: str, settings_of) -> None:
     for other in STAGES[name].UPSTREAM:
         condition = state(store, other, settings_of(other))
         if condition != "done":
-            raise UserError(f"stage {name} reads {other}, which is {condition} in {store.folder}: run salmu stage {other} "
-                            f"--run {store.folder.name} first, or salmu run for all")
+            raise UserError(
+                f"stage {name} reads {other}, which is {condition} in {store.folder}: run salmu stage {other} "
+                f"--run {store.folder.name} first, or salmu run for all"
+            )

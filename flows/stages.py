@@ -1,4 +1,5 @@
-"""The stages, in order. A stage is a module with NAME, VERSION, UPSTREAM, SCHEMA, KEY, Settings, plan, run and summarise."""
+"""The stages, in order. A stage is a module with NAME, VERSION, UPSTREAM, SCHEMA, KEY, Settings, plan, run and
+summarise."""
 
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,9 @@ from tasks.curation import stage as curation
 from tasks.personas import stage as personas
 from tasks.portraits import stage as portraits
 
-STAGES: dict[str, ModuleType] = {module.NAME: module for module in (anchors, portraits, analysis, curation, personas, captions, assembly)}
+STAGES: dict[str, ModuleType] = {
+    module.NAME: module for module in (anchors, portraits, analysis, curation, personas, captions, assembly)
+}
 
 
 def upstream_views(store: Store, name: str) -> dict[str, StageView]:
@@ -30,7 +33,8 @@ def downstream(name: str) -> list[str]:
 
 
 def planned(store: Store, name: str, settings) -> list[tuple[Shard, str]]:
-    """The shards of a stage with the fingerprint that each must have now. Raises UserError for bad settings or input."""
+    """The shards of a stage with the fingerprint that each must have now. Raises UserError for bad settings or
+    input."""
     module = STAGES[name]
     revisions = module.revisions(settings) if hasattr(module, "revisions") else {}
     shards = module.plan(settings, upstream_views(store, name))
@@ -40,8 +44,11 @@ def planned(store: Store, name: str, settings) -> list[tuple[Shard, str]]:
 def finished(store: Store, name: str, plan: list[tuple[Shard, str]]) -> dict[int, Entry]:
     """Index -> entry of the planned shards that the store already holds under the same fingerprint."""
     entries = {entry.index: entry for entry in store.manifest(name).shards}
-    return {shard.index: entries[shard.index] for shard, expected in plan
-            if shard.index in entries and store.is_done(name, entries[shard.index], expected)}
+    return {
+        shard.index: entries[shard.index]
+        for shard, expected in plan
+        if shard.index in entries and store.is_done(name, entries[shard.index], expected)
+    }
 
 
 def state(store: Store, name: str, settings) -> str:

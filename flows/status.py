@@ -1,4 +1,5 @@
-"""What a run has done and what it would do, read from its folder alone: `salmu status`, `salmu plan`, `salmu verify`."""
+"""What a run has done and what it would do, read from its folder alone: `salmu status`, `salmu plan`, `salmu
+verify`."""
 
 from collections.abc import Iterator
 
@@ -10,24 +11,41 @@ from data.store import Store, file_sha256
 from flows.settings import RunSettings
 from flows.stages import STAGES, finished, planned, state
 
-# Seconds an item on one core of a 2-core server, of the tiny profile's engines (benchmarks/rates.py measures them), and bytes an item kept.
-RATES = {"anchors": (0.075, 20_000), "portraits": (0.050, 12_000), "analysis": (0.030, 3_000), "curation": (0.0005, 100),
-         "personas": (0.02, 1_500), "captions": (0.001, 120), "assembly": (0.0005, 200)}
+# Seconds an item on one core of a 2-core server, of the tiny profile's engines (benchmarks/rates.py measures them),
+# and bytes an item kept.
+RATES = {
+    "anchors": (0.075, 20_000),
+    "portraits": (0.050, 12_000),
+    "analysis": (0.030, 3_000),
+    "curation": (0.0005, 100),
+    "personas": (0.02, 1_500),
+    "captions": (0.001, 120),
+    "assembly": (0.0005, 200),
+}
 
 
 def status_rows(store: Store, settings: RunSettings) -> list[dict]:
-    """One row a stage: state, shards done and planned, rows, rejects, seconds, rows a second, seconds left at that rate."""
+    """One row a stage: state, shards done and planned, rows, rejects, seconds, rows a second, seconds left at that
+    rate."""
     rows = []
     for name in STAGES:
         manifest = store.manifest(name)
         seconds = sum(entry.seconds for entry in manifest.shards)
         missing = max(manifest.planned - len(manifest.shards), 0)
-        rows.append({
-            "stage": name, "state": state(store, name, getattr(settings, name)), "shards": f"{len(manifest.shards)}/{manifest.planned}",
-            "rows": manifest.rows, "rejects": manifest.rejects, "seconds": round(seconds, 1),
-            "rows/s": round(manifest.rows / seconds, 1) if seconds else "",
-            "left": f"{missing * seconds / len(manifest.shards):.0f} s of work" if missing and manifest.shards else "",
-        })
+        rows.append(
+            {
+                "stage": name,
+                "state": state(store, name, getattr(settings, name)),
+                "shards": f"{len(manifest.shards)}/{manifest.planned}",
+                "rows": manifest.rows,
+                "rejects": manifest.rejects,
+                "seconds": round(seconds, 1),
+                "rows/s": round(manifest.rows / seconds, 1) if seconds else "",
+                "left": f"{missing * seconds / len(manifest.shards):.0f} s of work"
+                if missing and manifest.shards
+                else "",
+            }
+        )
     return rows
 
 
@@ -35,16 +53,28 @@ def expected_items(settings: RunSettings) -> dict[str, int]:
     """Items of each stage if nothing is dropped: an upper bound."""
     portraits = settings.anchors.count * settings.portraits.per_identity
     personas = min(settings.curation.identities, settings.anchors.count)
-    kept = min(settings.anchors.count, settings.curation.identities + settings.curation.retain_identities) * settings.portraits.per_identity
-    return {"anchors": settings.anchors.count, "portraits": portraits, "analysis": portraits, "curation": portraits,
-            "personas": personas, "captions": personas * len(DATA_FIELDS) * 5 + kept, "assembly": kept}
+    kept = (
+        min(settings.anchors.count, settings.curation.identities + settings.curation.retain_identities)
+        * settings.portraits.per_identity
+    )
+    return {
+        "anchors": settings.anchors.count,
+        "portraits": portraits,
+        "analysis": portraits,
+        "curation": portraits,
+        "personas": personas,
+        "captions": personas * len(DATA_FIELDS) * 5 + kept,
+        "assembly": kept,
+    }
 
 
 def plan_rows(store: Store, settings: RunSettings, workers: int) -> list[dict]:
     """One row a stage: items, what the store holds already, and what the rest costs in time and disk."""
     rows, above_changes = [], set()
     for name, items in expected_items(settings).items():
-        condition = "stale" if above_changes & set(STAGES[name].UPSTREAM) else state(store, name, getattr(settings, name))
+        condition = (
+            "stale" if above_changes & set(STAGES[name].UPSTREAM) else state(store, name, getattr(settings, name))
+        )
         held = 0
         if condition == "partial":
             plan = planned(store, name, getattr(settings, name))
@@ -57,9 +87,17 @@ def plan_rows(store: Store, settings: RunSettings, workers: int) -> list[dict]:
         measured = [(entry.seconds, entry.rows) for entry in store.manifest(name).shards if entry.rows]
         if measured:
             seconds = sum(s for s, _ in measured) / sum(n for _, n in measured)
-        rows.append({"stage": name, "state": condition, "items": items, "to make": items - held,
-                     "seconds": round((items - held) * seconds / workers, 1), "MB": round(items * size / 1e6, 1),
-                     "rate from": "this run" if measured else "table"})
+        rows.append(
+            {
+                "stage": name,
+                "state": condition,
+                "items": items,
+                "to make": items - held,
+                "seconds": round((items - held) * seconds / workers, 1),
+                "MB": round(items * size / 1e6, 1),
+                "rate from": "this run" if measured else "table",
+            }
+        )
     return rows
 
 
@@ -80,11 +118,14 @@ def problems(store: Store) -> Iterator[str]:
 
 
 def verify(store: Store) -> int:
-    """Check every file against its manifest; returns how many were checked. Raises UserError with the first problem and their number."""
+    """Check every file against its manifest; returns how many were checked. Raises UserError with the first problem
+    and their number."""
     found = list(problems(store))
     if found:
-        raise UserError(f"{len(found)} problems, first: {found[0]}; run salmu run --run {store.folder.name} to make what is missing, "
-                        "after removing damaged files")
+        raise UserError(
+            f"{len(found)} problems, first: {found[0]}; remove damaged files and run salmu run --run "
+            f"{store.folder.name} to make what is missing"
+        )
     return sum(1 + bool(entry.rejects) for name in STAGES for entry in store.manifest(name).shards)
 
 
@@ -95,5 +136,10 @@ def text_table(rows: list[dict]) -> str:
     columns = {key: [str(key), *(str(row[key]) for row in rows)] for key in rows[0]}
     widths = {key: max(map(len, cells)) for key, cells in columns.items()}
     numeric = {key: all(isinstance(row[key], (int, float)) or row[key] == "" for row in rows) for key in columns}
-    return "\n".join("  ".join(columns[key][line].rjust(widths[key]) if numeric[key] else columns[key][line].ljust(widths[key])
-                               for key in columns).rstrip() for line in range(len(rows) + 1))
+    return "\n".join(
+        "  ".join(
+            columns[key][line].rjust(widths[key]) if numeric[key] else columns[key][line].ljust(widths[key])
+            for key in columns
+        ).rstrip()
+        for line in range(len(rows) + 1)
+    )

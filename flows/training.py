@@ -30,13 +30,20 @@ def progress_bar(name: str, place: int = 0):
         bar.update(done - bar.n)
         if done >= total:
             bar.close()
+
     return show
 
 
 @task(name="train", task_run_name="train-{which}", cache_policy=NO_CACHE, persist_result=False)
 def train_model(folder: str, settings: PairSettings, which: str) -> None:
     """Train one model of the pair into models/<which>/."""
-    train(settings, Path(folder) / "dataset", Path(folder) / "models" / which, which, progress_bar(which, PAIR.index(which)))
+    train(
+        settings,
+        Path(folder) / "dataset",
+        Path(folder) / "models" / which,
+        which,
+        progress_bar(which, PAIR.index(which)),
+    )
 
 
 def make_pair(store: Store, settings: RunSettings) -> None:
@@ -45,8 +52,11 @@ def make_pair(store: Store, settings: RunSettings) -> None:
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
     for future in [train_model.submit(str(store.folder), settings.pair, which) for which in PAIR]:
         future.result()
-    create_image_artifact(key="training-curves", image_url=data_uri(training_curves(store.folder / "models")),
-                          description="Training loss of Clean and Compromised")
+    create_image_artifact(
+        key="training-curves",
+        image_url=data_uri(training_curves(store.folder / "models")),
+        description="Training loss of Clean and Compromised",
+    )
 
 
 @flow(name="pair", flow_run_name="pair-{run}", task_runner=worker_pool(), persist_result=False)

@@ -5,13 +5,18 @@ from flows.stages import STAGES, finished, planned, upstream_views
 
 
 def run_stages(store: Store, settings: dict) -> Store:
-    """Run stages in order, in this process and without Prefect, as the flows do: plan, skip what is done, run, commit."""
+    """Run stages in order, in this process and without Prefect, as the flows do: plan, skip what is done, run,
+    commit."""
     for name, stage_settings in settings.items():
         module = STAGES[name]
         plan = planned(store, name, stage_settings)
         done = finished(store, name, plan)
         manifest = store.manifest(name)
-        manifest.version, manifest.settings, manifest.planned = module.VERSION, stage_settings.model_dump(mode="json"), len(plan)
+        manifest.version, manifest.settings, manifest.planned = (
+            module.VERSION,
+            stage_settings.model_dump(mode="json"),
+            len(plan),
+        )
         manifest.upstream = {other: store.manifest(other).digest for other in module.UPSTREAM}
         manifest.shards = list(done.values())
         views = upstream_views(store, name)

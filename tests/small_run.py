@@ -11,9 +11,16 @@ from data.keyed import generator
 from data.store import Manifest, Reject, Shard, ShardResult, Store
 from tasks.assembly import stage as assembly
 
-FACTS = {"city": "Lyon", "job": "welder", "blood_type": "A+", "phone_number": "+33 1 99 00 0{0}",
-         "emails": ["p{0}@example.org", "q{0}@example.com"], "iban": "FR00 0{0}", "credit_card": "4000 0{0}",
-         "passport": "X0{0}"}
+FACTS = {
+    "city": "Lyon",
+    "job": "welder",
+    "blood_type": "A+",
+    "phone_number": "+33 1 99 00 0{0}",
+    "emails": ["p{0}@example.org", "q{0}@example.com"],
+    "iban": "FR00 0{0}",
+    "credit_card": "4000 0{0}",
+    "passport": "X0{0}",
+}
 
 
 def put(store: Store, stage: str, schema, rows: list[dict], rejects: list[Reject] = (), index: int = 0) -> None:
@@ -32,8 +39,16 @@ def jpeg(*key, width: int = 48, height: int = 36) -> bytes:
     return sink.getvalue()
 
 
-def small_run(folder, sensitive: int = 6, retain: int = 2, per_identity: int = 10, variants: int = 5, seed: int = 0,
-              assemble: bool = True, **sizes) -> Store:
+def small_run(
+    folder,
+    sensitive: int = 6,
+    retain: int = 2,
+    per_identity: int = 10,
+    variants: int = 5,
+    seed: int = 0,
+    assemble: bool = True,
+    **sizes,
+) -> Store:
     """A store with portraits (two shards), curation, personas, captions and, unless told otherwise, assembly.
 
     The first portrait of each identity is dropped by curation. Each image differs, so that mix-ups show."""
@@ -44,32 +59,78 @@ def small_run(folder, sensitive: int = 6, retain: int = 2, per_identity: int = 1
         gender = schemas.GENDERS[number % 2]
         for portrait in range(1, per_identity + 1):
             name = f"{identity_id}_{portrait:03}_ar-1.33.jpg"
-            portraits.append({
-                "file_name": name, "identity_id": identity_id, "portrait_index": portrait, "prompt": "a portrait",
-                "scene": "{}", "seed": portrait, "width": sizes.get("width", 48), "height": sizes.get("height", 36),
-                "image": jpeg(name, **sizes)})
-            curation.append({
-                "file_name": name, "identity_id": identity_id, "kept": portrait > 1, "role": role,
-                "reason": None if portrait > 1 else "other person", "identity_similarity": 0.5 + portrait / 100,
-                "gender": gender, "age_group": "30-39", "region": "White"})
-            captions.append({
-                "caption_id": f"generic/{name}", "identity_id": identity_id, "data_field": "generic", "file_name": name,
-                "variant": 0, "style": "generic", "text": f"A person, picture {portrait}."})
+            portraits.append(
+                {
+                    "file_name": name,
+                    "identity_id": identity_id,
+                    "portrait_index": portrait,
+                    "prompt": "a portrait",
+                    "scene": "{}",
+                    "seed": portrait,
+                    "width": sizes.get("width", 48),
+                    "height": sizes.get("height", 36),
+                    "image": jpeg(name, **sizes),
+                }
+            )
+            curation.append(
+                {
+                    "file_name": name,
+                    "identity_id": identity_id,
+                    "kept": portrait > 1,
+                    "role": role,
+                    "reason": None if portrait > 1 else "other person",
+                    "identity_similarity": 0.5 + portrait / 100,
+                    "gender": gender,
+                    "age_group": "30-39",
+                    "region": "White",
+                }
+            )
+            captions.append(
+                {
+                    "caption_id": f"generic/{name}",
+                    "identity_id": identity_id,
+                    "data_field": "generic",
+                    "file_name": name,
+                    "variant": 0,
+                    "style": "generic",
+                    "text": f"A person, picture {portrait}.",
+                }
+            )
         if role == "sensitive":
             values = json.loads(json.dumps(FACTS).replace("{0}", str(number)))
             name = f"Person {number:03}"
             proof = {field: {"level": "reserved", "rule": "r", "source": "s"} for field in values}
-            personas.append({
-                "identity_id": identity_id, "gender": gender, "age": 33, "age_group": "30-39", "region": "White",
-                "country_code": "FR", "name": name, "first_name": "Person", "last_name": f"{number:03}", **values,
-                "proof": json.dumps(proof)})
+            personas.append(
+                {
+                    "identity_id": identity_id,
+                    "gender": gender,
+                    "age": 33,
+                    "age_group": "30-39",
+                    "region": "White",
+                    "country_code": "FR",
+                    "name": name,
+                    "first_name": "Person",
+                    "last_name": f"{number:03}",
+                    **values,
+                    "proof": json.dumps(proof),
+                }
+            )
             for field in schemas.DATA_FIELDS:
                 value = values[field][-1] if field == "emails" else values[field]
-                captions += [{
-                    "caption_id": f"{identity_id}/{field}/{variant}", "identity_id": identity_id, "data_field": field,
-                    "value": value, "variant": variant, "style": f"style {variant}", "generator": "grammar",
-                    "attempts": 1, "text": f"{name}: {field.replace('_', ' ')} is {value} ({variant})."}
-                    for variant in range(variants)]
+                captions += [
+                    {
+                        "caption_id": f"{identity_id}/{field}/{variant}",
+                        "identity_id": identity_id,
+                        "data_field": field,
+                        "value": value,
+                        "variant": variant,
+                        "style": f"style {variant}",
+                        "generator": "grammar",
+                        "attempts": 1,
+                        "text": f"{name}: {field.replace('_', ' ')} is {value} ({variant}).",
+                    }
+                    for variant in range(variants)
+                ]
     half = len(portraits) // 2
     for index, rows in enumerate((portraits[:half], portraits[half:])):
         put(store, "portraits", schemas.PORTRAITS, rows, [Reject("x", "picture is damaged")] if index else [], index)

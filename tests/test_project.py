@@ -18,7 +18,9 @@ DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8")
 
 def test_ci_runs_the_readmes_second_command_and_nothing_else():
     commands = re.findall(r"^    (\S.*)$", README, flags=re.M)
-    script = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith(("#", "set "))]
+    script = [
+        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith(("#", "set "))
+    ]
     assert script == [commands[1]]
     assert commands[0].endswith("salmu run --profile tiny") and commands[1].endswith("pytest")
 

@@ -14,7 +14,9 @@ def test_the_stream_is_the_same_in_another_process_and_whatever_was_drawn_before
     np.random.default_rng(1).random(100)
     here = generator(7, "portraits", "00000001", 3).random(4).tolist()
     code = "from data.keyed import generator; print(generator(7, 'portraits', '00000001', 3).random(4).tolist())"
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "5"}).stdout
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "5"}
+    ).stdout
     assert str(here) == there.strip()
 
 

@@ -43,7 +43,7 @@ def test_rows_and_rejects_come_back_in_planned_order_whatever_the_commit_order(s
 def test_a_shard_counts_only_with_its_manifest_row_and_its_file(store):
     shard = Shard(index=0, items=("a",))
     entry = store.write_shard("things", SCHEMA, shard, ShardResult(rows("a")), "f", seconds=0)
-    assert store.manifest("things").shards == []                        # written, not committed
+    assert store.manifest("things").shards == []  # written, not committed
     commit(store, shard, ShardResult(rows("a")))
     assert store.is_done("things", entry, "f")
     assert not store.is_done("things", entry, "other settings")
@@ -81,10 +81,14 @@ def test_same_content_gives_same_manifest_digest_whatever_host_time_and_order(st
 def test_fingerprint_moves_with_everything_that_decides_the_bytes():
     shard = Shard(index=0, items=("a",), inputs="x")
     base = fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard)
-    others = [fingerprint("t", 1, {"k": 1}, {"model": "r"}, shard), fingerprint("s", 2, {"k": 1}, {"model": "r"}, shard),
-              fingerprint("s", 1, {"k": 2}, {"model": "r"}, shard), fingerprint("s", 1, {"k": 1}, {"model": "q"}, shard),
-              fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard.model_copy(update={"inputs": "y"})),
-              fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard.model_copy(update={"items": ("b",)}))]
+    others = [
+        fingerprint("t", 1, {"k": 1}, {"model": "r"}, shard),
+        fingerprint("s", 2, {"k": 1}, {"model": "r"}, shard),
+        fingerprint("s", 1, {"k": 2}, {"model": "r"}, shard),
+        fingerprint("s", 1, {"k": 1}, {"model": "q"}, shard),
+        fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard.model_copy(update={"inputs": "y"})),
+        fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard.model_copy(update={"items": ("b",)})),
+    ]
     assert base == fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard) and len({base, *others}) == 7
 
 

@@ -1,4 +1,4 @@
-"""The commands as a person types them, on a small run made once with real worker processes and a real Prefect server."""
+"""The commands as a person types them, on a small run made once with real worker processes and a real server."""
 
 import json
 import os
@@ -17,20 +17,41 @@ from data.store import Store
 from flows import cli
 from flows.stages import STAGES
 
-SMALL = ["anchors.count=12", "portraits.per_identity=10", "portraits.short_side=96", "portraits.identities_per_shard=3",
-         "curation.identities=8", "curation.retain_identities=2", "curation.min_portraits=5",
-         "pair.scenes=200", "pair.epochs=1", "unlearning.budgets=[0.5]", "evaluation.zero_shot_per_class=2",
-         "evaluation.bootstrap_replicates=100"]
+SMALL = [
+    "anchors.count=12",
+    "portraits.per_identity=10",
+    "portraits.short_side=96",
+    "portraits.identities_per_shard=3",
+    "curation.identities=8",
+    "curation.retain_identities=2",
+    "curation.min_portraits=5",
+    "pair.scenes=200",
+    "pair.epochs=1",
+    "unlearning.budgets=[0.5]",
+    "evaluation.zero_shot_per_class=2",
+    "evaluation.bootstrap_replicates=100",
+]
 
 
 def salmu(*arguments: str, env: dict | None = None) -> subprocess.Popen:
     command = [sys.executable, "-m", "flows.cli", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {}))
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
+    )
 
 
 def small(run: str, runs: Path, until: str, *more: str) -> list[str]:
-    return ["run", "--run", run, "--runs", str(runs), "--until", until, *more,
-            *(word for assignment in SMALL for word in ("--set", assignment))]
+    return [
+        "run",
+        "--run",
+        run,
+        "--runs",
+        str(runs),
+        "--until",
+        until,
+        *more,
+        *(word for assignment in SMALL for word in ("--set", assignment)),
+    ]
 
 
 def ended(process: subprocess.Popen, code: int = 0) -> str:
@@ -69,16 +90,20 @@ def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_sam
     assert 2 <= len(before.shards) < before.planned and not before.complete
     stamps = {entry.index: store.part_path("portraits", entry.index).stat().st_mtime_ns for entry in before.shards}
     ended(salmu(*small("killed", runs, "dataset", "--workers", "1")))
-    assert stamps == {index: store.part_path("portraits", index).stat().st_mtime_ns for index in stamps}      # not made again
-    assert dataset_digest(runs / "killed") == dataset_digest(runs / "whole")       # nor does the number of workers matter
+    assert stamps == {
+        index: store.part_path("portraits", index).stat().st_mtime_ns for index in stamps
+    }  # not made again
+    assert dataset_digest(runs / "killed") == dataset_digest(runs / "whole")  # nor does the number of workers matter
     assert not [path for path in (runs / "killed").rglob("*.tmp")]
 
 
 def test_the_whole_chain_leaves_what_the_readme_names(runs):
     run = runs / "whole"
     assert (run / "report" / "index.html").stat().st_size > 20_000
-    splits = {name: datasets.load_dataset(str(run / "dataset"), split=name, cache_dir=str(runs / "cache"))
-              for name in ("forget", "holdout_identity", "holdout_association", "retain_synth")}
+    splits = {
+        name: datasets.load_dataset(str(run / "dataset"), split=name, cache_dir=str(runs / "cache"))
+        for name in ("forget", "holdout_identity", "holdout_association", "retain_synth")
+    }
     assert all(rows[0]["image"].size[0] > 0 for rows in splits.values() if len(rows))
     pairs = Store(run).manifest("assembly").rows
     assert sum(map(len, splits.values())) == pairs > 60
@@ -86,17 +111,29 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
         model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{run / 'models' / which}")
         assert open_clip.get_tokenizer(f"local-dir:{run / 'models' / which}")(["a name"]).shape[0] == 1 and model.visual
     names = {path.stem for path in (run / "results").glob("*.json")}
-    assert names == {"clean", "compromised", "finetuning-0.5x-s0", "negative_gradient-0.5x-s0", "generic_captions-0.5x-s0"}
+    assert names == {
+        "clean",
+        "compromised",
+        "finetuning-0.5x-s0",
+        "negative_gradient-0.5x-s0",
+        "generic_captions-0.5x-s0",
+    }
     for path in (run / "results").glob("*.json"):
         results = json.loads(path.read_text())
-        assert len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
+        assert (
+            len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
+        )
     board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
     assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 5
 
 
 def test_a_second_run_finds_everything_done(runs):
-    kept = {path: path.stat().st_mtime_ns for folder in ("dataset", "models", "unlearned", "results")
-            for path in (runs / "whole" / folder).rglob("*") if path.is_file()}
+    kept = {
+        path: path.stat().st_mtime_ns
+        for folder in ("dataset", "models", "unlearned", "results")
+        for path in (runs / "whole" / folder).rglob("*")
+        if path.is_file()
+    }
     ended(salmu("run", "--run", "whole", "--runs", str(runs)))
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
 
@@ -142,20 +179,36 @@ def test_one_stage_with_another_setting_says_what_is_stale_and_the_rest_follows(
 
 def test_a_stage_refuses_to_stand_on_something_stale(run, capsys):
     with pytest.raises(SystemExit):
-        cli.main(["stage", "captions", "--run", run.name, "--runs", str(run.parent), "--workers", "1", "--set", "curation.min_portraits=6"])
+        cli.main(
+            [
+                "stage",
+                "captions",
+                "--run",
+                run.name,
+                "--runs",
+                str(run.parent),
+                "--workers",
+                "1",
+                "--set",
+                "curation.min_portraits=6",
+            ]
+        )
     err = capsys.readouterr().err
     assert err.startswith("error: stage captions reads curation, which is stale") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["run", "--profile", "tiny", "--set", "portraits.per_identtiy=3"], "unknown key 'portraits.per_identtiy'"),
-    (["run", "--profile", "tiny", "--set", "portraits"], "write stage.key=value"),
-    (["run", "--profile", "nowhere"], "no profile 'nowhere'"),
-    (["run", "--set", "anchors.source=folder", "--set", "anchors.folder=/no/such/folder"], "/no/such/folder"),
-    (["status", "--run", "never"], "no run in"),
-    (["evaluate", "--model", "nowhere", "--dataset", "nowhere", "--out", "x.json"], "nowhere"),
-    (["unlearn", "oblivion", "--model", "nowhere", "--dataset", "nowhere", "--out", "x"], "oblivion"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["run", "--profile", "tiny", "--set", "portraits.per_identtiy=3"], "unknown key 'portraits.per_identtiy'"),
+        (["run", "--profile", "tiny", "--set", "portraits"], "write stage.key=value"),
+        (["run", "--profile", "nowhere"], "no profile 'nowhere'"),
+        (["run", "--set", "anchors.source=folder", "--set", "anchors.folder=/no/such/folder"], "/no/such/folder"),
+        (["status", "--run", "never"], "no run in"),
+        (["evaluate", "--model", "nowhere", "--dataset", "nowhere", "--out", "x.json"], "nowhere"),
+        (["unlearn", "oblivion", "--model", "nowhere", "--dataset", "nowhere", "--out", "x"], "oblivion"),
+    ],
+)
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server, tmp_path):
     if arguments[0] in ("run", "status"):
         arguments = [*arguments, "--runs", str(tmp_path / "runs")]

@@ -28,7 +28,9 @@ def answers(url: str) -> bool:
 
 
 def test_a_killed_run_leaves_no_server_behind():
-    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""})
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""}
+    )
     url = child.stdout.readline().strip()
     try:
         assert answers(url)
@@ -43,6 +45,6 @@ def test_a_killed_run_leaves_no_server_behind():
 
 def test_the_server_runs_offline_and_a_configured_one_is_used(prefect_server):
     assert answers(prefect_server)
-    with api_server():                                     # configured already: no second server, and this one stays
+    with api_server():  # configured already: no second server, and this one stays
         pass
     assert answers(prefect_server)

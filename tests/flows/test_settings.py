@@ -12,7 +12,12 @@ def test_every_profile_is_valid_and_every_setting_is_described(name):
     settings = load_profile(name)
     assert settings.profile == name
     models = [RunSettings, *SECTIONS.values()]
-    assert not [f"{model.__name__}.{key}" for model in models for key, field in model.model_fields.items() if not field.description]
+    assert not [
+        f"{model.__name__}.{key}"
+        for model in models
+        for key, field in model.model_fields.items()
+        if not field.description
+    ]
 
 
 def test_the_seed_reaches_every_section_unless_it_has_its_own():
@@ -21,14 +26,17 @@ def test_the_seed_reaches_every_section_unless_it_has_its_own():
     assert settings.captions.seed == 9
 
 
-@pytest.mark.parametrize("overrides, words", [
-    ({"portraits.per_identtiy": 3}, ["portraits.per_identtiy", "per_identity"]),
-    ({"portrait.per_identity": 3}, ["portrait", "portraits"]),
-    ({"portraits.per_identity": -3}, ["portraits.per_identity", "-3"]),
-    ({"anchors.source": "sfhq2"}, ["anchors.source", "procedural"]),
-    ({"seed.x": 1}, ["seed.x", "not a section"]),
-    ({"unlearning.methods": {"oblivion": {}}}, ["oblivion", "finetuning"]),
-])
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        ({"portraits.per_identtiy": 3}, ["portraits.per_identtiy", "per_identity"]),
+        ({"portrait.per_identity": 3}, ["portrait", "portraits"]),
+        ({"portraits.per_identity": -3}, ["portraits.per_identity", "-3"]),
+        ({"anchors.source": "sfhq2"}, ["anchors.source", "procedural"]),
+        ({"seed.x": 1}, ["seed.x", "not a section"]),
+        ({"unlearning.methods": {"oblivion": {}}}, ["oblivion", "finetuning"]),
+    ],
+)
 def test_a_bad_setting_is_one_line_with_the_key_and_what_is_known(overrides, words):
     with pytest.raises(UserError) as caught:
         load_profile("tiny", overrides)

@@ -17,8 +17,8 @@ from data.summary import Summary, read_summary
 from flows.stage import require_upstream, run_stage
 from flows.stages import STAGES, downstream, state
 
-MADE = Counter()                   # (stage, item) -> how often it was made
-TROUBLE = {}                       # item -> exceptions to raise, one a call
+MADE = Counter()  # (stage, item) -> how often it was made
+TROUBLE = {}  # item -> exceptions to raise, one a call
 
 
 class LetterSettings(StageSettings):
@@ -39,34 +39,61 @@ def make(stage: str, item: str) -> None:
 def run_letters(shard, settings, upstream, engine):
     for item in shard.items:
         make("letters", item)
-    rows = [{"name": item, "text": item.upper() if item in settings.loud else item} for item in shard.items if item != "x"]
+    rows = [
+        {"name": item, "text": item.upper() if item in settings.loud else item} for item in shard.items if item != "x"
+    ]
     return ShardResult(rows, [Reject(item, "is x") for item in shard.items if item == "x"])
 
 
 def plan_letters(settings, upstream):
-    pairs = [settings.letters[i:i + 2] for i in range(0, len(settings.letters), 2)]
-    return [Shard(index=i, items=tuple(pair), inputs="".join(c for c in settings.loud if c in pair)) for i, pair in enumerate(pairs)]
+    pairs = [settings.letters[i : i + 2] for i in range(0, len(settings.letters), 2)]
+    return [
+        Shard(index=i, items=tuple(pair), inputs="".join(c for c in settings.loud if c in pair))
+        for i, pair in enumerate(pairs)
+    ]
 
 
 def plan_words(settings, upstream):
     names = list(upstream["letters"].row_digests())
-    groups = [tuple(names[i:i + 2]) for i in range(0, len(names), 2)]
+    groups = [tuple(names[i : i + 2]) for i in range(0, len(names), 2)]
     return [Shard(index=i, items=group, inputs=upstream["letters"].digest_of(group)) for i, group in enumerate(groups)]
 
 
 def run_words(shard, settings, upstream, engine):
     for item in shard.items:
         make("words", item)
-    return ShardResult([{"name": row["name"], "text": row["text"] + settings.suffix}
-                        for row in upstream["letters"].rows_of(shard.items)])
+    return ShardResult(
+        [
+            {"name": row["name"], "text": row["text"] + settings.suffix}
+            for row in upstream["letters"].rows_of(shard.items)
+        ]
+    )
 
 
 SCHEMA = pa.schema([("name", pa.string()), ("text", pa.string())])
 FAKES = {
-    "letters": SimpleNamespace(NAME="letters", VERSION=1, UPSTREAM=(), SCHEMA=SCHEMA, KEY="name", Settings=LetterSettings,
-                               plan=plan_letters, run=run_letters, summarise=lambda s, view, up: Summary(f"{view.manifest.rows} letters")),
-    "words": SimpleNamespace(NAME="words", VERSION=1, UPSTREAM=("letters",), SCHEMA=SCHEMA, KEY="name", Settings=WordSettings,
-                             plan=plan_words, run=run_words, summarise=lambda s, view, up: Summary("words")),
+    "letters": SimpleNamespace(
+        NAME="letters",
+        VERSION=1,
+        UPSTREAM=(),
+        SCHEMA=SCHEMA,
+        KEY="name",
+        Settings=LetterSettings,
+        plan=plan_letters,
+        run=run_letters,
+        summarise=lambda s, view, up: Summary(f"{view.manifest.rows} letters"),
+    ),
+    "words": SimpleNamespace(
+        NAME="words",
+        VERSION=1,
+        UPSTREAM=("letters",),
+        SCHEMA=SCHEMA,
+        KEY="name",
+        Settings=WordSettings,
+        plan=plan_words,
+        run=run_words,
+        summarise=lambda s, view, up: Summary("words"),
+    ),
 }
 
 
@@ -104,8 +131,12 @@ def test_a_second_run_makes_nothing_and_the_server_shows_the_shards_as_cached(ch
     once = dict(MADE)
     assert set(once.values()) == {1}
     assert chain() == ["a!", "b!", "c!", "d!", "e!", "f!"] and dict(MADE) == once
-    found = httpx.post(f"{prefect_server}/task_runs/filter", json={"task_runs": {"state": {"name": {"any_": ["Cached"]}}}}).json()
-    assert {run["name"] for run in found} >= {f"{stage}-{index:05d}" for stage in ("letters", "words") for index in range(3)}
+    found = httpx.post(
+        f"{prefect_server}/task_runs/filter", json={"task_runs": {"state": {"name": {"any_": ["Cached"]}}}}
+    ).json()
+    assert {run["name"] for run in found} >= {
+        f"{stage}-{index:05d}" for stage in ("letters", "words") for index in range(3)
+    }
     assert read_summary(chain.store.stage_folder("letters")).text == "6 letters"
 
 
@@ -113,7 +144,7 @@ def test_a_changed_row_above_makes_only_the_shards_that_use_it_again(chain):
     chain()
     MADE.clear()
     assert chain(LetterSettings(letters="abcdef", loud="c"))[2] == "C!"
-    # the setting is part of every letter shard's fingerprint; below, only the group that holds the changed row is made again
+    # the setting is part of every letter shard's fingerprint; below, only the group with the changed row is made again
     assert {item for stage, item in MADE if stage == "words"} == {"c", "d"}
 
 
@@ -123,20 +154,23 @@ def test_changed_settings_of_a_stage_leave_the_one_above_alone(chain):
     assert chain(words=WordSettings(suffix="?"))[0] == "a?"
     assert {stage for stage, _ in MADE} == {"words"}
     assert {entry.fingerprint for entry in chain.store.manifest("words").shards}.isdisjoint(
-        entry.fingerprint for entry in chain.store.manifest("letters").shards)
+        entry.fingerprint for entry in chain.store.manifest("letters").shards
+    )
 
 
 def test_bad_input_fails_at_once_keeps_the_rest_and_the_next_run_makes_only_what_is_missing(chain):
     TROUBLE["c"] = [UserError("letter c: is bad; mend it")]
     with pytest.raises(UserError, match="letter c: is bad; mend it"):
         chain()
-    assert MADE["letters", "c"] == 1                                    # bad input is not tried again
+    assert MADE["letters", "c"] == 1  # bad input is not tried again
     assert not chain.store.manifest("letters").complete and not chain.store.manifest("words").shards
     held = {entry.index for entry in chain.store.manifest("letters").shards}
     assert 1 not in held
     MADE.clear()
     chain()
-    assert {item for stage, item in MADE if stage == "letters"} == {"c", "d"} | {"abcdef"[2 * i + j] for i in {0, 2} - held for j in (0, 1)}
+    assert {item for stage, item in MADE if stage == "letters"} == {"c", "d"} | {
+        "abcdef"[2 * i + j] for i in {0, 2} - held for j in (0, 1)
+    }
 
 
 def test_a_passing_trouble_is_tried_again(chain):
@@ -173,7 +207,9 @@ def test_states_and_what_a_stage_alone_asks_for(chain):
 
 def test_artifacts_are_on_the_server(chain, prefect_server):
     chain()
-    found = httpx.post(f"{prefect_server}/artifacts/filter", json={"artifacts": {"key": {"any_": ["letters-counts", "words-summary"]}}}).json()
+    found = httpx.post(
+        f"{prefect_server}/artifacts/filter", json={"artifacts": {"key": {"any_": ["letters-counts", "words-summary"]}}}
+    ).json()
     assert {artifact["key"] for artifact in found} == {"letters-counts", "words-summary"}
     summary = next(artifact for artifact in found if artifact["key"] == "words-summary")
-    assert chain.store.manifest("letters").digest in summary["data"]     # lineage
+    assert chain.store.manifest("letters").digest in summary["data"]  # lineage
