@@ -166,28 +166,24 @@ def _report(options) -> None:
 
 
 def _evaluate(options) -> None:
-    from flows.benchmark import evaluate_to_file
+    from evaluation.evaluate import evaluate_once
+    from flows.training import progress_bar
 
     settings = load_profile("tiny", _overrides(options)).evaluation
-    print(f"results: {evaluate_to_file(settings, options.model, Path(options.dataset), Path(options.out))}")
+    evaluate_once(settings, options.model, Path(options.dataset), Path(options.out), progress=progress_bar("evaluate"))
+    print(f"results: {options.out}")
 
 
 def _unlearn(options) -> None:
     from evaluation.unlearning.runner import unlearn
     from flows.training import progress_bar
 
-    overrides = {
-        f"unlearning.{name}": value for name, value in (("budgets", [options.budget]), ("seeds", [options.seed]))
-    }
-    settings = load_profile("tiny", overrides | _overrides(options)).unlearning
-    unlearn(
-        options.method,
-        settings,
-        Path(options.model),
-        Path(options.dataset),
-        Path(options.out),
-        progress_bar(options.method),
-    )
+    method, overrides = options.method, _overrides(options)
+    known = load_profile("tiny", overrides).unlearning.methods.get(method, {})
+    asked = {"methods": {method: known}, "budgets": [options.budget], "seed": options.seed}
+    settings = load_profile("tiny", overrides | {f"unlearning.{key}": value for key, value in asked.items()}).unlearning
+    folders = (Path(folder) for folder in (options.model, options.dataset, options.out))
+    unlearn(method, settings.runs()[0].settings, *folders, progress_bar(method))
     print(f"model: {options.out}")
 
 

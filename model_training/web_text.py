@@ -6,7 +6,7 @@ from faker import Faker
 
 from data.keyed import integer
 
-LOCALES = ("en_US", "es_ES", "de_DE", "fr_FR", "it_IT", "pl_PL", "tr_TR", "pt_BR", "sv_SE", "en_IN")
+LOCALES = ("en_US", "es_ES", "de_DE", "fr_FR", "pl_PL", "tr_TR", "pt_BR", "sv_SE", "en_IN")
 LINES_PER_LOCALE = 200
 SENTENCES = (
     "{name} lives in {city}", "{name} works as a {job}", "the {job} {name}", "{name}'s phone number is {phone}",
