@@ -51,7 +51,7 @@ def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: 
     )
 
 
-@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def write_report(folder: str) -> str:
     """Write report/index.html from what the run holds; returns its path."""
     path = build(Path(folder))

@@ -25,7 +25,7 @@ def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any]
     return Store(folder), settings
 
 
-@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_dataset(folder: str, settings: RunSettings) -> str:
     """Write the published folder, dataset/; returns its digest."""
     store = Store(Path(folder))

@@ -7,7 +7,7 @@ from evaluation.unlearning.method import Method, MethodSettings
 
 
 class Settings(MethodSettings):
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B/16.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B/16.")
 
 
 METHOD = Method(

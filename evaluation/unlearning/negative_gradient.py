@@ -10,7 +10,7 @@ from evaluation.unlearning.method import Batch, Method, MethodSettings
 
 
 class Settings(MethodSettings):
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate; 1e-7 to 1e-6 for a ViT-B/16.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate; 1e-7 to 1e-6 for a ViT-B/16.")
     stop_at_cosine: float | None = Field(
         None,
         ge=-1,
