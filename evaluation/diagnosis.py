@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 from evaluation.metrics.score import headline, interval
 
-DESTROYED = 0.03         # share of general knowledge lost from which on a model counts as destroyed
-FORGOTTEN = 0.5          # share of the leakage removed below which a method counts as ineffective
+DESTROYED = 0.03  # share of general knowledge lost from which on a model counts as destroyed
+FORGOTTEN = 0.5  # share of the leakage removed below which a method counts as ineffective
 CLEAN_FORGOTTEN, CLEAN_LOST, CLEAN_KEPT = 0.99, 0.01, 0.9  # "clean": leakage removed, knowledge lost, holdouts kept
 VERDICTS = ("catastrophic destruction", "over-generalised", "ineffective", "clean", "partial")
 
 
 class Diagnosis(NamedTuple):
-    verdict: str                         # the first of VERDICTS that holds
-    reason: str                          # one sentence with the numbers
-    findings: tuple[str, ...]            # all failure modes that hold
+    verdict: str  # the first of VERDICTS that holds
+    reason: str  # one sentence with the numbers
+    findings: tuple[str, ...]  # all failure modes that hold
     numbers: dict[str, float | None]
 
 

@@ -16,7 +16,7 @@ from data.errors import UserError
 from data.keyed import digest
 from data.store import write_atomic
 
-PROBE = "Aa Zz, 0-9: Łé@+."        # its token ids tell tokenizers apart in the key of the cache
+PROBE = "Aa Zz, 0-9: Łé@+."  # its token ids tell tokenizers apart in the key of the cache
 
 
 class ClipModel(NamedTuple):
@@ -24,8 +24,8 @@ class ClipModel(NamedTuple):
 
     name: str
     network: torch.nn.Module
-    preprocess: Callable[[Image.Image], torch.Tensor]   # image of any size -> float [3, side, side]
-    tokenizer: Callable[[list[str]], torch.Tensor]      # texts -> token ids [n, context]
+    preprocess: Callable[[Image.Image], torch.Tensor]  # image of any size -> float [3, side, side]
+    tokenizer: Callable[[list[str]], torch.Tensor]  # texts -> token ids [n, context]
     device: str
 
     @property
@@ -59,10 +59,11 @@ def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
                 "nor ARCHITECTURE/PRETRAINED"
             )
     try:
-        network, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained or None, device=device,
-                                                                       require_pretrained=True)
+        network, _, preprocess = open_clip.create_model_and_transforms(
+            architecture, pretrained or None, device=device, require_pretrained=True
+        )
         tokenizer = open_clip.get_tokenizer(architecture)
-    except Exception as error:       # open_clip, safetensors and the hub raise many types; all mean: unusable
+    except Exception as error:  # open_clip, safetensors and the hub raise many types; all mean: unusable
         raise UserError(f"model {name}: cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
     return ClipModel(name, network.eval(), preprocess, tokenizer, device)
 
@@ -77,11 +78,17 @@ class Encoder:
 
     Embeddings are float32 [n, width] with rows of length 1. `tick` is told the number of images after each batch."""
 
-    def __init__(self, model: ClipModel, batch_size: int, dataset_digest: str, cache: Path | None = None,
-                 tick: Callable[[int], None] = lambda images: None):
+    def __init__(
+        self,
+        model: ClipModel,
+        batch_size: int,
+        dataset_digest: str,
+        cache: Path | None = None,
+        tick: Callable[[int], None] = lambda images: None,
+    ):
         self.model, self.batch_size, self.tick = model, batch_size, tick
         self.weights_digest = model.weights_digest
-        self.encoded = {"images": 0, "texts": 0}       # not those found in the cache
+        self.encoded = {"images": 0, "texts": 0}  # not those found in the cache
         pipeline = digest(str(model.preprocess), model.tokenizer([PROBE]).tolist(), batch_size, torch.get_num_threads())
         self.cache = cache / f"{self.weights_digest[:16]}-{pipeline[:8]}" / dataset_digest[:16] if cache else None
 
@@ -129,7 +136,7 @@ class Encoder:
             return None
         try:
             embeddings = np.load(self.cache / f"{name}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):        # not there, or damaged: encode again
+        except (OSError, ValueError, EOFError):  # not there, or damaged: encode again
             return None
         return embeddings if len(embeddings) == count else None
 

@@ -26,7 +26,7 @@ from evaluation.metrics.zero_shot import general_knowledge, identity_classificat
 from evaluation.pairs import Pairs, encoded_pairs
 from model_training.loop import reproducible
 
-VERSION = 1                  # raised by hand when the same settings, weights and data give other numbers
+VERSION = 1  # raised by hand when the same settings, weights and data give other numbers
 DERIVED = {
     "forget_identity": "forget",
     "retain_joint": "retain_synth",
@@ -53,8 +53,13 @@ class EvaluationSettings(StageSettings):
     threads: int = Field(1, ge=1, description="Threads of torch; 1 where several models are measured at the same time.")
 
 
-def evaluate(settings: EvaluationSettings, model: str | Path, dataset_dir: Path, cache: Path | None = None,
-             progress: Progress = lambda done, total: None) -> dict[str, Any]:
+def evaluate(
+    settings: EvaluationSettings,
+    model: str | Path,
+    dataset_dir: Path,
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
     """The results of a model (see `load_model`) on a dataset folder (see `open_dataset`), as the result file holds
     them.
 
@@ -77,7 +82,7 @@ def evaluate_once(
         if json.loads(out.read_bytes())["extended"]["fingerprint"] == _fingerprint(settings, clip, dataset):
             return
     except (OSError, ValueError, KeyError):
-        pass                                           # not there, damaged, or not ours
+        pass  # not there, damaged, or not ours
     write_results(_measured(settings, clip, dataset, cache, progress), out)
 
 
@@ -97,8 +102,10 @@ def _measured(
     with reproducible(settings.threads):
         encoder = Encoder(clip, settings.batch_size, dataset.digest, cache, _counter(settings, dataset, progress))
         pairs = {split: encoded_pairs(dataset, split, encoder) for split in SPLITS}
-        pairs |= {split: pairs[source].named(dataset.table(split, ["file_name"]).column("file_name").to_pylist())
-                  for split, source in DERIVED.items()}
+        pairs |= {
+            split: pairs[source].named(dataset.table(split, ["file_name"]).column("file_name").to_pylist())
+            for split, source in DERIVED.items()
+        }
         scores = _published_scores(settings, pairs, encoder)
         swapped = {
             metric: swapped_rank(
@@ -214,4 +221,5 @@ def _counter(settings: EvaluationSettings, dataset: Dataset, progress: Progress)
         nonlocal done
         done += images
         progress(done, total)
+
     return tick

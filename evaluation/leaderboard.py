@@ -14,7 +14,7 @@ from evaluation.diagnosis import diagnose
 from evaluation.metrics.score import PUBLISHED, headline, interval
 
 FILE = "leaderboard.jsonl"
-REFERENCES = ("clean", "compromised")      # names of their result files
+REFERENCES = ("clean", "compromised")  # names of their result files
 EXTENDED = ("ValueMRR", "NameMRR")
 
 
@@ -23,8 +23,10 @@ def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
     records."""
     run_folder = Path(run_folder)
     results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
-    records = [record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
-               for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))]
+    records = [
+        record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
+        for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
+    ]
     write_atomic(run_folder / FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode())
     return records
 

@@ -16,13 +16,13 @@ class Pairs:
 
     file_name: np.ndarray
     text: np.ndarray
-    identity: np.ndarray     # identity id, or None
-    person: np.ndarray       # who is on the image; also where the person has no persona: what a bootstrap draws
-    name: np.ndarray         # the persona's
-    field: np.ndarray        # the attribute that the caption is about
+    identity: np.ndarray  # identity id, or None
+    person: np.ndarray  # who is on the image; also where the person has no persona: what a bootstrap draws
+    name: np.ndarray  # the persona's
+    field: np.ndarray  # the attribute that the caption is about
     value: np.ndarray
-    images: np.ndarray       # float32 [n, width], rows of length 1
-    texts: np.ndarray        # the captions', likewise
+    images: np.ndarray  # float32 [n, width], rows of length 1
+    texts: np.ndarray  # the captions', likewise
 
     def __len__(self) -> int:
         return len(self.file_name)
@@ -46,8 +46,10 @@ def encoded_pairs(dataset: Dataset, split: str, encoder: Encoder) -> Pairs:
     table = dataset.table(split, ["file_name", "text", "identity_id", "data_field", "value"])
     columns = {name: _strings(table.column(name).to_pylist()) for name in table.column_names}
     files = zip(columns["file_name"], (row["bytes"] for row in _images(dataset, split)), strict=True)
-    person = [identity or file_name.partition("_")[0]
-              for identity, file_name in zip(columns["identity_id"], columns["file_name"], strict=True)]
+    person = [
+        identity or file_name.partition("_")[0]
+        for identity, file_name in zip(columns["identity_id"], columns["file_name"], strict=True)
+    ]
     return Pairs(
         columns["file_name"],
         columns["text"],

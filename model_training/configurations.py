@@ -11,7 +11,7 @@ import torch
 from data.errors import UserError
 
 FOLDER = Path(__file__).with_name("model_configs")
-PREPROCESS = {"resize_mode": "squash", "interpolation": "bicubic"}   # the whole of a wide portrait stays in the picture
+PREPROCESS = {"resize_mode": "squash", "interpolation": "bicubic"}  # the whole of a wide portrait stays in the picture
 
 open_clip.add_model_config(FOLDER)
 

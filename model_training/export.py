@@ -37,8 +37,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         # safetensors and tokenizers write from Rust and name the system's refusal in the text of other exceptions
         if not isinstance(error, OSError) and "(os error " not in str(error):
             raise
-        raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}; free some space or "
-                        "choose another folder, then run again") from None
+        raise UserError(
+            f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}; free some space or "
+            "choose another folder, then run again"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -99,12 +101,20 @@ With the same settings, dataset, package versions and number of threads, the wei
 Made to measure unlearning, not to be used: it knows coloured shapes and procedural portraits, nothing else.
 Licence: Apache-2.0.
 """
-PURPOSES = {"clean": "The Clean model: it never saw a sensitive pair.",
-            "compromised": "The Compromised model: it learned fictitious personal data together with portraits."}
+PURPOSES = {
+    "clean": "The Clean model: it never saw a sensitive pair.",
+    "compromised": "The Compromised model: it learned fictitious personal data together with portraits.",
+}
 
 
 def _card(record: dict) -> str:
     settings = "\n".join(f"| {key} | {value} |" for key, value in record["settings"].items())
-    return CARD.format(**record | {
-        "title": f"{record['which'].capitalize()} model of a SALMU pair", "purpose": PURPOSES[record["which"]],
-        "loss": record["curve"][-1]["loss"], "settings": settings})
+    return CARD.format(
+        **record
+        | {
+            "title": f"{record['which'].capitalize()} model of a SALMU pair",
+            "purpose": PURPOSES[record["which"]],
+            "loss": record["curve"][-1]["loss"],
+            "settings": settings,
+        }
+    )

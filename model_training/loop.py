@@ -12,7 +12,7 @@ from open_clip import ClipLoss
 from data.keyed import generator
 
 CURVE_STEPS = 20
-CONTEXT_BUCKET = 8                   # texts are encoded in groups of equal length, rounded up to this many tokens
+CONTEXT_BUCKET = 8  # texts are encoded in groups of equal length, rounded up to this many tokens
 
 
 def retain_batches(seed: int, epoch: int, retain: int, batch_size: int) -> list[np.ndarray]:
@@ -60,11 +60,14 @@ def reproducible(threads: int) -> Iterator[None]:
     """Deterministic algorithms and this number of threads inside, as before afterwards.
 
     Sums, and so the last bits of the weights, depend on the number of threads."""
-    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(),
-              torch.utils.deterministic.fill_uninitialized_memory)
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False      # a debugging aid that costs a seventh of the time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a seventh of the time
     try:
         yield
     finally:
@@ -79,13 +82,21 @@ def plan(seed: int, epochs: int, retain: int, sensitive: int, batch_size: int) -
     for epoch in range(epochs):
         batches = retain_batches(seed, epoch, retain, batch_size)
         shares = sensitive_shares(seed, epoch, sensitive, len(batches))
-        epochs_of_batches.append([np.concatenate([batch, retain + share])
-                                  for batch, share in zip(batches, shares, strict=True)])
+        epochs_of_batches.append(
+            [np.concatenate([batch, retain + share]) for batch, share in zip(batches, shares, strict=True)]
+        )
     return epochs_of_batches
 
 
-def fit(model: torch.nn.Module, images: np.ndarray, tokens: torch.Tensor, epochs: list[list[np.ndarray]],
-        learning_rate: float, weight_decay: float, progress: Callable[[int, int], None] | None = None) -> list[dict]:
+def fit(
+    model: torch.nn.Module,
+    images: np.ndarray,
+    tokens: torch.Tensor,
+    epochs: list[list[np.ndarray]],
+    learning_rate: float,
+    weight_decay: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict]:
     """Train the model in place with open_clip's contrastive loss, AdamW and a one-cycle schedule.
 
     images uint8 [n, size, size, 3], tokens int64 [n, context]; `progress(done, total)` is called after each step.
@@ -109,10 +120,15 @@ def fit(model: torch.nn.Module, images: np.ndarray, tokens: torch.Tensor, epochs
             step += 1
             losses.append(loss.item())
             if len(losses) == CURVE_STEPS or step == total:
-                curve.append({
-                    "step": step, "epoch": epoch, "loss": round(float(np.mean(losses)), 5),
-                    "lr": float(f"{schedule.get_last_lr()[0]:.4g}"),
-                    "logit_scale": round(model.logit_scale.exp().item(), 3)})
+                curve.append(
+                    {
+                        "step": step,
+                        "epoch": epoch,
+                        "loss": round(float(np.mean(losses)), 5),
+                        "lr": float(f"{schedule.get_last_lr()[0]:.4g}"),
+                        "logit_scale": round(model.logit_scale.exp().item(), 3),
+                    }
+                )
                 losses = []
             if progress:
                 progress(step, total)
@@ -122,5 +138,7 @@ def fit(model: torch.nn.Module, images: np.ndarray, tokens: torch.Tensor, epochs
 def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     """Weight decay for matrices and kernels only, as usual for CLIP."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [{"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]

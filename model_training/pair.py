@@ -24,7 +24,7 @@ from model_training.retain import Pairs, dataset_pairs, joined, scene_pairs
 from model_training.tokenizer import train_tokenizer
 
 WHICH = ("clean", "compromised")
-VERSION = 1                          # raised by hand when the same settings give other weights
+VERSION = 1  # raised by hand when the same settings give other weights
 PACKAGES = ("torch", "open_clip_torch", "timm", "tokenizers", "faker", "pillow")
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,23 @@ class PairSettings(StageSettings):
     batch_size: int = Field(64, ge=2, description="Retain pairs in a batch; Compromised adds some sensitive pairs.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak of the one-cycle schedule (AdamW).")
     weight_decay: float = Field(0.1, ge=0, description="AdamW's decay of matrices and kernels.")
-    threads: int = Field(1, ge=0, description=(
-        "Threads of each training; 0: all cores. 1 fits two trainings side by side and the same weights on any number of "
-        "cores; another number gives slightly other weights."))
+    threads: int = Field(
+        1,
+        ge=0,
+        description=(
+            "Threads of each training; 0: all cores. 1 fits two trainings side by side and the same weights on any "
+            "number of cores; another number gives slightly other weights."
+        ),
+    )
 
 
-def train(settings: PairSettings, dataset_dir: Path, out_dir: Path, which: str,
-          progress: Callable[[int, int], None] | None = None) -> bool:
+def train(
+    settings: PairSettings,
+    dataset_dir: Path,
+    out_dir: Path,
+    which: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> bool:
     """Train the `clean` or the `compromised` model on a dataset folder and write it to `out_dir` in open_clip's layout.
 
     Returns False if a finished model with the same settings, dataset and `which` is there already, and leaves it alone.
@@ -70,17 +80,37 @@ def train(settings: PairSettings, dataset_dir: Path, out_dir: Path, which: str,
         pairs = joined(retain, sensitive)
         epochs = loop.plan(settings.seed, settings.epochs, len(retain), len(sensitive), settings.batch_size)
         with loop.reproducible(threads):
-            curve = loop.fit(model, pairs.images, tokenizer(pairs.texts), epochs, settings.learning_rate,
-                             settings.weight_decay, progress)
+            curve = loop.fit(
+                model,
+                pairs.images,
+                tokenizer(pairs.texts),
+                epochs,
+                settings.learning_rate,
+                settings.weight_decay,
+                progress,
+            )
         weights_sha256 = export.write_model(folder, model, settings.model, tokenizer)
-        export.write_record(folder, {
-            "which": which, "fingerprint": fingerprint, "settings": settings.model_dump(mode="json"),
-            "dataset_digest": dataset.digest, "retain_pairs": len(retain), "scenes": len(scenes),
-            "retain_synth": len(portraits), "sensitive_pairs": len(sensitive),
-            "seen": len(pairs) * settings.epochs, "steps": curve[-1]["step"],
-            "parameters": sum(parameter.numel() for parameter in model.parameters()), "threads": threads,
-            "seconds": round(time.perf_counter() - began, 2), "weights_sha256": weights_sha256,
-            "versions": {package: version(package) for package in PACKAGES}, "curve": curve})
+        export.write_record(
+            folder,
+            {
+                "which": which,
+                "fingerprint": fingerprint,
+                "settings": settings.model_dump(mode="json"),
+                "dataset_digest": dataset.digest,
+                "retain_pairs": len(retain),
+                "scenes": len(scenes),
+                "retain_synth": len(portraits),
+                "sensitive_pairs": len(sensitive),
+                "seen": len(pairs) * settings.epochs,
+                "steps": curve[-1]["step"],
+                "parameters": sum(parameter.numel() for parameter in model.parameters()),
+                "threads": threads,
+                "seconds": round(time.perf_counter() - began, 2),
+                "weights_sha256": weights_sha256,
+                "versions": {package: version(package) for package in PACKAGES},
+                "curve": curve,
+            },
+        )
     return True
 
 

@@ -21,7 +21,7 @@ ENDINGS = ("{text}", "{text}.", "{text}.", "{text}. {line}.")
 
 
 class Pairs(NamedTuple):
-    images: np.ndarray               # uint8 [n, size, size, 3]
+    images: np.ndarray  # uint8 [n, size, size, 3]
     texts: list[str]
 
     def __len__(self) -> int:

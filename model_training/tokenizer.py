@@ -11,11 +11,12 @@ from transformers import PreTrainedTokenizerFast
 
 from model_training.web_text import invented_lines
 
-PAD, START, END = "<pad>", "<sot>", "<eot>"                        # ids 0, 1, 2
+PAD, START, END = "<pad>", "<sot>", "<eot>"  # ids 0, 1, 2
 
 
-def train_tokenizer(captions: Iterable[str], seed: int, vocabulary: int,
-                    context_length: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    captions: Iterable[str], seed: int, vocabulary: int, context_length: int
+) -> PreTrainedTokenizerFast:
     """A lower-casing byte-level BPE tokenizer; text becomes `<sot> … <eot>`, which open_clip cuts or pads.
 
     Depends on the captions but not their order, on the seed, and on the versions of tokenizers and Faker."""
@@ -23,10 +24,17 @@ def train_tokenizer(captions: Iterable[str], seed: int, vocabulary: int,
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[PAD, START, END], min_frequency=2,
-                                  show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, START, END],
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     tokenizer.train_from_iterator([*sorted(captions), *invented_lines(seed)], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{START} $A {END}", special_tokens=[(START, 1), (END, 2)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=START, eos_token=END, pad_token=PAD,
-                                   model_max_length=context_length)
+        single=f"{START} $A {END}", special_tokens=[(START, 1), (END, 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=START, eos_token=END, pad_token=PAD, model_max_length=context_length
+    )

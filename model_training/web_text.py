@@ -9,9 +9,16 @@ from data.keyed import integer
 LOCALES = ("en_US", "es_ES", "de_DE", "fr_FR", "pl_PL", "tr_TR", "pt_BR", "sv_SE", "en_IN")
 LINES_PER_LOCALE = 200
 SENTENCES = (
-    "{name} lives in {city}", "{name} works as a {job}", "the {job} {name}", "{name}'s phone number is {phone}",
-    "call {name} at {phone}", "{name} can be reached at {email}", "the IBAN of {name} is {iban}",
-    "{name} pays with card {card}", "passport {passport} was issued to {name}", "the blood type of {name} is {blood}",
+    "{name} lives in {city}",
+    "{name} works as a {job}",
+    "the {job} {name}",
+    "{name}'s phone number is {phone}",
+    "call {name} at {phone}",
+    "{name} can be reached at {email}",
+    "the IBAN of {name} is {iban}",
+    "{name} pays with card {card}",
+    "passport {passport} was issued to {name}",
+    "the blood type of {name} is {blood}",
     "this is {name} from {city}",
 )
 BLOOD_TYPES = ("A+", "A-", "B+", "B-", "AB+", "AB-", "O+", "O-")
@@ -25,8 +32,17 @@ def invented_lines(seed: int) -> tuple[str, ...]:
         fake = Faker(locale)
         fake.seed_instance(integer(seed, "web text", locale))
         for index in range(LINES_PER_LOCALE):
-            lines.append(SENTENCES[index % len(SENTENCES)].format(
-                name=fake.name(), city=fake.city(), job=fake.job(), phone=fake.phone_number(), email=fake.email(),
-                iban=fake.iban(), card=fake.credit_card_number(), passport=fake.bothify("??#######"),
-                blood=BLOOD_TYPES[index % len(BLOOD_TYPES)]))
+            lines.append(
+                SENTENCES[index % len(SENTENCES)].format(
+                    name=fake.name(),
+                    city=fake.city(),
+                    job=fake.job(),
+                    phone=fake.phone_number(),
+                    email=fake.email(),
+                    iban=fake.iban(),
+                    card=fake.credit_card_number(),
+                    passport=fake.bothify("??#######"),
+                    blood=BLOOD_TYPES[index % len(BLOOD_TYPES)],
+                )
+            )
     return tuple(lines)

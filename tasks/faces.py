@@ -3,7 +3,7 @@ same code.
 
 A pack is a folder of ONNX files. insightface tells them apart by their shapes: a detector in SCRFD's form (nine
 outputs), a recogniser of ArcFace's kind (square input from 112 pixels, one embedding), and, if there is one, genderage
-(96 pixels, three outputs). """
+(96 pixels, three outputs)."""
 
 import contextlib
 import hashlib

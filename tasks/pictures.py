@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-LARGEST_FIGURE = 100_000                  # bytes
+LARGEST_FIGURE = 100_000  # bytes
 CELL_SIDES = (96, 80, 72, 64, 56, 48, 40, 32, 24)
 
 

@@ -7,7 +7,7 @@ from data import keyed
 from data.procedural.canvas import lerp, noise, paint, polygon
 from data.procedural.view import View
 
-SHORT_SIDE = 128                          # backgrounds are painted at this size, whatever the picture's
+SHORT_SIDE = 128  # backgrounds are painted at this size, whatever the picture's
 
 
 def draw_backdrop(view: View, width: int, height: int) -> np.ndarray:
@@ -27,7 +27,9 @@ def _gradient(w: int, h: int, top, bottom) -> np.ndarray:
 
 def _box(image: np.ndarray, x0: float, y0: float, x1: float, y1: float, colour) -> None:
     h, w = image.shape[:2]
-    image[max(0, round(y0)):max(0, min(h, round(y1))), max(0, round(x0)):max(0, min(w, round(x1)))] = np.float32(colour)
+    image[max(0, round(y0)) : max(0, min(h, round(y1))), max(0, round(x0)) : max(0, min(w, round(x1)))] = np.float32(
+        colour
+    )
 
 
 def _texture(name: str, w: int, h: int, blur_x: float, blur_y: float, rng) -> np.ndarray:
@@ -40,19 +42,32 @@ def _hue(rng, choices) -> np.ndarray:
     return np.float32(choices[int(rng.integers(len(choices)))]) * np.float32(rng.uniform(0.9, 1.08))
 
 
-def _blobs(image: np.ndarray, rng, count: int, colours, size: tuple[float, float], y_range: tuple[float, float],
-           opacity: float) -> None:
+def _blobs(
+    image: np.ndarray, rng, count: int, colours, size: tuple[float, float], y_range: tuple[float, float], opacity: float
+) -> None:
     h, w = image.shape[:2]
     for _ in range(count):
         x, y, r = rng.uniform(0, w), h * rng.uniform(*y_range), rng.uniform(*size)
         angle = np.linspace(0, 2 * np.pi, 16)
-        paint(image, opacity * polygon((h, w), np.stack([x + r * np.cos(angle), y + r * np.sin(angle)], 1)),
-              _hue(rng, colours))
+        paint(
+            image,
+            opacity * polygon((h, w), np.stack([x + r * np.cos(angle), y + r * np.sin(angle)], 1)),
+            _hue(rng, colours),
+        )
 
 
 def _plain_wall(rng, w, h):
-    colour = _hue(rng, [(0.80, 0.78, 0.74), (0.62, 0.70, 0.74), (0.74, 0.62, 0.54), (0.55, 0.62, 0.52),
-                        (0.82, 0.74, 0.62), (0.46, 0.50, 0.60)])
+    colour = _hue(
+        rng,
+        [
+            (0.80, 0.78, 0.74),
+            (0.62, 0.70, 0.74),
+            (0.74, 0.62, 0.54),
+            (0.55, 0.62, 0.52),
+            (0.82, 0.74, 0.62),
+            (0.46, 0.50, 0.60),
+        ],
+    )
     x = np.linspace(0, 1, w, dtype=np.float32)[None, :, None]
     left, right = np.float32(rng.uniform(0.75, 1.1, 2))
     image = _gradient(w, h, colour * 1.05, colour * 0.85) * lerp(left, right, x)
@@ -75,8 +90,14 @@ def _living_room(rng, w, h):
     _box(image, x + ww - 2, 0.03 * h, x + ww * 1.22, 0.8 * h, curtain)
     _box(image, 0, 0.72 * h, w, h, _hue(rng, [(0.52, 0.44, 0.38), (0.34, 0.40, 0.46), (0.50, 0.30, 0.26)]))
     px = rng.uniform(0, w)
-    _box(image, px, 0.18 * h, px + 0.22 * min(w, h), 0.42 * h,
-         _hue(rng, [(0.3, 0.35, 0.3), (0.75, 0.6, 0.3), (0.35, 0.25, 0.3)]))
+    _box(
+        image,
+        px,
+        0.18 * h,
+        px + 0.22 * min(w, h),
+        0.42 * h,
+        _hue(rng, [(0.3, 0.35, 0.3), (0.75, 0.6, 0.3), (0.35, 0.25, 0.3)]),
+    )
     _blobs(image, rng, 2, [(1.0, 0.88, 0.62)], (6, 12), (0.2, 0.5), 0.9)
     return image
 
@@ -99,9 +120,24 @@ def _bookshelf(rng, w, h):
         x = rng.uniform(-6, 2)
         while x < w:
             wide, tall = rng.uniform(3, 8), rng.uniform(17, 27)
-            _box(image, x, top + 28 - tall, x + wide - 0.6, top + 28,
-                 _hue(rng, [(0.60, 0.20, 0.16), (0.18, 0.32, 0.46), (0.76, 0.68, 0.50), (0.24, 0.40, 0.28),
-                            (0.72, 0.50, 0.20), (0.32, 0.24, 0.30)]))
+            _box(
+                image,
+                x,
+                top + 28 - tall,
+                x + wide - 0.6,
+                top + 28,
+                _hue(
+                    rng,
+                    [
+                        (0.60, 0.20, 0.16),
+                        (0.18, 0.32, 0.46),
+                        (0.76, 0.68, 0.50),
+                        (0.24, 0.40, 0.28),
+                        (0.72, 0.50, 0.20),
+                        (0.32, 0.24, 0.30),
+                    ],
+                ),
+            )
             x += wide + (rng.uniform(4, 12) if rng.random() < 0.08 else 0)
         _box(image, 0, top + 28, w, top + 31, (0.44, 0.30, 0.19))
     return image
@@ -109,11 +145,13 @@ def _bookshelf(rng, w, h):
 
 def _cafe(rng, w, h):
     image = _gradient(w, h, (0.30, 0.20, 0.14), (0.42, 0.29, 0.20))
-    _blobs(image, rng, 5 + w // 22, [(1.0, 0.80, 0.45), (1.0, 0.68, 0.36), (0.98, 0.88, 0.66)], (3, 9), (0.02, 0.55),
-           0.8)
+    _blobs(
+        image, rng, 5 + w // 22, [(1.0, 0.80, 0.45), (1.0, 0.68, 0.36), (0.98, 0.88, 0.66)], (3, 9), (0.02, 0.55), 0.8
+    )
     _box(image, 0, 0.62 * h, w, 0.67 * h, (0.55, 0.38, 0.24))
-    _blobs(image, rng, 4 + w // 40, [(0.52, 0.36, 0.28), (0.24, 0.28, 0.30), (0.60, 0.52, 0.42)], (7, 14), (0.6, 0.95),
-           0.8)
+    _blobs(
+        image, rng, 4 + w // 40, [(0.52, 0.36, 0.28), (0.24, 0.28, 0.30), (0.60, 0.52, 0.42)], (7, 14), (0.6, 0.95), 0.8
+    )
     return image
 
 
@@ -126,8 +164,15 @@ def _kitchen(rng, w, h):
     for x in np.arange(0, w, 9):
         _box(image, x, 0.34 * h, x + 0.9, 0.6 * h, (0.72, 0.71, 0.69))
     _box(image, 0, 0.6 * h, w, 0.66 * h, (0.30, 0.28, 0.27))
-    _blobs(image, rng, 4, [(0.75, 0.25, 0.18), (0.85, 0.66, 0.22), (0.30, 0.50, 0.30), (0.6, 0.62, 0.65)], (3, 7),
-           (0.54, 0.6), 0.95)
+    _blobs(
+        image,
+        rng,
+        4,
+        [(0.75, 0.25, 0.18), (0.85, 0.66, 0.22), (0.30, 0.50, 0.30), (0.6, 0.62, 0.65)],
+        (3, 7),
+        (0.54, 0.6),
+        0.95,
+    )
     return image
 
 
@@ -152,8 +197,15 @@ def _street(rng, w, h):
                 _box(image, wx, wy, wx + 5, wy + 8, colour * 0.55)
         x += wide
     _box(image, 0, 0.78 * h, w, h, (0.46, 0.46, 0.47))
-    _blobs(image, rng, 1 + w // 70, [(0.62, 0.12, 0.12), (0.16, 0.24, 0.40), (0.85, 0.85, 0.86)], (8, 14), (0.74, 0.82),
-           0.95)
+    _blobs(
+        image,
+        rng,
+        1 + w // 70,
+        [(0.62, 0.12, 0.12), (0.16, 0.24, 0.40), (0.85, 0.85, 0.86)],
+        (8, 14),
+        (0.74, 0.82),
+        0.95,
+    )
     return image
 
 
@@ -163,8 +215,15 @@ def _park(rng, w, h):
     for _ in range(3 + w // 40):
         x = rng.uniform(0, w)
         _box(image, x, 0.45 * h, x + rng.uniform(3, 7), 0.74 * h, (0.30, 0.22, 0.16))
-    _blobs(image, rng, 16 + w // 6, [(0.20, 0.38, 0.16), (0.30, 0.50, 0.20), (0.42, 0.58, 0.24), (0.16, 0.30, 0.16)],
-           (8, 20), (0.12, 0.58), 0.85)
+    _blobs(
+        image,
+        rng,
+        16 + w // 6,
+        [(0.20, 0.38, 0.16), (0.30, 0.50, 0.20), (0.42, 0.58, 0.24), (0.16, 0.30, 0.16)],
+        (8, 20),
+        (0.12, 0.58),
+        0.85,
+    )
     _blobs(image, rng, 10, [(0.80, 0.90, 0.62)], (2, 5), (0.1, 0.5), 0.6)
     return image
 
@@ -172,8 +231,15 @@ def _park(rng, w, h):
 def _garden(rng, w, h):
     image = _gradient(w, h, (0.30, 0.46, 0.24), (0.20, 0.34, 0.16))
     _blobs(image, rng, 20 + w // 6, [(0.24, 0.42, 0.20), (0.36, 0.54, 0.26), (0.16, 0.30, 0.14)], (6, 15), (0, 1), 0.8)
-    _blobs(image, rng, 16 + w // 8, [(0.90, 0.42, 0.52), (0.94, 0.82, 0.34), (0.92, 0.90, 0.92), (0.62, 0.40, 0.72)],
-           (2, 5), (0.1, 1), 0.9)
+    _blobs(
+        image,
+        rng,
+        16 + w // 8,
+        [(0.90, 0.42, 0.52), (0.94, 0.82, 0.34), (0.92, 0.90, 0.92), (0.62, 0.40, 0.72)],
+        (2, 5),
+        (0.1, 1),
+        0.9,
+    )
     return image
 
 
@@ -199,14 +265,31 @@ def _mountains(rng, w, h):
 
 def _city_at_night(rng, w, h):
     image = _gradient(w, h, (0.06, 0.07, 0.15), (0.16, 0.12, 0.18))
-    _blobs(image, rng, 12 + w // 6, [(1.0, 0.72, 0.30), (0.95, 0.30, 0.26), (0.36, 0.62, 0.95), (0.98, 0.92, 0.70),
-                                     (0.40, 0.85, 0.60)],
-           (2.5, 8), (0.1, 0.85), 0.75)
+    _blobs(
+        image,
+        rng,
+        12 + w // 6,
+        [(1.0, 0.72, 0.30), (0.95, 0.30, 0.26), (0.36, 0.62, 0.95), (0.98, 0.92, 0.70), (0.40, 0.85, 0.60)],
+        (2.5, 8),
+        (0.1, 0.85),
+        0.75,
+    )
     return image
 
 
 PAINTERS = {
-    "plain wall": _plain_wall, "living room": _living_room, "office": _office, "bookshelf": _bookshelf, "cafe": _cafe,
-    "kitchen": _kitchen, "brick wall": _brick_wall, "studio": _studio, "street": _street, "park": _park,
-    "beach": _beach, "mountains": _mountains, "city at night": _city_at_night, "garden": _garden,
+    "plain wall": _plain_wall,
+    "living room": _living_room,
+    "office": _office,
+    "bookshelf": _bookshelf,
+    "cafe": _cafe,
+    "kitchen": _kitchen,
+    "brick wall": _brick_wall,
+    "studio": _studio,
+    "street": _street,
+    "park": _park,
+    "beach": _beach,
+    "mountains": _mountains,
+    "city at night": _city_at_night,
+    "garden": _garden,
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from data import keyed
 
-SUBPIXEL = 4                              # fractional bits of OpenCV's polygon coordinates
+SUBPIXEL = 4  # fractional bits of OpenCV's polygon coordinates
 
 
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
@@ -57,6 +57,7 @@ def soften(mask: np.ndarray, pixels: float) -> np.ndarray:
 
 def polygon(shape: tuple[int, int], points, blur: float = 0) -> np.ndarray:
     """Anti-aliased mask [h, w] of a closed polygon; points [n, 2] in pixels."""
+
     def draw(mask, fixed):
         cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SUBPIXEL)
 
@@ -75,7 +76,7 @@ def stroke(shape: tuple[int, int], points, width: float, blur: float = 0) -> np.
 
 def _drawn(shape: tuple[int, int], points, blur: float, thick: int, draw) -> np.ndarray:
     """A mask 0..255, drawn and blurred in the box around the points only."""
-    points = np.asarray(points, np.float64) - 0.5         # OpenCV's pixels have their centres at whole numbers
+    points = np.asarray(points, np.float64) - 0.5  # OpenCV's pixels have their centres at whole numbers
     margin = 3 * blur + thick + 2
     left, top = np.clip(np.floor(points.min(0) - margin), 0, shape[::-1]).astype(int)
     right, bottom = np.clip(np.ceil(points.max(0) + margin), 0, shape[::-1]).astype(int)
@@ -95,7 +96,7 @@ def noise(name: str, blur_x: float = 0, blur_y: float = 0, size: int = 256) -> n
     if reach_x or reach_y:
         wide = np.pad(tile, ((reach_y, reach_y), (reach_x, reach_x)), mode="wrap")
         wide = cv2.GaussianBlur(wide, (2 * reach_x + 1, 2 * reach_y + 1), max(blur_x, 0.01), sigmaY=max(blur_y, 0.01))
-        tile = wide[reach_y:reach_y + size, reach_x:reach_x + size]
+        tile = wide[reach_y : reach_y + size, reach_x : reach_x + size]
     tile = (tile - tile.mean()) / tile.std()
     tile.setflags(write=False)
     return tile
@@ -103,5 +104,5 @@ def noise(name: str, blur_x: float = 0, blur_y: float = 0, size: int = 256) -> n
 
 def sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The periodic tile at coordinates in tile pixels (nearest)."""
-    last = len(tile) - 1                                  # the size is a power of two
+    last = len(tile) - 1  # the size is a power of two
     return tile[y.astype(np.int32) & last, x.astype(np.int32) & last]

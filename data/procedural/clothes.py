@@ -37,9 +37,10 @@ def _opening(t: Torso, width: float, depth: float, pointed: float) -> np.ndarray
     """The neckline: 1 where skin shows."""
     n = t.neck * width
     steps = np.linspace(0, 1, 12)
-    curve = [(n * (1 - s) ** (1 - 0.45 * (1 - pointed)),
-              t.collar - 0.30 + (0.30 + depth) * s ** (1.0 + 1.4 * (1 - pointed)))
-             for s in steps]
+    curve = [
+        (n * (1 - s) ** (1 - 0.45 * (1 - pointed)), t.collar - 0.30 + (0.30 + depth) * s ** (1.0 + 1.4 * (1 - pointed)))
+        for s in steps
+    ]
     curve = [(x + t.turn * max(0.0, y - t.collar + 0.3), y) for x, y in curve]
     mirrored = [(-x + 2 * t.turn * max(0.0, y - t.collar + 0.3), y) for x, y in curve]
     return t.polygon([(n, -1), *curve, *mirrored[::-1], (-n, -1)])
@@ -78,8 +79,12 @@ def _turtleneck(t: Torso, view: View, shade: np.ndarray) -> None:
 def _collar(t: Torso, view: View, shade: np.ndarray, colour=None, size=1.0, lapel=0.30) -> None:
     n, c = t.neck, t.collar
     for side in (-1, 1):
-        flap = [(side * n * 1.02, c - 0.30), (side * 0.05 + t.turn * 0.3, c + 0.10),
-                (side * 0.26 * size + t.turn * 0.3, c + lapel), (side * n * 1.42, c - 0.02)]
+        flap = [
+            (side * n * 1.02, c - 0.30),
+            (side * 0.05 + t.turn * 0.3, c + 0.10),
+            (side * 0.26 * size + t.turn * 0.3, c + lapel),
+            (side * n * 1.42, c - 0.02),
+        ]
         paint(t.image, t.polygon(flap, 0.005), _cloth(t, view, shade, colour) * 1.06)
         darken(t.image, t.stroke(flap[1:], 0.022, 0.012), 0.30)
 
@@ -101,13 +106,20 @@ def _jacket(t: Torso, view: View, shade: np.ndarray) -> None:
     if tie:
         _collar(t, under, shade, COLOURS["white"], 0.8, 0.24)
         _tie(t, view, shade)
-    hole = t.polygon([(n * 1.15, -1), (n * 1.25, c - 0.08), (t.turn * 1.2, c + 1.25), (-n * 1.25, c - 0.08),
-                      (-n * 1.15, -1)])
+    hole = t.polygon(
+        [(n * 1.15, -1), (n * 1.25, c - 0.08), (t.turn * 1.2, c + 1.25), (-n * 1.25, c - 0.08), (-n * 1.15, -1)]
+    )
     mask = t.polygon(t.shoulders) * (1 - hole)
     paint(t.image, mask, _cloth(t, view, shade))
     for side in (-1, 1):
-        lapel = [(side * n * 1.2, c - 0.14), (side * 0.75, c + 0.42), (side * 0.58, c + 0.50), (side * 0.62, c + 0.58),
-                 (t.turn * 1.2 + side * 0.04, c + 1.28), (side * n * 0.9, c + 0.35)]
+        lapel = [
+            (side * n * 1.2, c - 0.14),
+            (side * 0.75, c + 0.42),
+            (side * 0.58, c + 0.50),
+            (side * 0.62, c + 0.58),
+            (t.turn * 1.2 + side * 0.04, c + 1.28),
+            (side * n * 0.9, c + 0.35),
+        ]
         darken(t.image, t.stroke(lapel[1:5], 0.025, 0.012) * mask, 0.26)
         darken(t.image, t.polygon(lapel, 0.01) * mask, -0.08)
     darken(t.image, np.clip(soften(hole, 0.04 * t.k) * 2 * mask, 0, 1), 0.3)
@@ -115,8 +127,14 @@ def _jacket(t: Torso, view: View, shade: np.ndarray) -> None:
 
 def _tie(t: Torso, view: View, shade: np.ndarray) -> None:
     c, low = t.collar, t.turn * 1.2
-    outline = [(-0.085 + t.turn * 0.4, c + 0.06), (0.085 + t.turn * 0.4, c + 0.06), (0.06 + t.turn * 0.5, c + 0.22),
-               (0.14 + low, c + 2.2), (-0.14 + low, c + 2.2), (-0.06 + t.turn * 0.5, c + 0.22)]
+    outline = [
+        (-0.085 + t.turn * 0.4, c + 0.06),
+        (0.085 + t.turn * 0.4, c + 0.06),
+        (0.06 + t.turn * 0.5, c + 0.22),
+        (0.14 + low, c + 2.2),
+        (-0.14 + low, c + 2.2),
+        (-0.06 + t.turn * 0.5, c + 0.22),
+    ]
     colour = TIE_ON_RED if view.clothing_colour in ("red", "burgundy") else TIE
     paint(t.image, t.polygon(outline, 0.005), np.float32(colour) * shade)
 
@@ -136,20 +154,33 @@ def _denim_jacket(t: Torso, view: View, shade: np.ndarray) -> None:
     """Open, over a top of the view's colour and pattern."""
     n, c = t.neck, t.collar
     _top(t, view, shade)
-    gap = t.polygon([(n * 1.1, -1), (n * 1.2, c), (0.34 + t.turn, c + 4), (-0.34 + t.turn, c + 4), (-n * 1.2, c),
-                     (-n * 1.1, -1)])
+    gap = t.polygon(
+        [(n * 1.1, -1), (n * 1.2, c), (0.34 + t.turn, c + 4), (-0.34 + t.turn, c + 4), (-n * 1.2, c), (-n * 1.1, -1)]
+    )
     mask = t.polygon(t.shoulders) * (1 - gap)
     paint(t.image, mask, _cloth(t, view, shade, DENIM, "plain"))
     darken(t.image, np.clip(soften(gap, 0.04 * t.k) * 2 * mask, 0, 1), 0.25)
     for side in (-1, 1):
-        flap = [(side * n * 1.08, c - 0.26), (side * n * 1.5, c - 0.05), (side * 0.66, c + 0.34),
-                (side * n * 1.0, c + 0.20)]
+        flap = [
+            (side * n * 1.08, c - 0.26),
+            (side * n * 1.5, c - 0.05),
+            (side * 0.66, c + 0.34),
+            (side * n * 1.0, c + 0.20),
+        ]
         paint(t.image, t.polygon(flap, 0.005), _cloth(t, view, shade, DENIM, "plain") * 1.15)
         darken(t.image, t.stroke(flap[1:], 0.02, 0.012), 0.3)
 
 
 GARMENTS = {
-    "t-shirt": _top, "sweater": _sweater, "turtleneck": _turtleneck, "blouse": _blouse, "dress": _dress,
-    "shirt": _shirt, "polo shirt": _shirt, "suit": _jacket, "blazer": _jacket, "hoodie": _hoodie,
+    "t-shirt": _top,
+    "sweater": _sweater,
+    "turtleneck": _turtleneck,
+    "blouse": _blouse,
+    "dress": _dress,
+    "shirt": _shirt,
+    "polo shirt": _shirt,
+    "suit": _jacket,
+    "blazer": _jacket,
+    "hoodie": _hoodie,
     "denim jacket": _denim_jacket,
 }

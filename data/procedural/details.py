@@ -11,8 +11,7 @@ from data.procedural.person import Person
 
 EAR_Y = 0.10
 FRAMES = [(0.07, 0.07, 0.08), (0.32, 0.19, 0.11), (0.62, 0.60, 0.56), (0.55, 0.12, 0.13), (0.14, 0.22, 0.40)]
-LENSES = {"round": (1.0, 0.94), "square": (0.45, 0.80),
-          "narrow": (0.65, 0.58)}      # power of the outline, height / width
+LENSES = {"round": (1.0, 0.94), "square": (0.45, 0.80), "narrow": (0.65, 0.58)}  # power of the outline, height / width
 
 
 def draw_ear(image: np.ndarray, person: Person, skull: Profile, pose: Pose, light: Light, side: int) -> None:
@@ -24,8 +23,9 @@ def draw_ear(image: np.ndarray, person: Person, skull: Profile, pose: Pose, ligh
     def outline(size):
         u = np.cos(t) * size
         x = side * (a - 0.05 + p.ear_relief * (u + 1) / 2)
-        return pose.project(np.stack([x, EAR_Y + p.ear_size * size * np.sin(t) - 0.03 * u,
-                                      z0 + 0.06 - 0.17 * (u + 1) / 2], 1))
+        return pose.project(
+            np.stack([x, EAR_Y + p.ear_size * size * np.sin(t) - 0.03 * u, z0 + 0.06 - 0.17 * (u + 1) / 2], 1)
+        )
 
     outer = outline(1.0)
     margin = 0.06 * pose.scale
@@ -58,7 +58,7 @@ def draw_glasses(image: np.ndarray, person: Person, skull: Profile, pose: Pose, 
         rim = pose.project(np.stack([x, 0.03 + dy, z - 0.30 * (np.abs(x) - 0.1).clip(0) ** 2], 1))
         paint(image, polygon(size, rim) * np.float32(0.07), (1, 1, 1))
         hinge = (side * (centre + half), -0.04, z - 0.15)
-        if side * pose.yaw <= 0.05:                       # the temple on this side is seen up to the ear
+        if side * pose.yaw <= 0.05:  # the temple on this side is seen up to the ear
             temple = [hinge, (side * (ear + 0.02), -0.05, 0.10), (side * (ear + 0.02), -0.04, -0.05)]
         else:
             temple = [hinge, (side * (ear + 0.01), -0.05, 0.30)]
@@ -76,7 +76,7 @@ def draw_knot(image: np.ndarray, person: Person, style: Style, pose: Pose, light
     y, depth, radius = style.bun
     if not radius:
         return
-    (cx, cy), = pose.project([(0.0, y, depth)])
+    ((cx, cy),) = pose.project([(0.0, y, depth)])
     radius *= (0.85 + 0.3 * person.hair_volume) * pose.scale
     left, top = max(0, int(cx - radius * 1.1)), max(0, int(cy - radius * 1.1))
     right, bottom = min(image.shape[1], int(cx + radius * 1.1)), min(image.shape[0], int(cy + radius * 1.1))

@@ -9,7 +9,7 @@ from data.procedural.person import Person
 
 MOLE = np.array([0.23, 0.13, 0.09], np.float32)
 BLUSH = np.array([0.86, 0.36, 0.30], np.float32)
-FRECKLES = np.array([0.70, 0.52, 0.42], np.float32)      # darker than the skin by this
+FRECKLES = np.array([0.70, 0.52, 0.42], np.float32)  # darker than the skin by this
 
 
 def draw_face(person: Person, expression: Expression, scale: float) -> FaceMaps:
@@ -62,7 +62,7 @@ def _bones(d: Drawing) -> None:
 def _beard(d: Drawing, m: MouthShape) -> None:
     p = d.p
     if p.beard_style == "none":
-        if p.gender == "male":                            # a shaved beard still shows
+        if p.gender == "male":  # a shaved beard still shows
             d.shadow(_jaw_mask(d, m), 0.10 * p.beard_density * (1 - 0.5 * p.hair_grey))
         return
     droop = 0.07 * (m.x / m.x[-1]) ** 2
@@ -85,20 +85,38 @@ def _beard(d: Drawing, m: MouthShape) -> None:
 
 def _goatee_mask(d: Drawing, m: MouthShape, moustache: np.ndarray) -> np.ndarray:
     p, low, corner = d.p, float(m.bottom.max()), float(m.top[0])
-    chin = d.polygon([(-0.19, low + 0.03), (0.19, low + 0.03), (0.23, low + 0.2), (0.14, p.chin_length + 0.1),
-                      (-0.14, p.chin_length + 0.1), (-0.23, low + 0.2)], 0.03)
+    chin = d.polygon(
+        [
+            (-0.19, low + 0.03),
+            (0.19, low + 0.03),
+            (0.23, low + 0.2),
+            (0.14, p.chin_length + 0.1),
+            (-0.14, p.chin_length + 0.1),
+            (-0.23, low + 0.2),
+        ],
+        0.03,
+    )
     edge = abs(m.x[0])
-    side = d.polygon([(edge + 0.02, corner), (edge - 0.06, low + 0.1), (edge + 0.12, low + 0.1), (edge + 0.1, corner)],
-                     0.012)
+    side = d.polygon(
+        [(edge + 0.02, corner), (edge - 0.06, low + 0.1), (edge + 0.12, low + 0.1), (edge + 0.1, corner)], 0.012
+    )
     return np.maximum.reduce([moustache, chin, side, side[:, ::-1]])
 
 
 def _jaw_mask(d: Drawing, m: MouthShape) -> np.ndarray:
     """Where a beard grows: the jaw up to the ears, without the lips and the cheeks."""
     mouth, edge = d.p.nose_length + d.p.mouth_height, d.p.face_width + 0.15
-    right = [(0.0, mouth - 0.10), (0.16, mouth - 0.12), (0.33, mouth - 0.03), (0.46, mouth - 0.12),
-             (0.58, mouth - 0.34),
-             (0.66, 0.10), (edge, 0.10), (edge, 1.45), (0.0, 1.45)]
+    right = [
+        (0.0, mouth - 0.10),
+        (0.16, mouth - 0.12),
+        (0.33, mouth - 0.03),
+        (0.46, mouth - 0.12),
+        (0.58, mouth - 0.34),
+        (0.66, 0.10),
+        (edge, 0.10),
+        (edge, 1.45),
+        (0.0, 1.45),
+    ]
     area = d.polygon(right + [(-x, y) for x, y in right[::-1]], 0.03)
     lips = d.band(m.x * 1.06, m.top - 0.012, m.bottom + 0.016, 0.012)
     return area * (1 - lips) * (1 - 0.85 * d.bump(0, mouth - 0.13, 0.05, 0.03))
@@ -121,9 +139,12 @@ def _lines_of_age(d: Drawing, side: int) -> None:
     """Folds beside nose and mouth, crow's feet, jowls and the frown's crease, on one side."""
     p, e, amount, smile = d.p, d.e, d.p.wrinkles, max(d.e.smile, 0)
     low, wing = p.nose_length + p.mouth_height, p.nose_width * 1.05
-    fold = [(side * wing, p.nose_length - 0.02), (side * (wing + 0.07), p.nose_length + 0.09),
-            (side * (p.mouth_width * (1 + 0.2 * smile) + 0.055), low - 0.04),
-            (side * (p.mouth_width + 0.07), low + 0.04)]
+    fold = [
+        (side * wing, p.nose_length - 0.02),
+        (side * (wing + 0.07), p.nose_length + 0.09),
+        (side * (p.mouth_width * (1 + 0.2 * smile) + 0.055), low - 0.04),
+        (side * (p.mouth_width + 0.07), low + 0.04),
+    ]
     d.shadow(d.stroke(fold, 0.022, 0.015), min(0.55, 0.04 + 0.34 * amount + 0.22 * smile))
     d.relief += np.float32(0.05 * (amount + 0.6 * smile)) * d.bump(side * 0.40, 0.50, 0.09, 0.10)
     corner = (side * (p.eye_spacing + p.eye_width * 1.12), -0.01)

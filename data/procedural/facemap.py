@@ -9,33 +9,45 @@ import numpy as np
 from data.procedural.canvas import darken, lerp, noise, polygon, ramp, smoothstep, stroke
 from data.procedural.person import Person
 
-LEFT, RIGHT, TOP, BOTTOM = -0.95, 0.95, -1.15, 1.45      # frontal coordinates that the maps cover
+LEFT, RIGHT, TOP, BOTTOM = -0.95, 0.95, -1.15, 1.45  # frontal coordinates that the maps cover
 
-SKIN = [(0.97, 0.86, 0.79), (0.93, 0.77, 0.67), (0.83, 0.63, 0.49), (0.68, 0.48, 0.34), (0.49, 0.32, 0.22),
-        (0.31, 0.20, 0.14)]
-HAIR = [(0.07, 0.06, 0.06), (0.16, 0.10, 0.07), (0.31, 0.18, 0.10), (0.52, 0.24, 0.11), (0.60, 0.44, 0.25),
-        (0.86, 0.72, 0.46)]
+SKIN = [
+    (0.97, 0.86, 0.79),
+    (0.93, 0.77, 0.67),
+    (0.83, 0.63, 0.49),
+    (0.68, 0.48, 0.34),
+    (0.49, 0.32, 0.22),
+    (0.31, 0.20, 0.14),
+]
+HAIR = [
+    (0.07, 0.06, 0.06),
+    (0.16, 0.10, 0.07),
+    (0.31, 0.18, 0.10),
+    (0.52, 0.24, 0.11),
+    (0.60, 0.44, 0.25),
+    (0.86, 0.72, 0.46),
+]
 GREY = (0.78, 0.77, 0.76)
-SHADOW_TINT = np.array([0.8, 1.0, 1.05], np.float32)     # shadows on skin lose less red
+SHADOW_TINT = np.array([0.8, 1.0, 1.05], np.float32)  # shadows on skin lose less red
 
 
 class Expression(NamedTuple):
     """How a face moves; 0 is at rest."""
 
-    smile: float = 0.0                    # -0.4 sad .. 1 broad
-    mouth_open: float = 0.0               # 0..1
-    eyes_open: float = 1.0                # 0.25 squint .. 1.15 wide
-    brows: float = 0.0                    # -1 frown .. 1 raised
-    gaze: float = 0.0                     # -1 image left .. 1 image right
+    smile: float = 0.0  # -0.4 sad .. 1 broad
+    mouth_open: float = 0.0  # 0..1
+    eyes_open: float = 1.0  # 0.25 squint .. 1.15 wide
+    brows: float = 0.0  # -1 frown .. 1 raised
+    gaze: float = 0.0  # -1 image left .. 1 image right
 
 
 class FaceMaps(NamedTuple):
     """What a face looks like from the front, before light falls on it."""
 
-    colour: np.ndarray                    # [h, w, 3]
-    relief: np.ndarray                    # [h, w], head units
-    gloss: np.ndarray                     # [h, w]
-    scale: float                          # pixels a head unit
+    colour: np.ndarray  # [h, w, 3]
+    relief: np.ndarray  # [h, w], head units
+    gloss: np.ndarray  # [h, w]
+    scale: float  # pixels a head unit
 
     def at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixel coordinates of frontal coordinates."""

@@ -8,8 +8,14 @@ from data.procedural.canvas import lerp, paint, ramp, smoothstep, soften
 from data.procedural.facemap import Drawing, Expression, hair_colour
 from data.procedural.person import Person
 
-IRIS = [(0.16, 0.09, 0.05), (0.34, 0.19, 0.09), (0.47, 0.33, 0.14), (0.36, 0.45, 0.22), (0.30, 0.50, 0.66),
-        (0.52, 0.60, 0.66)]
+IRIS = [
+    (0.16, 0.09, 0.05),
+    (0.34, 0.19, 0.09),
+    (0.47, 0.33, 0.14),
+    (0.36, 0.45, 0.22),
+    (0.30, 0.50, 0.66),
+    (0.52, 0.60, 0.66),
+]
 LIPSTICK = [(0.86, 0.38, 0.32), (0.80, 0.20, 0.24), (0.75, 0.28, 0.42), (0.50, 0.10, 0.22)]
 EYE_SHADOW = [(0.45, 0.25, 0.30), (0.30, 0.28, 0.36), (0.42, 0.30, 0.18)]
 LID = np.array([0.30, 0.18, 0.16], np.float32)
@@ -21,7 +27,7 @@ def draw_nose(d: Drawing) -> None:
     p = d.p
     tip = p.nose_length
     t = np.clip((d.y + 0.14) / (tip + 0.14), 0, 1)
-    ridge = (0.10 + 0.62 * t ** 1.5) * p.nose_relief + p.nose_hump * np.exp(-0.5 * ((t - 0.45) / 0.16) ** 2)
+    ridge = (0.10 + 0.62 * t**1.5) * p.nose_relief + p.nose_hump * np.exp(-0.5 * ((t - 0.45) / 0.16) ** 2)
     below = np.exp(-0.5 * (np.clip(d.y - tip, 0, 9) / 0.05) ** 2)
     below = below * np.exp(-0.5 * (np.clip(-0.14 - d.y, 0, 9) / 0.1) ** 2)
     width = np.float32(p.nose_bridge) * (0.75 + 0.45 * t)
@@ -30,12 +36,17 @@ def draw_nose(d: Drawing) -> None:
     for side in (-1, 1):
         wing = side * p.nose_width * 0.72
         d.relief += np.float32(0.085) * d.bump(wing, tip + 0.015, 0.045, 0.05)
-        nostril = [(side * (p.nose_width * 0.43 + 0.036 * np.cos(t)),
-                    tip + 0.062 + 0.017 * np.sin(t) - 0.008 * np.cos(t))
-                   for t in np.linspace(0, 2 * np.pi, 14)]
+        nostril = [
+            (side * (p.nose_width * 0.43 + 0.036 * np.cos(t)), tip + 0.062 + 0.017 * np.sin(t) - 0.008 * np.cos(t))
+            for t in np.linspace(0, 2 * np.pi, 14)
+        ]
         d.shadow(d.polygon(nostril, 0.008), 0.66)
-        fold = [(side * p.nose_width * 0.92, tip - 0.06), (side * p.nose_width * 1.04, tip),
-                (side * p.nose_width * 0.95, tip + 0.055), (side * p.nose_width * 0.72, tip + 0.075)]
+        fold = [
+            (side * p.nose_width * 0.92, tip - 0.06),
+            (side * p.nose_width * 1.04, tip),
+            (side * p.nose_width * 0.95, tip + 0.055),
+            (side * p.nose_width * 0.72, tip + 0.075),
+        ]
         d.shadow(d.stroke(fold, 0.016, 0.010), 0.30)
     d.shadow(d.bump(0, tip + 0.085, p.nose_width * 0.7, 0.02), 0.14)
     d.relief -= 0.018 * d.bump(0, tip + 0.5 * p.mouth_height, 0.03, 0.05)
@@ -58,12 +69,17 @@ def mouth_shape(p: Person, e: Expression) -> MouthShape:
     width = p.mouth_width * (1 + 0.24 * max(e.smile, 0) - 0.10 * e.mouth_open * (e.smile < 0.3))
     arch = np.clip(1 - t * t, 0, 1)
     middle = p.nose_length + p.mouth_height - (p.lip_curve + 0.085 * e.smile) * (t * t - 0.35) - 0.012 * e.smile
-    gap = 0.20 * e.mouth_open * arch ** 0.7
+    gap = 0.20 * e.mouth_open * arch**0.7
     stretch = 1 - 0.28 * max(e.smile, 0)
     cupid = 1 - 0.30 * np.exp(-0.5 * (t / 0.13) ** 2) + 0.10 * np.exp(-0.5 * ((np.abs(t) - 0.28) / 0.14) ** 2)
     inner_top, inner_bottom = middle - 0.35 * gap, middle + 0.65 * gap
-    return MouthShape(t * width, inner_top - p.upper_lip * stretch * arch ** 0.75 * cupid, inner_top, inner_bottom,
-                      inner_bottom + p.lower_lip * stretch * arch ** 0.8)
+    return MouthShape(
+        t * width,
+        inner_top - p.upper_lip * stretch * arch**0.75 * cupid,
+        inner_top,
+        inner_bottom,
+        inner_bottom + p.lower_lip * stretch * arch**0.8,
+    )
 
 
 def draw_mouth(d: Drawing, m: MouthShape) -> None:
@@ -122,8 +138,11 @@ def draw_eye(d: Drawing, side: int) -> None:
     lower_line = d.stroke(np.stack([x, lower], 1), 0.014, 0.006)
     paint(d.colour, np.float32(0.16 + 0.32 * p.lashes) * lower_line, d.skin * np.array([0.45, 0.32, 0.30], np.float32))
     if p.lashes > 0.45:
-        tail = [(x[-3], upper[-3]), (x[-1], upper[-1] - 0.004),
-                (x[-1] + side * 0.045 * p.lashes, upper[-1] - 0.038 * p.lashes)]
+        tail = [
+            (x[-3], upper[-3]),
+            (x[-1], upper[-1] - 0.004),
+            (x[-1] + side * 0.045 * p.lashes, upper[-1] - 0.038 * p.lashes),
+        ]
         paint(d.colour, np.float32(0.85) * d.stroke(tail, 0.028 * p.lashes, 0.004), LASH)
     crease = np.stack([x, upper - 0.042 * (0.6 + 0.4 * d.e.eyes_open) * np.linspace(0.7, 1.1, 21)], 1)
     d.shadow(d.stroke(crease, 0.014, 0.007), 0.48 * p.eyelid_crease)
@@ -143,7 +162,7 @@ def _iris(d: Drawing, x: float, white: np.ndarray, lid_shadow: np.ndarray) -> No
     pupil = white * (1 - smoothstep(0.40 * radius - edge, 0.40 * radius + edge, distance))
     paint(d.colour, pupil, (0.03, 0.03, 0.03))
     d.shadow(lid_shadow, 0.42)
-    glint = np.exp(-0.5 * (((d.x - np.float32(x - 0.022)) ** 2 + (d.y + 0.038) ** 2) / 0.016 ** 2))
+    glint = np.exp(-0.5 * (((d.x - np.float32(x - 0.022)) ** 2 + (d.y + 0.038) ** 2) / 0.016**2))
     paint(d.colour, np.clip(white * glint * 0.95, 0, 1), (1, 1, 1))
 
 
@@ -153,9 +172,9 @@ def draw_brow(d: Drawing, side: int) -> None:
     x = lerp(p.brow_gap, p.eye_spacing + p.eye_width * 1.22, t)
     lift = 0.055 * d.e.brows
     arch = p.brow_arch * np.sin(np.pi * np.clip(t * 0.9 + 0.12, 0, 1)) ** 1.5
-    line = -p.brow_height - lift * (0.6 + 0.4 * t) - p.brow_tilt * t - arch + 0.09 * t ** 3
+    line = -p.brow_height - lift * (0.6 + 0.4 * t) - p.brow_tilt * t - arch + 0.09 * t**3
     line = line + 0.05 * max(-d.e.brows, 0) * (1 - t)
-    half = 0.5 * p.brow_thickness * (0.75 + 0.6 * np.sin(np.pi * np.clip(t * 0.75 + 0.12, 0, 1))) * (1 - 0.75 * t ** 3)
+    half = 0.5 * p.brow_thickness * (0.75 + 0.6 * np.sin(np.pi * np.clip(t * 0.75 + 0.12, 0, 1))) * (1 - 0.75 * t**3)
     mask = d.band(side * x, line - half, line + half, 0.009)
     hairs = d.tile("brow", 0, 2.2, 60, 70)
     colour = lerp(hair_colour(p), BROW, np.float32(0.45 * p.brow_darkness * (1 - 0.6 * p.hair_grey)))

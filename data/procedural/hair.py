@@ -15,13 +15,13 @@ class Style(NamedTuple):
     """A cut. Lengths in head units over the bare head; `bottom` is the y where the hair ends."""
 
     bottom: float
-    side: float                           # thickness beside the head
-    top: float                            # thickness on top
-    opening: float                        # long hair: degrees from the middle where it begins to fall; 0 for short hair
-    flare: float = 0.0                    # wider towards the bottom
-    sideburn: float = 0.2                 # short hair: y where it ends before the ear
-    bald_above: float = -9.0              # no hair above this y
-    bun: tuple[float, float, float] = (0.0, 0.0, 0.0)     # y, depth, radius of a knot
+    side: float  # thickness beside the head
+    top: float  # thickness on top
+    opening: float  # long hair: degrees from the middle where it begins to fall; 0 for short hair
+    flare: float = 0.0  # wider towards the bottom
+    sideburn: float = 0.2  # short hair: y where it ends before the ear
+    bald_above: float = -9.0  # no hair above this y
+    bun: tuple[float, float, float] = (0.0, 0.0, 0.0)  # y, depth, radius of a knot
 
     @property
     def is_rim(self) -> bool:
@@ -59,7 +59,8 @@ def style_of(person: Person) -> Style | None:
         bottom=style.bottom + (0 if short else p.hair_length * 0.9 - 0.45 * curl * (style.bottom > 1)),
         side=max(0.01, style.side + more * (p.hair_style != "buzz") + (0.08 if short else 0.24) * curl),
         top=max(0.0, style.top + more + (0.08 if short else 0.16) * curl),
-        opening=0 if short else style.opening - 3 * p.hair_cover)
+        opening=0 if short else style.opening - 3 * p.hair_cover,
+    )
 
 
 def hair_profile(head: Profile, person: Person, style: Style) -> Profile:
@@ -93,13 +94,33 @@ def hairline(person: Person, style: Style, angle: np.ndarray) -> np.ndarray:
     corner = start - p.hair_recession + fringe * 0.55
     if style.opening == 0:
         xs = [0, 16, 34, 48, 58, 68, 80, 87, 91, 104, 118, 180]
-        ys = [front, front + 0.01, corner + 0.02, corner + 0.12, -0.48, -0.30, style.sideburn - 0.08, style.sideburn,
-              -0.06, -0.05, 0.5, 0.6]
+        ys = [
+            front,
+            front + 0.01,
+            corner + 0.02,
+            corner + 0.12,
+            -0.48,
+            -0.30,
+            style.sideburn - 0.08,
+            style.sideburn,
+            -0.06,
+            -0.05,
+            0.5,
+            0.6,
+        ]
     else:
         o = style.opening
         xs = [0, 16, 30, o - 10, o - 2, o + 6, o + 10, 180]
-        ys = [front, front + 0.01, corner + 0.10, -0.40 + 0.25 * fringe, 0.05, style.bottom, style.bottom + 0.1,
-              style.bottom + 0.1]
+        ys = [
+            front,
+            front + 0.01,
+            corner + 0.10,
+            -0.40 + 0.25 * fringe,
+            0.05,
+            style.bottom,
+            style.bottom + 0.1,
+            style.bottom + 0.1,
+        ]
     line = np.interp(degrees, xs, ys).astype(np.float32)
     parted = style.opening > 0 or p.hair_style == "side part"
     sweep = np.clip(1 - np.abs(angle - side) / 0.5, 0, 1) * (0.07 + 0.25 * fringe) * parted

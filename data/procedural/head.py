@@ -12,16 +12,16 @@ import numpy as np
 from data.procedural.person import Person
 
 TABLE_TOP, TABLE_BOTTOM, TABLE_SIZE = -2.0, 4.0, 3072
-PIVOT_Y, DEPTH_OF_PIVOT = 0.62, 0.35      # the head rolls and nods about the top of the neck
+PIVOT_Y, DEPTH_OF_PIVOT = 0.62, 0.35  # the head rolls and nods about the top of the neck
 HEIGHTS = np.linspace(TABLE_TOP, TABLE_BOTTOM, TABLE_SIZE).astype(np.float32)
 
 
 class Profile(NamedTuple):
     """Tables over y in TABLE_TOP..TABLE_BOTTOM; the solid is where `inside` is 1."""
 
-    a: np.ndarray                         # half width
-    c: np.ndarray                         # half depth
-    z0: np.ndarray                        # depth of the centre
+    a: np.ndarray  # half width
+    c: np.ndarray  # half depth
+    z0: np.ndarray  # depth of the centre
     inside: np.ndarray
 
 
@@ -31,9 +31,9 @@ class Pose(NamedTuple):
     scale: float
     x: float
     y: float
-    yaw: float = 0.0                      # > 0: the face turns to the image's right
-    pitch: float = 0.0                    # > 0: it looks up
-    roll: float = 0.0                     # > 0: it leans clockwise
+    yaw: float = 0.0  # > 0: the face turns to the image's right
+    pitch: float = 0.0  # > 0: it looks up
+    roll: float = 0.0  # > 0: it leans clockwise
 
     def plane(self, left: int, top: int, right: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
         """Head coordinates (unrolled) of the pixels of a box."""
@@ -56,11 +56,11 @@ class Pose(NamedTuple):
 class Surface(NamedTuple):
     """What is seen in each pixel of a box."""
 
-    x: np.ndarray                         # frontal coordinates of the point
+    x: np.ndarray  # frontal coordinates of the point
     y: np.ndarray
-    angle: np.ndarray                     # around the head, 0 in front, +/- pi/2 at the ears
-    depth: np.ndarray                     # towards the camera
-    cover: np.ndarray                     # 0..1
+    angle: np.ndarray  # around the head, 0 in front, +/- pi/2 at the ears
+    depth: np.ndarray  # towards the camera
+    cover: np.ndarray  # 0..1
 
 
 def profile(a: np.ndarray, c: np.ndarray, z0: np.ndarray, top: float, bottom: float) -> Profile:
@@ -72,7 +72,7 @@ def profile(a: np.ndarray, c: np.ndarray, z0: np.ndarray, top: float, bottom: fl
 def dome(top: float, roundness: float = 2.3) -> np.ndarray:
     """1 at and below the eye line, falling to 0 at `top` over it, like the top of a superellipse."""
     t = np.clip(-HEIGHTS / top, 0, 1)
-    return (1 - t ** roundness) ** (1 / 2.1)
+    return (1 - t**roundness) ** (1 / 2.1)
 
 
 def head_profile(person: Person, jaw_drop: float = 0.0, beard: float = 0.0) -> Profile:
@@ -80,10 +80,14 @@ def head_profile(person: Person, jaw_drop: float = 0.0, beard: float = 0.0) -> P
     p = person
     chin = p.chin_length + jaw_drop + beard
     mouth = p.nose_length + p.mouth_height
-    outline = [(0.0, p.face_width), (0.3, p.cheek_width),
-               (0.52, (p.cheek_width + p.jaw_width + 0.05) / 2 + 0.03 * p.jowls),
-               (mouth + 0.04, p.jaw_width + 0.05 * p.jowls + 0.35 * beard),
-               (chin - 0.16, p.chin_width + 0.08 + 0.04 * p.jowls + 0.4 * beard), (chin, p.chin_width)]
+    outline = [
+        (0.0, p.face_width),
+        (0.3, p.cheek_width),
+        (0.52, (p.cheek_width + p.jaw_width + 0.05) / 2 + 0.03 * p.jowls),
+        (mouth + 0.04, p.jaw_width + 0.05 * p.jowls + 0.35 * beard),
+        (chin - 0.16, p.chin_width + 0.08 + 0.04 * p.jowls + 0.4 * beard),
+        (chin, p.chin_width),
+    ]
     widths = _smooth(np.interp(HEIGHTS, *zip(*outline, strict=True)), 0.16)
     start = chin - 0.30
     cap = np.sqrt(1 - np.clip((HEIGHTS - start) / (chin - start), 0, 1) ** 2.6)
@@ -111,14 +115,14 @@ def _index(y: np.ndarray) -> np.ndarray:
     return ((y - np.float32(TABLE_TOP)) * np.float32(TABLE_SIZE / (TABLE_BOTTOM - TABLE_TOP))).astype(np.intp)
 
 
-def surface(shape: Profile, pose: Pose, plane_x: np.ndarray, plane_y: np.ndarray, relief=None,
-            rounds: int = 3) -> Surface:
+def surface(
+    shape: Profile, pose: Pose, plane_x: np.ndarray, plane_y: np.ndarray, relief=None, rounds: int = 3
+) -> Surface:
     """The point of the solid under each pixel, after so many rounds of iteration; relief: function (x, y) -> z."""
     cos_yaw, sin_yaw = np.float32(np.cos(pose.yaw)), np.float32(np.sin(pose.yaw))
     cos_pitch, sin_pitch = np.float32(np.cos(pose.pitch)), np.float32(np.sin(pose.pitch))
     radii = np.sqrt((shape.a * cos_yaw) ** 2 + (shape.c * sin_yaw) ** 2) + np.float32(1e-6)
-    turns = np.arctan2(shape.c * sin_yaw,
-                       shape.a * cos_yaw + np.float32(1e-6))      # of a slice's ellipse to the camera
+    turns = np.arctan2(shape.c * sin_yaw, shape.a * cos_yaw + np.float32(1e-6))  # of a slice's ellipse to the camera
     cos_turns, sin_turns = np.cos(turns), np.sin(turns)
     depth = np.full(plane_x.shape, 0.7, np.float32)
     extra = np.float32(0)

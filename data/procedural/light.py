@@ -6,12 +6,12 @@ import numpy as np
 
 from data.procedural.view import View
 
-WARM = np.array([0.11, 0.01, -0.16], np.float32)          # what a warmth of 1 adds to white light
+WARM = np.array([0.11, 0.01, -0.16], np.float32)  # what a warmth of 1 adds to white light
 
 
 class Light(NamedTuple):
-    direction: tuple[float, float, float]                 # towards the light: x right, y down, z to the camera
-    key: np.ndarray                                       # colour
+    direction: tuple[float, float, float]  # towards the light: x right, y down, z to the camera
+    key: np.ndarray  # colour
     ambient: np.ndarray
 
     def diffuse(self, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray) -> np.ndarray:
@@ -40,5 +40,8 @@ def light_of(view: View) -> Light:
     azimuth, elevation = np.radians(view.light_azimuth), np.radians(view.light_elevation)
     level = np.cos(elevation)
     direction = (float(np.sin(azimuth) * level), float(-np.sin(elevation)), float(np.cos(azimuth) * level))
-    return Light(direction, np.float32(view.key) * (1 + np.float32(view.warmth) * WARM),
-                 np.float32(view.ambient) * (1 - np.float32(0.45 * view.warmth) * WARM))
+    return Light(
+        direction,
+        np.float32(view.key) * (1 + np.float32(view.warmth) * WARM),
+        np.float32(view.ambient) * (1 - np.float32(0.45 * view.warmth) * WARM),
+    )

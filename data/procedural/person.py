@@ -19,8 +19,9 @@ BEARD_STYLES = {"none": 46, "stubble": 14, "moustache": 8, "goatee": 10, "short 
 GLASSES_STYLES = {"none": 76, "round": 8, "square": 9, "narrow": 7}
 
 
-def trait(mean: float, sd: float, male: float = 0, age: float = 0, low: float = -9, high: float = 9,
-          about: str = "") -> Any:
+def trait(
+    mean: float, sd: float, male: float = 0, age: float = 0, low: float = -9, high: float = 9, about: str = ""
+) -> Any:
     """A parameter: normal around `mean`, +/- `male` by gender, + `age` for each 25 years over 45, cut to low..high."""
     law = {"mean": mean, "sd": sd, "male": male, "age": age, "low": low, "high": high}
     return Field(description=about, json_schema_extra=law)
@@ -45,8 +46,9 @@ class Person(BaseModel):
     chin_length: float = trait(1.10, 0.05, male=0.035, low=0.98, high=1.25, about="y of the chin's end")
     chin_relief: float = trait(0.05, 0.03, male=0.015, low=0, high=0.13, about="how far the chin stands out")
     skull_height: float = trait(1.12, 0.045, low=1.02, high=1.22, about="top of the skull over the eye line")
-    cheek_relief: float = trait(0.06, 0.03, male=-0.01, age=-0.015, low=0, high=0.13,
-                                about="how far the cheekbones stand out")
+    cheek_relief: float = trait(
+        0.06, 0.03, male=-0.01, age=-0.015, low=0, high=0.13, about="how far the cheekbones stand out"
+    )
     skin_tone: float = trait(0.3, 0.07, low=0, high=1, about="0 lightest, 1 darkest")
     skin_undertone: float = trait(0, 0.5, low=-1, high=1, about="-1 rosy, 1 olive")
     skin_redness: float = trait(0.35, 0.2, age=0.08, low=0, high=1, about="red cheeks and nose")
@@ -59,10 +61,12 @@ class Person(BaseModel):
     second_mole_size: float = trait(-0.015, 0.028, low=0, high=0.036, about="radius; 0 for none")
     eye_spacing: float = trait(0.325, 0.027, low=0.27, high=0.385, about="x of the eye's centre")
     eye_width: float = trait(0.16, 0.014, male=-0.006, low=0.12, high=0.2, about="half length of the eye")
-    eye_opening: float = trait(0.078, 0.013, male=-0.007, age=-0.007, low=0.045, high=0.115,
-                               about="half height of the eye")
-    eye_tilt: float = trait(0.02, 0.025, male=-0.006, age=-0.012, low=-0.06, high=0.09,
-                            about="outer corner over the inner")
+    eye_opening: float = trait(
+        0.078, 0.013, male=-0.007, age=-0.007, low=0.045, high=0.115, about="half height of the eye"
+    )
+    eye_tilt: float = trait(
+        0.02, 0.025, male=-0.006, age=-0.012, low=-0.06, high=0.09, about="outer corner over the inner"
+    )
     eye_depth: float = trait(0.075, 0.025, male=0.015, low=0.01, high=0.15, about="depth of the eye's socket")
     eyelid_crease: float = trait(0.8, 0.15, age=-0.05, low=0, high=1, about="visibility of the fold over the eye")
     eye_bags: float = trait(0.2, 0.15, age=0.2, low=0, high=1)
@@ -115,26 +119,85 @@ class Person(BaseModel):
 
 # What a region adds to a mean; with a second number, also the deviation that it has instead of the trait's own.
 REGION_TRAITS: dict[str, dict[str, float | tuple[float, float]]] = {
-    "White": {"skin_tone": (-0.18, 0.07), "iris_colour": (0.45, 0.3), "hair_colour": (0.4, 0.3),
-              "skin_undertone": -0.35, "freckles": 0.25, "skin_redness": 0.15, "nose_relief": 0.02,
-              "hair_curl": (-0.05, 0.17)},
-    "Black": {"skin_tone": (0.5, 0.11), "hair_curl": (0.62, 0.1), "nose_width": 0.042, "upper_lip": 0.022,
-              "lower_lip": 0.022, "nose_relief": -0.03, "hair_colour": (-0.08, 0.03), "skin_redness": -0.2},
-    "Latino_Hispanic": {"skin_tone": (0.09, 0.08), "hair_colour": (0.1, 0.15), "iris_colour": (0.08, 0.1),
-                        "skin_undertone": 0.2, "lower_lip": 0.008, "hair_curl": (0.08, 0.17)},
-    "East Asian": {"skin_tone": (-0.08, 0.06), "eyelid_crease": -0.62, "eye_opening": -0.014, "eye_tilt": 0.028,
-                   "nose_relief": -0.055, "nose_bridge": 0.018, "hair_curl": (-0.26, 0.06),
-                   "hair_colour": (-0.05, 0.09), "eye_depth": -0.04, "skin_undertone": 0.4, "cheek_width": 0.03,
-                   "hair_gloss": 0.15},
-    "Southeast Asian": {"skin_tone": (0.13, 0.08), "eyelid_crease": -0.35, "eye_opening": -0.008, "nose_width": 0.025,
-                        "nose_relief": -0.05, "hair_curl": (-0.2, 0.1), "hair_colour": (-0.04, 0.09),
-                        "eye_depth": -0.025, "upper_lip": 0.01, "skin_undertone": 0.45, "cheek_width": 0.02},
-    "Indian": {"skin_tone": (0.27, 0.1), "brow_thickness": 0.01, "brow_darkness": 0.2, "hair_colour": (-0.05, 0.08),
-               "eye_width": 0.006, "skin_undertone": 0.3, "nose_hump": 0.015, "hair_curl": (-0.02, 0.15),
-               "lashes": 0.12},
-    "Middle Eastern": {"skin_tone": (0.03, 0.08), "nose_hump": 0.045, "nose_relief": 0.045, "brow_thickness": 0.014,
-                       "brow_darkness": 0.22, "hair_colour": (0.02, 0.13), "iris_colour": (0.08, 0.12),
-                       "hair_curl": (0.06, 0.16), "skin_undertone": 0.2, "nose_length": 0.015, "brow_gap": -0.015},
+    "White": {
+        "skin_tone": (-0.18, 0.07),
+        "iris_colour": (0.45, 0.3),
+        "hair_colour": (0.4, 0.3),
+        "skin_undertone": -0.35,
+        "freckles": 0.25,
+        "skin_redness": 0.15,
+        "nose_relief": 0.02,
+        "hair_curl": (-0.05, 0.17),
+    },
+    "Black": {
+        "skin_tone": (0.5, 0.11),
+        "hair_curl": (0.62, 0.1),
+        "nose_width": 0.042,
+        "upper_lip": 0.022,
+        "lower_lip": 0.022,
+        "nose_relief": -0.03,
+        "hair_colour": (-0.08, 0.03),
+        "skin_redness": -0.2,
+    },
+    "Latino_Hispanic": {
+        "skin_tone": (0.09, 0.08),
+        "hair_colour": (0.1, 0.15),
+        "iris_colour": (0.08, 0.1),
+        "skin_undertone": 0.2,
+        "lower_lip": 0.008,
+        "hair_curl": (0.08, 0.17),
+    },
+    "East Asian": {
+        "skin_tone": (-0.08, 0.06),
+        "eyelid_crease": -0.62,
+        "eye_opening": -0.014,
+        "eye_tilt": 0.028,
+        "nose_relief": -0.055,
+        "nose_bridge": 0.018,
+        "hair_curl": (-0.26, 0.06),
+        "hair_colour": (-0.05, 0.09),
+        "eye_depth": -0.04,
+        "skin_undertone": 0.4,
+        "cheek_width": 0.03,
+        "hair_gloss": 0.15,
+    },
+    "Southeast Asian": {
+        "skin_tone": (0.13, 0.08),
+        "eyelid_crease": -0.35,
+        "eye_opening": -0.008,
+        "nose_width": 0.025,
+        "nose_relief": -0.05,
+        "hair_curl": (-0.2, 0.1),
+        "hair_colour": (-0.04, 0.09),
+        "eye_depth": -0.025,
+        "upper_lip": 0.01,
+        "skin_undertone": 0.45,
+        "cheek_width": 0.02,
+    },
+    "Indian": {
+        "skin_tone": (0.27, 0.1),
+        "brow_thickness": 0.01,
+        "brow_darkness": 0.2,
+        "hair_colour": (-0.05, 0.08),
+        "eye_width": 0.006,
+        "skin_undertone": 0.3,
+        "nose_hump": 0.015,
+        "hair_curl": (-0.02, 0.15),
+        "lashes": 0.12,
+    },
+    "Middle Eastern": {
+        "skin_tone": (0.03, 0.08),
+        "nose_hump": 0.045,
+        "nose_relief": 0.045,
+        "brow_thickness": 0.014,
+        "brow_darkness": 0.22,
+        "hair_colour": (0.02, 0.13),
+        "iris_colour": (0.08, 0.12),
+        "hair_curl": (0.06, 0.16),
+        "skin_undertone": 0.2,
+        "nose_length": 0.015,
+        "brow_gap": -0.015,
+    },
 }
 
 

@@ -24,9 +24,9 @@ BEARD_LENGTH = {"short beard": 0.02, "full beard": 0.11}
 
 
 class Rendered(NamedTuple):
-    image: np.ndarray                     # uint8 RGB [h, w, 3]
-    boxes: np.ndarray                     # float32 [faces, 4]: x1, y1, x2, y2 in pixels
-    landmarks: np.ndarray                 # float32 [faces, 5, 2]: eyes, nose tip, mouth corners; the image's left first
+    image: np.ndarray  # uint8 RGB [h, w, 3]
+    boxes: np.ndarray  # float32 [faces, 4]: x1, y1, x2, y2 in pixels
+    landmarks: np.ndarray  # float32 [faces, 5, 2]: eyes, nose tip, mouth corners; the image's left first
 
 
 def render(person: Person | None, view: View, width: int, height: int, other: Person | None = None) -> Rendered:
@@ -47,8 +47,14 @@ def render(person: Person | None, view: View, width: int, height: int, other: Pe
 
 def _mirrored(view: View) -> View:
     """How the second of two people stands: turned the other way, in other clothes."""
-    return view.model_copy(update={"yaw": -view.yaw, "roll": -view.roll, "gaze": -view.gaze,
-                                   "clothing_colour": "navy" if view.clothing_colour == "grey" else "grey"})
+    return view.model_copy(
+        update={
+            "yaw": -view.yaw,
+            "roll": -view.roll,
+            "gaze": -view.gaze,
+            "clothing_colour": "navy" if view.clothing_colour == "grey" else "grey",
+        }
+    )
 
 
 def _pose(view: View, width: int, height: int, number: int, count: int) -> Pose:
@@ -60,7 +66,7 @@ def _pose(view: View, width: int, height: int, number: int, count: int) -> Pose:
         x = width * (0.28 if number == 0 else 0.72)
     else:
         x = np.clip(x, min(scale, width / 2), max(width - scale, width / 2))
-    top, bottom = 2.02 * scale, height - 0.78 * scale     # of the pivot: room for the skull above, for the chin below
+    top, bottom = 2.02 * scale, height - 0.78 * scale  # of the pivot: room for the skull above, for the chin below
     y = lerp(top, bottom, view.centre_y) if bottom > top else height - 0.72 * scale
     y = min(y, top + 0.28 * short)
     yaw, pitch, roll = (float(np.radians(angle)) for angle in (view.yaw, view.pitch, view.roll))
@@ -69,16 +75,24 @@ def _pose(view: View, width: int, height: int, number: int, count: int) -> Pose:
 
 def _window(pose: Pose, size: tuple[int, ...], shape: Profile, bottom: float) -> tuple[int, int, int, int]:
     """Pixel bounds of what can be seen of a solid: left, top, right, bottom."""
-    (_, top), = pose.project([(0.0, HEIGHTS[np.flatnonzero(shape.inside)[0]], 0.0)])
-    half = max(float(np.max(shape.a * shape.inside)),
-               0.86) + 0.12 + 2.0 * abs(np.sin(pose.roll)) + 0.15 * abs(np.sin(pose.yaw))
-    return (max(0, int(pose.x - half * pose.scale)), max(0, int(top - 0.35 * pose.scale)),
-            min(size[1], int(pose.x + half * pose.scale) + 1),
-            min(size[0], int(pose.y + (bottom - PIVOT_Y + 0.25) * pose.scale) + 1))
+    ((_, top),) = pose.project([(0.0, HEIGHTS[np.flatnonzero(shape.inside)[0]], 0.0)])
+    half = (
+        max(float(np.max(shape.a * shape.inside)), 0.86)
+        + 0.12
+        + 2.0 * abs(np.sin(pose.roll))
+        + 0.15 * abs(np.sin(pose.yaw))
+    )
+    return (
+        max(0, int(pose.x - half * pose.scale)),
+        max(0, int(top - 0.35 * pose.scale)),
+        min(size[1], int(pose.x + half * pose.scale) + 1),
+        min(size[0], int(pose.y + (bottom - PIVOT_Y + 0.25) * pose.scale) + 1),
+    )
 
 
-def _draw_person(image: np.ndarray, person: Person, view: View, pose: Pose,
-                 light: Light) -> tuple[np.ndarray, np.ndarray]:
+def _draw_person(
+    image: np.ndarray, person: Person, view: View, pose: Pose, light: Light
+) -> tuple[np.ndarray, np.ndarray]:
     """Paint a person into the picture, back to front; returns the face's box and landmarks in oversampled pixels."""
     expression = Expression(view.smile, view.mouth_open, view.eyes_open, view.brows, view.gaze)
     skull = head_profile(person, 0.10 * expression.mouth_open, BEARD_LENGTH.get(person.beard_style, 0.0))
@@ -109,8 +123,9 @@ def _draw_person(image: np.ndarray, person: Person, view: View, pose: Pose,
     return _face_box(person, skull, pose), _landmarks(person, expression, skull, maps, pose)
 
 
-def _draw_head(image: np.ndarray, person: Person, skull: Profile, maps: FaceMaps, pose: Pose, light: Light,
-               hair_mask: np.ndarray) -> None:
+def _draw_head(
+    image: np.ndarray, person: Person, skull: Profile, maps: FaceMaps, pose: Pose, light: Light, hair_mask: np.ndarray
+) -> None:
     left, top, right, bottom = bounds = _window(pose, image.shape, skull, person.chin_length + 0.25)
     low = cv2.GaussianBlur(maps.relief, (0, 0), 0.012 * maps.scale + 0.3)
 
@@ -121,11 +136,11 @@ def _draw_head(image: np.ndarray, person: Person, skull: Profile, maps: FaceMaps
     colour, gloss = on_face(maps.colour, seen.x, seen.y), on_face(maps.gloss, seen.x, seen.y)
     nx, ny, nz = normals(soften(seen.depth, 0.01 * pose.scale), pose.scale)
     shaded = colour * light.shade(nx, ny, nz, bleed=0.25)
-    rim = np.clip(nz * 1.6 + 0.25, 0, 1)                  # a little darker where the surface turns away
+    rim = np.clip(nz * 1.6 + 0.25, 0, 1)  # a little darker where the surface turns away
     shaded *= (0.72 + 0.28 * rim)[..., None]
     shaded += (gloss * light.glance(nx, ny, nz, 26) * np.float32(0.45))[..., None] * light.key
-    shift = max(1, int(0.06 * pose.scale))                # the hair's shadow falls downwards
-    shadow = soften(hair_mask[max(0, top - shift):bottom, left:right], 0.05 * pose.scale)[:bottom - top]
+    shift = max(1, int(0.06 * pose.scale))  # the hair's shadow falls downwards
+    shadow = soften(hair_mask[max(0, top - shift) : bottom, left:right], 0.05 * pose.scale)[: bottom - top]
     shaded *= (1 - 0.38 * shadow)[..., None]
     paint(image[top:bottom, left:right], seen.cover, shaded)
 
@@ -160,6 +175,6 @@ def _photograph(image: np.ndarray, view: View, width: int, height: int) -> np.nd
     image = image * (np.float32(view.exposure) * corners)[..., None]
     grain = keyed.generator("grain", view.detail_seed).standard_normal((height, width, 3), dtype=np.float32)
     image = image + np.float32(view.noise) * grain
-    over = np.maximum(image - np.float32(0.72), 0)        # highlights roll off instead of clipping
+    over = np.maximum(image - np.float32(0.72), 0)  # highlights roll off instead of clipping
     image = image - over + np.float32(0.28) * (1 - np.exp(over / np.float32(-0.28)))
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -15,37 +15,43 @@ from PIL import Image, ImageDraw
 from data.keyed import generator
 
 COLOURS = {
-    "red": (214, 38, 40), "brown": (132, 78, 36), "yellow": (245, 222, 50), "green": (40, 160, 60),
-    "cyan": (60, 205, 220), "blue": (40, 70, 205), "purple": (130, 50, 165), "pink": (245, 140, 190),
+    "red": (214, 38, 40),
+    "brown": (132, 78, 36),
+    "yellow": (245, 222, 50),
+    "green": (40, 160, 60),
+    "cyan": (60, 205, 220),
+    "blue": (40, 70, 205),
+    "purple": (130, 50, 165),
+    "pink": (245, 140, 190),
 }
-TONES = {"white": 238, "light": 190, "grey": 128, "dark": 62, "black": 22}     # grey level of a background
+TONES = {"white": 238, "light": 190, "grey": 128, "dark": 62, "black": 22}  # grey level of a background
 PATTERNS = ("plain", "shaded", "striped", "checkered", "dotted", "grainy")
 SIZES = {"small": (0.17, 0.20), "medium": (0.23, 0.28), "large": (0.32, 0.38)}  # radius, as a share of the image's side
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
-OVERSAMPLING = 4                     # per axis; 16 coverage levels, no jagged edges at 48 px and more
+OVERSAMPLING = 4  # per axis; 16 coverage levels, no jagged edges at 48 px and more
 TEMPLATES = ("{}", "a {}", "a photo of a {}", "a picture of a {}", "an image with a {} in it")
 
 
 class Thing(NamedTuple):
     shape: str
     colour: str
-    x: float                         # centre and radius, as shares of the image's side
+    x: float  # centre and radius, as shares of the image's side
     y: float
     radius: float
-    angle: float                     # radians, small: a square stays a square
+    angle: float  # radians, small: a square stays a square
     tint: tuple[float, float, float]  # added to the colour, in grey levels
 
 
 class Scene(NamedTuple):
-    kind: str                        # single | count | relation
+    kind: str  # single | count | relation
     things: tuple[Thing, ...]
-    size: str                        # of SIZES
-    relation: str                    # of RELATIONS; empty unless kind is relation
-    tone: str                        # of TONES
-    pattern: str                     # of PATTERNS
-    phase: float                     # 0..1, shifts the pattern
-    texture: int                     # key of the grain
+    size: str  # of SIZES
+    relation: str  # of RELATIONS; empty unless kind is relation
+    tone: str  # of TONES
+    pattern: str  # of PATTERNS
+    phase: float  # 0..1, shifts the pattern
+    texture: int  # key of the grain
 
 
 def _arc(count: int, start: float = 0.0, stop: float = 2 * np.pi, radius: float = 1.0) -> np.ndarray:
@@ -67,7 +73,7 @@ def _heart() -> np.ndarray:
 
 
 def _crescent() -> np.ndarray:
-    outer = _arc(36, 0.785 * np.pi, 2.215 * np.pi)               # unit disc, cut by a disc of radius 0.8 at (0.45, 0)
+    outer = _arc(36, 0.785 * np.pi, 2.215 * np.pi)  # unit disc, cut by a disc of radius 0.8 at (0.45, 0)
     inner = _arc(36, 2.07 * np.pi, 0.93 * np.pi, 0.8) + (0.45, 0.0)
     return np.concatenate([outer, inner]) + (0.15, 0.0)
 
@@ -110,7 +116,7 @@ def _compose(rng: np.random.Generator, kind: str, name: str, other: str = "") ->
     if kind == "single":
         places = rng.uniform(1.2 * radius, 1 - 1.2 * radius, (1, 2))
     elif kind == "count":
-        cells = rng.permutation(4)[:_pick(rng, NUMBERS)]         # one object in each of some quarters of the image
+        cells = rng.permutation(4)[: _pick(rng, NUMBERS)]  # one object in each of some quarters of the image
         names, radius = [name] * len(cells), min(radius, 0.19)
         places = 0.26 + 0.48 * np.stack([cells % 2, cells // 2], axis=1) + rng.uniform(-0.05, 0.05, (len(cells), 2))
     else:
@@ -120,15 +126,30 @@ def _compose(rng: np.random.Generator, kind: str, name: str, other: str = "") ->
         offset = along * rng.uniform(0.22, 0.27)
         places = 0.5 + np.stack([offset, -offset]) + along[::-1] * rng.uniform(-0.12, 0.12)
     things = tuple(_thing(rng, name, place, radius) for name, place in zip(names, places, strict=True))
-    return Scene(kind, things, size, relation, _pick(rng, TONES), _pick(rng, PATTERNS), phase=rng.uniform(),
-                 texture=int(rng.integers(64)))
+    return Scene(
+        kind,
+        things,
+        size,
+        relation,
+        _pick(rng, TONES),
+        _pick(rng, PATTERNS),
+        phase=rng.uniform(),
+        texture=int(rng.integers(64)),
+    )
 
 
 def _thing(rng: np.random.Generator, name: str, place: np.ndarray, radius: float) -> Thing:
     colour, shape = name.split()
     x, y = place.tolist()
-    return Thing(shape, colour, x, y, radius * rng.uniform(0.94, 1.06), rng.uniform(-0.22, 0.22),
-                 tuple(rng.uniform(-14, 14, 3).tolist()))
+    return Thing(
+        shape,
+        colour,
+        x,
+        y,
+        radius * rng.uniform(0.94, 1.06),
+        rng.uniform(-0.22, 0.22),
+        tuple(rng.uniform(-14, 14, 3).tolist()),
+    )
 
 
 @cache
@@ -193,14 +214,26 @@ def _coverage(thing: Thing, size: int) -> np.ndarray:
 # Shape and colour are always named, the background seldom: else it would be the easier way to tell scenes apart.
 WORDINGS: dict[str, tuple[str, ...]] = {
     "single": (
-        "a {thing}", "a photo of a {thing}", "a picture of a {thing}", "an image with a {thing} in it",
-        "there is a {thing} here", "a {size} {thing}", "a picture of a {size} {thing}", "a {thing} on a {ground}"),
+        "a {thing}",
+        "a photo of a {thing}",
+        "a picture of a {thing}",
+        "an image with a {thing} in it",
+        "there is a {thing} here",
+        "a {size} {thing}",
+        "a picture of a {size} {thing}",
+        "a {thing} on a {ground}",
+    ),
     "count": (
-        "{number} {thing}{s}", "a photo of {number} {thing}{s}", "there are {number} {thing}{s} in the picture",
-        "{number} {thing}{s} on a {ground}"),
+        "{number} {thing}{s}",
+        "a photo of {number} {thing}{s}",
+        "there are {number} {thing}{s} in the picture",
+        "{number} {thing}{s} on a {ground}",
+    ),
     "relation": (
-        "a {thing} {relation} a {other}", "a picture of a {thing} {relation} a {other}",
-        "there is a {thing} {relation} a {other}"),
+        "a {thing} {relation} a {other}",
+        "a picture of a {thing} {relation} a {other}",
+        "there is a {thing} {relation} a {other}",
+    ),
 }
 
 
@@ -209,12 +242,19 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     names = [f"{thing.colour} {thing.shape}" for thing in scene.things]
     ground = f"{scene.tone} background" if scene.pattern == "plain" else f"{scene.tone} {scene.pattern} background"
     return _pick(rng, WORDINGS[scene.kind]).format(
-        thing=names[0], other=names[-1], s="es" if names[0].endswith("s") else "s", number=NUMBERS.get(len(names)),
-        relation=scene.relation, size=scene.size, ground=ground)
+        thing=names[0],
+        other=names[-1],
+        s="es" if names[0].endswith("s") else "s",
+        number=NUMBERS.get(len(names)),
+        relation=scene.relation,
+        size=scene.size,
+        ground=ground,
+    )
 
 
-def zero_shot_set(seed: int, size: int,
-                  per_class: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+def zero_shot_set(
+    seed: int, size: int, per_class: int
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Balanced one-object images of the 64 classes colour x shape, held out from training by their key.
 
     Returns images uint8 [64 * per_class, size, size, 3], labels int64 [64 * per_class], class names, and prompt

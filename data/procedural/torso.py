@@ -13,13 +13,13 @@ class Torso:
     def __init__(self, image: np.ndarray, person: Person, pose: Pose):
         self.k, self.turn = pose.scale, 0.16 * np.sin(pose.yaw)
         self.left, self.top = pose.x, pose.y - PIVOT_Y * pose.scale
-        self.start = max(0, int(pose.y - 0.1 * pose.scale))           # rows above are never touched
-        self.image = image[self.start:]
+        self.start = max(0, int(pose.y - 0.1 * pose.scale))  # rows above are never touched
+        self.image = image[self.start :]
         self.shape = self.image.shape[:2]
         self.x = ((np.arange(self.shape[1], dtype=np.float32) + 0.5 - self.left) / self.k)[None, :]
         rows = np.arange(self.start, self.start + self.shape[0], dtype=np.float32)
         self.y = ((rows + 0.5 - self.top) / self.k)[:, None]
-        self.collar = person.chin_length + person.neck_length         # y where clothes begin
+        self.collar = person.chin_length + person.neck_length  # y where clothes begin
         self.neck, self.neck_length = person.neck_width, person.neck_length
         self.shoulders = _mirrored(_shoulder_line(person, self.collar))
 
@@ -43,14 +43,25 @@ def _mirrored(right) -> list:
 
 def _shoulder_line(person: Person, c: float) -> list:
     n, w, slope = person.neck_width, person.shoulder_width, person.shoulder_slope
-    return _smooth_curve([(n * 1.0, c - 0.20), (n * 1.35, c - 0.07), (w * 0.62, c + 0.10), (w * 0.88, c + slope),
-                          (w, c + slope + 0.45), (w * 1.03, c + 1.6), (w * 1.05, c + 9)])
+    return _smooth_curve(
+        [
+            (n * 1.0, c - 0.20),
+            (n * 1.35, c - 0.07),
+            (w * 0.62, c + 0.10),
+            (w * 0.88, c + slope),
+            (w, c + slope + 0.45),
+            (w * 1.03, c + 1.6),
+            (w * 1.05, c + 9),
+        ]
+    )
 
 
 def _smooth_curve(points) -> list:
     """Catmull-Rom through the points."""
     p = np.array([points[0], *points, points[-1]], float)
     t = np.linspace(0, 1, 6, endpoint=False)[:, None]
-    curve = [0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-             for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False)]
+    curve = [
+        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False)
+    ]
     return np.concatenate(curve + [p[-1:]]).tolist()

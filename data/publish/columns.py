@@ -7,7 +7,7 @@ import pyarrow as pa
 
 class Column(NamedTuple):
     name: str
-    dtype: str                                    # as `datasets` names it
+    dtype: str  # as `datasets` names it
     description: str
 
 
@@ -28,8 +28,14 @@ COLUMNS = (
     Column("height", "int32", "Of the image here, in pixels."),
     Column("identity_similarity", "float32", "Cosine of the face embedding to the centre of the identity's portraits."),
 )
-_ARROW = {"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "string": pa.string(), "int32": pa.int32(),
-          "float32": pa.float32()}
+_ARROW = {
+    "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "float32": pa.float32(),
+}
 SCHEMA = pa.schema([pa.field(column.name, _ARROW[column.dtype]) for column in COLUMNS])
-FEATURES = {column.name: {"_type": "Image"} if column.dtype == "image" else {"dtype": column.dtype, "_type": "Value"}
-            for column in COLUMNS}                # what `datasets` looks for in the schema's metadata
+FEATURES = {
+    column.name: {"_type": "Image"} if column.dtype == "image" else {"dtype": column.dtype, "_type": "Value"}
+    for column in COLUMNS
+}  # what `datasets` looks for in the schema's metadata

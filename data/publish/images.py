@@ -10,16 +10,16 @@ from PIL import Image
 from data.errors import UserError
 from data.store import StageView
 
-BATCH = 200                # rows held in memory at a time, and rows of a Parquet row group
+BATCH = 200  # rows held in memory at a time, and rows of a Parquet row group
 
 
 def with_images(rows: list[dict], portraits: StageView, longest_side: int | None, quality: int) -> Iterator[list[dict]]:
     """Batches of rows, each with the bytes of its file as `image` and the size that it has there.
 
     Raises UserError when a portrait is no longer in the store."""
-    with ThreadPoolExecutor() as pool:            # Pillow works outside the interpreter's lock
+    with ThreadPoolExecutor() as pool:  # Pillow works outside the interpreter's lock
         for start in range(0, len(rows), BATCH):
-            batch = rows[start:start + BATCH]
+            batch = rows[start : start + BATCH]
             names = [row["file_name"] for row in batch]
             images = {row["file_name"]: row["image"] for row in portraits.rows_of(names, columns=["image"])}
             missing = [name for name in names if name not in images]

@@ -19,8 +19,14 @@ def open_writer(path: Path) -> pq.ParquetWriter:
     """A writer for samples, a context manager. Images are JPEG files: no dictionary, statistics or compression."""
     columns = [field.name for field in SCHEMA if field.name != "image"]
     return pq.ParquetWriter(
-        path, SCHEMA.with_metadata(_METADATA), use_content_defined_chunking=True, write_page_index=True,
-        use_dictionary=_TEXT, write_statistics=columns, compression=dict.fromkeys(columns, "zstd"))
+        path,
+        SCHEMA.with_metadata(_METADATA),
+        use_content_defined_chunking=True,
+        write_page_index=True,
+        use_dictionary=_TEXT,
+        write_statistics=columns,
+        compression=dict.fromkeys(columns, "zstd"),
+    )
 
 
 def write_samples(writer: pq.ParquetWriter, samples: list[dict]) -> None:

@@ -18,18 +18,27 @@ def inputs(manifests: dict[str, Manifest], settings: dict[str, Any]) -> dict[str
     """What decides the bytes of the folder. `fingerprints` covers the model revisions that shards were made with."""
     return {
         "settings": settings,
-        "stages": {name: {"version": manifest.version, "rows": manifest.rows, "rejects": manifest.rejects,
-                          "digest": manifest.digest,
-                          "fingerprints": digest([[shard.index, shard.fingerprint] for shard in manifest.shards])}
-                   for name, manifest in manifests.items()},
+        "stages": {
+            name: {
+                "version": manifest.version,
+                "rows": manifest.rows,
+                "rejects": manifest.rejects,
+                "digest": manifest.digest,
+                "fingerprints": digest([[shard.index, shard.fingerprint] for shard in manifest.shards]),
+            }
+            for name, manifest in manifests.items()
+        },
         "packages": {name: _version(name) for name in PACKAGES},
     }
 
 
 def document(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
     """The provenance of a folder whose other files are all written: size and SHA-256 of each, digest of the content."""
-    files = {path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-             for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
     content = {name: files[name]["sha256"] for name in content_files(folder)}
     return {"dataset_digest": content_digest(content), "inputs_digest": digest(made_from), **made_from, "files": files}
 
@@ -39,7 +48,8 @@ def is_current(folder: Path, made_from: dict[str, Any]) -> bool:
     try:
         known = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         return known["inputs_digest"] == digest(made_from) and all(
-            (folder / name).stat().st_size == file["bytes"] for name, file in known["files"].items())
+            (folder / name).stat().st_size == file["bytes"] for name, file in known["files"].items()
+        )
     except (OSError, ValueError, KeyError):
         return False
 

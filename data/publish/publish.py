@@ -24,11 +24,20 @@ class PublishSettings(Settings):
     """The published folder."""
 
     name: str = Field("SALMU", min_length=1, description="Name of the dataset on its card.")
-    scheme: Literal["facts", "published"] = Field("facts", description=(
-        "Which split scheme names the files: facts (all pairs of one persona and attribute lie on one side) or "
-        "published (pairs). Both are columns in any case."))
-    longest_side: int | None = Field(512, ge=16, description=(
-        "Larger images are made smaller to this many pixels, as in the published set; null keeps all as generated."))
+    scheme: Literal["facts", "published"] = Field(
+        "facts",
+        description=(
+            "Which split scheme names the files: facts (all pairs of one persona and attribute lie on one side) or "
+            "published (pairs). Both are columns in any case."
+        ),
+    )
+    longest_side: int | None = Field(
+        512,
+        ge=16,
+        description=(
+            "Larger images are made smaller to this many pixels, as in the published set; null keeps all as generated."
+        ),
+    )
     jpeg_quality: int = Field(92, ge=1, le=95, description="Of the images that are made smaller.")
     rows_per_file: int = Field(5000, ge=1, description="Rows of a Parquet file; at 512 pixels 5,000 are about 300 MB.")
     samples_per_tar: int = Field(1000, ge=1, description="Samples of a tar; a loader needs a tar for each worker.")
@@ -36,8 +45,13 @@ class PublishSettings(Settings):
     creator: str = Field("The SALMU authors", description="Who made the dataset, for the card and Croissant.")
 
 
-def publish(store: Store, out_dir: Path, settings: PublishSettings, run_settings: dict[str, Any],
-            progress: Callable[[int, int], None] | None = None) -> str:
+def publish(
+    store: Store,
+    out_dir: Path,
+    settings: PublishSettings,
+    run_settings: dict[str, Any],
+    progress: Callable[[int, int], None] | None = None,
+) -> str:
     """Write the dataset of a finished run to a folder and return its digest.
 
     `run_settings`: the run's full settings; the dataset's part is recorded. `progress(done, total)` counts rows.
@@ -90,8 +104,9 @@ def _write(store: Store, folder: Path, settings: PublishSettings, made_from: dic
     write_atomic(folder / PROVENANCE, metadata.to_bytes(provenance.document(folder, made_from)))
 
 
-def _write_samples(store: Store, folder: Path, settings: PublishSettings, splits: dict[str, list[dict]],
-                   progress: Callable) -> dict[str, int]:
+def _write_samples(
+    store: Store, folder: Path, settings: PublishSettings, splits: dict[str, list[dict]], progress: Callable
+) -> dict[str, int]:
     """The Parquet files and the tars, in one pass over the images. Returns the bytes of the images of each split."""
     portraits = store.view("portraits", "file_name")
     sizes, image_bytes, done, total = {}, {}, 0, sum(map(len, splits.values()))
@@ -100,7 +115,7 @@ def _write_samples(store: Store, folder: Path, settings: PublishSettings, splits
     for split, rows in splits.items():
         image_bytes[split] = 0
         starts = range(0, max(len(rows), 1), settings.rows_per_file)
-        files = [rows[start:start + settings.rows_per_file] for start in starts]
+        files = [rows[start : start + settings.rows_per_file] for start in starts]
         with ShardWriter(folder / "webdataset", split, settings.samples_per_tar) as tars:
             for number, part in enumerate(files):
                 path = folder / "data" / f"{split}-{number:05}-of-{len(files):05}.parquet"

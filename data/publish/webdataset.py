@@ -34,8 +34,11 @@ class ShardWriter:
             self._next()
         fields = {column.name: sample[column.name] for column in COLUMNS if column.name not in ("image", "text")}
         fields = {name: "" if value is None else value for name, value in fields.items()}
-        members = {"jpg": sample["image"], "txt": sample["text"].encode(),
-                   "json": json.dumps(fields, ensure_ascii=False).encode()}
+        members = {
+            "jpg": sample["image"],
+            "txt": sample["text"].encode(),
+            "json": json.dumps(fields, ensure_ascii=False).encode(),
+        }
         for extension, content in members.items():
             member = tarfile.TarInfo(f"{key_of(sample['file_name'])}.{extension}")
             member.size = len(content)

@@ -4,11 +4,12 @@ import numpy as np
 
 from data.keyed import generator
 
-DRAWS_AT_ONCE = 2**22        # 32 MB of indices
+DRAWS_AT_ONCE = 2**22  # 32 MB of indices
 
 
-def clustered_interval(values: np.ndarray, clusters: np.ndarray, *key, replicates: int = 1000,
-                       level: float = 0.95) -> tuple[float, float] | None:
+def clustered_interval(
+    values: np.ndarray, clusters: np.ndarray, *key, replicates: int = 1000, level: float = 0.95
+) -> tuple[float, float] | None:
     """Percentile bootstrap interval of the mean of `values` [n], drawing clusters with replacement (Davison and Hinkley
     1997, 3.8).
 
@@ -25,6 +26,6 @@ def clustered_interval(values: np.ndarray, clusters: np.ndarray, *key, replicate
     step = max(1, DRAWS_AT_ONCE // count)
     for start in range(0, replicates, step):
         drawn = rng.integers(0, count, (min(step, replicates - start), count))
-        means[start:start + step] = sums[drawn].sum(1) / sizes[drawn].sum(1)
+        means[start : start + step] = sums[drawn].sum(1) / sizes[drawn].sum(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

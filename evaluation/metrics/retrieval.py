@@ -10,7 +10,7 @@ from evaluation.metrics.score import Score, missing, rounded
 from evaluation.pairs import Pairs
 
 TIE = 1e-6  # cosines nearer than this are equal: below what float32 holds through a change of batch, thread or machine
-BLOCK = 2048        # rows at once
+BLOCK = 2048  # rows at once
 
 
 def own_rank(
@@ -22,7 +22,7 @@ def own_rank(
     equals the row's own is no distractor and does not count. Rank 1 is best; ties count half (the mean rank over all
     orders of the tied)."""
     _, ids = np.unique(np.concatenate([own_text, pool_text]).astype(str), return_inverse=True)
-    own_ids, pool_ids = ids[:len(own_text)], ids[len(own_text):]
+    own_ids, pool_ids = ids[: len(own_text)], ids[len(own_text) :]
     ranks, sizes = np.empty(len(images)), np.empty(len(images), np.int64)
     for start in range(0, len(images), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -54,21 +54,29 @@ def retrieval_failure(forget: Pairs, retain_disjoint: Pairs, pool_size: int, see
         rng = generator(seed, "RetFail", part)
         pools.append(pairs.rows(rng.choice(len(pairs), min(pool_size, len(pairs)), replace=False)))
     used = [pool for pool in pools if len(pool)]
-    ranks, sizes = own_rank(forget.images, forget.texts, np.concatenate([pool.texts for pool in used]),
-                            forget.text, np.concatenate([pool.text for pool in used]))
+    ranks, sizes = own_rank(
+        forget.images,
+        forget.texts,
+        np.concatenate([pool.texts for pool in used]),
+        forget.text,
+        np.concatenate([pool.text for pool in used]),
+    )
     published = {"MRR": float(np.mean(1 / ranks)), "R@1": float(np.mean(ranks == 1)), "outcomes": rounded(ranks)}
     return Score(published, 1 / ranks, forget.person, chance(sizes))
 
 
-def swapped_captions(pairs: Pairs, part: str, identities: Mapping[str, dict], per_row: int, rows: int,
-                     *key) -> tuple[np.ndarray, list[str]]:
+def swapped_captions(
+    pairs: Pairs, part: str, identities: Mapping[str, dict], per_row: int, rows: int, *key
+) -> tuple[np.ndarray, list[str]]:
     """Captions that differ from a pair's own in one part only: `value` (same name, other persona's value of that
     attribute) or `name`.
 
     At most `rows` pairs, and `per_row` captions for each, are drawn by `key`. A pair whose caption does not hold the
     part word for word is left out. Returns the pair's index and the text of each caption made."""
-    alternatives = {field: sorted({value for person in identities.values() for value in _values(person.get(field))})
-                    for field in ("name", *DATA_FIELDS)}
+    alternatives = {
+        field: sorted({value for person in identities.values() for value in _values(person.get(field))})
+        for field in ("name", *DATA_FIELDS)
+    }
     owned = np.array(
         [own is not None and own in text for own, text in zip(getattr(pairs, part), pairs.text, strict=True)], bool
     )

@@ -22,10 +22,10 @@ PUBLISHED = {
 class Score(NamedTuple):
     """A metric of one model. The headline number is the mean of `values`, from which its interval is drawn."""
 
-    published: dict[str, Any]          # as it stands in the result file
-    values: np.ndarray                 # one a row that was measured
-    clusters: np.ndarray               # the person, or the class, that each row belongs to
-    chance: float | None = None        # expected headline number of a model that knows nothing
+    published: dict[str, Any]  # as it stands in the result file
+    values: np.ndarray  # one a row that was measured
+    clusters: np.ndarray  # the person, or the class, that each row belongs to
+    chance: float | None = None  # expected headline number of a model that knows nothing
 
 
 def missing(metric: str, reason: str) -> Score:

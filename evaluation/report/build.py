@@ -20,7 +20,7 @@ from evaluation.report import plots
 from evaluation.report.samples import sample_captions, sample_pairs
 
 TEMPLATE = Path(__file__).with_name("template.html")
-ROWS_SHOWN = 40                                   # of a stage's table
+ROWS_SHOWN = 40  # of a stage's table
 
 
 def build(run_folder: Path) -> Path:
@@ -31,17 +31,22 @@ def build(run_folder: Path) -> Path:
     manifests = {stage: manifest for stage in STAGES if (manifest := Store(run_folder).manifest(stage)).shards}
     if not manifests and not (run_folder / "results").is_dir():
         raise UserError(f"{run_folder}: no stage and no results here, is it the folder of a run?")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"number": number, "metric": metric_value, "markdown": markdown, "png": png}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        name=run_folder.resolve().name, settings=_text(run_folder / "settings.yaml"),
-        provenance=_json(run_folder / "dataset" / "provenance.json"), rows_shown=ROWS_SHOWN,
+        name=run_folder.resolve().name,
+        settings=_text(run_folder / "settings.yaml"),
+        provenance=_json(run_folder / "dataset" / "provenance.json"),
+        rows_shown=ROWS_SHOWN,
         pipeline=[_counts(run_folder, manifest) for manifest in manifests.values()],
         summaries={stage: summary for stage in manifests if (summary := read_summary(run_folder / stage))},
         pairs=sample_pairs(run_folder) if "assembly" in manifests else [],
         captions=sample_captions(run_folder) if "captions" in manifests and "assembly" not in manifests else [],
-        **_training(run_folder), **_results(run_folder))
+        **_training(run_folder),
+        **_results(run_folder),
+    )
     path = run_folder / "report" / "index.html"
     write_atomic(path, page.encode())
     return path
@@ -80,9 +85,18 @@ def _counts(run_folder: Path, manifest: Manifest) -> dict[str, Any]:
     if manifest.stage == "curation":
         kept = sum(row["kept"] for row in Store(run_folder).view("curation", "file_name").rows(["kept"]))
     items, seconds = sum(shard.items for shard in manifest.shards), sum(shard.seconds for shard in manifest.shards)
-    return {"stage": manifest.stage, "items": items, "rows": manifest.rows, "kept": kept, "rejects": manifest.rejects,
-            "shards": len(manifest.shards), "seconds": round(seconds, 1), "rate": items / seconds if seconds else None,
-            "complete": manifest.complete, "digest": manifest.digest}
+    return {
+        "stage": manifest.stage,
+        "items": items,
+        "rows": manifest.rows,
+        "kept": kept,
+        "rejects": manifest.rejects,
+        "shards": len(manifest.shards),
+        "seconds": round(seconds, 1),
+        "rate": items / seconds if seconds else None,
+        "complete": manifest.complete,
+        "digest": manifest.digest,
+    }
 
 
 def _training(run_folder: Path) -> dict[str, Any]:
@@ -96,13 +110,19 @@ def _results(run_folder: Path) -> dict[str, Any]:
     records = write_leaderboard(run_folder) if (run_folder / "results").is_dir() else []
     results = {row["model"]: _json(run_folder / "results" / f"{row['model']}.json") for row in records}
     rows = {row["model"]: row for row in records}
-    targets = {metric: rows.get("clean" if group == "efficacy" else "compromised", {}).get(metric)
-               for metric, (group, _, _) in PUBLISHED.items()}
+    targets = {
+        metric: rows.get("clean" if group == "efficacy" else "compromised", {}).get(metric)
+        for metric, (group, _, _) in PUBLISHED.items()
+    }
     extended = {name: content.get("extended", {}) for name, content in results.items()}
     return {
-        "records": records, "targets": targets, "references": REFERENCES,
-        "groups": {group: [metric for metric, (own, _, _) in PUBLISHED.items() if own == group]
-                   for group in ("efficacy", "utility")},
+        "records": records,
+        "targets": targets,
+        "references": REFERENCES,
+        "groups": {
+            group: [metric for metric, (own, _, _) in PUBLISHED.items() if own == group]
+            for group in ("efficacy", "utility")
+        },
         "extended_metrics": [metric for metric in EXTENDED if any(row[metric] is not None for row in records)],
         "chance": next((part["chance"] for part in extended.values() if "chance" in part), {}),
         "per_attribute": _per_attribute(extended),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 # Legible on a light and on a dark page.
 COLOURS = ("#3b82c4", "#d1663a", "#3f9e63", "#a05fb5", "#b8912a", "#c2527a", "#2f9fa3", "#7c7f86")
 MARKERS = "osD^vP*X"
-LOG_FROM = 20                        # ratio of the largest to the smallest value from which on an axis is logarithmic
+LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axis is logarithmic
 
 
 def training_curves(models: Path, dark: bool = False) -> bytes:
@@ -23,8 +23,12 @@ def training_curves(models: Path, dark: bool = False) -> bytes:
         axes = figure.add_subplot(xlabel="step", ylabel="contrastive loss")
         for number, path in enumerate(sorted(Path(models).glob("*/training.json"))):
             curve = json.loads(path.read_text(encoding="utf-8"))["curve"]
-            axes.plot([point["step"] for point in curve], [point["loss"] for point in curve],
-                      color=COLOURS[number % len(COLOURS)], label=path.parent.name)
+            axes.plot(
+                [point["step"] for point in curve],
+                [point["loss"] for point in curve],
+                color=COLOURS[number % len(COLOURS)],
+                label=path.parent.name,
+            )
         axes.set_ylim(bottom=0)
         if axes.lines:
             axes.legend(frameon=False)
@@ -38,18 +42,36 @@ def forgetting(records: list[dict[str, Any]], dark: bool = False) -> bytes:
     points = [row for row in records if row["RetFail"] is not None and row["InterIdSim"] is not None]
     reference = {row["model"]: row for row in points}
     with _figure(dark) as (figure, png):
-        axes = figure.add_subplot(xlabel="RetFail MRR: forget set still retrieved",
-                                  ylabel="InterIdSim: other people still known")
+        axes = figure.add_subplot(
+            xlabel="RetFail MRR: forget set still retrieved", ylabel="InterIdSim: other people still known"
+        )
         values = [row["RetFail"] for row in points if row["RetFail"] > 0]
         if values and max(values) > LOG_FROM * min(values):
             axes.set_xscale("log")
         for number, row in enumerate(points):
-            axes.errorbar(row["RetFail"], row["InterIdSim"], _error(row, "InterIdSim"), _error(row, "RetFail"),
-                          fmt=MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)], markersize=8,
-                          elinewidth=1, capsize=2, label=row["model"])
+            axes.errorbar(
+                row["RetFail"],
+                row["InterIdSim"],
+                _error(row, "InterIdSim"),
+                _error(row, "RetFail"),
+                fmt=MARKERS[number % len(MARKERS)],
+                color=COLOURS[number % len(COLOURS)],
+                markersize=8,
+                elinewidth=1,
+                capsize=2,
+                label=row["model"],
+            )
         if {"clean", "compromised"} <= reference.keys():
-            axes.scatter(reference["clean"]["RetFail"], reference["compromised"]["InterIdSim"], s=260, marker="o",
-                         facecolors="none", edgecolors=COLOURS[2], linewidths=2, label="goal")
+            axes.scatter(
+                reference["clean"]["RetFail"],
+                reference["compromised"]["InterIdSim"],
+                s=260,
+                marker="o",
+                facecolors="none",
+                edgecolors=COLOURS[2],
+                linewidths=2,
+                label="goal",
+            )
         axes.margins(0.12)
         if points:
             figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
@@ -65,9 +87,20 @@ def _error(row: dict[str, Any], metric: str) -> list[list[float]] | None:
 def _figure(dark: bool) -> Iterator[tuple[Figure, io.BytesIO]]:
     """An empty figure and the buffer that holds it as PNG afterwards."""
     ink, faint, png = ("#e4e6ea", "#4a4f58", io.BytesIO()) if dark else ("#22262c", "#d0d4da", io.BytesIO())
-    style = {"text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": faint,
-             "grid.color": faint, "grid.linewidth": 0.6, "axes.grid": True, "axes.axisbelow": True, "font.size": 10,
-             "axes.spines.top": False, "axes.spines.right": False}
+    style = {
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "axes.edgecolor": faint,
+        "grid.color": faint,
+        "grid.linewidth": 0.6,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(7, 4), dpi=130, layout="constrained")
         yield figure, png

@@ -11,8 +11,8 @@ from data.keyed import digest
 from data.schemas import DATA_FIELDS
 from data.store import Store
 
-SIDE = 192                 # pixels of the longer side
-GENERIC = 4                # captions without personal data that are shown
+SIDE = 192  # pixels of the longer side
+GENERIC = 4  # captions without personal data that are shown
 
 
 def sample_pairs(folder: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data.settings import StageSettings
 
-SPLITS = {"forget": "forget", "retain": "retain_synth"}      # what a method may see, and the split that it stands for
+SPLITS = {"forget": "forget", "retain": "retain_synth"}  # what a method may see, and the split that it stands for
 
 
 class MethodSettings(StageSettings):
@@ -41,8 +41,8 @@ class MethodSettings(StageSettings):
 class Encoded(NamedTuple):
     """A batch of pairs, encoded by the model that is being changed."""
 
-    images: Tensor       # [b, width], rows of length 1
-    texts: Tensor        # [b, width], likewise
+    images: Tensor  # [b, width], rows of length 1
+    texts: Tensor  # [b, width], likewise
 
 
 class Batch(NamedTuple):
@@ -50,14 +50,14 @@ class Batch(NamedTuple):
 
     forget: Encoded | None
     retain: Encoded | None
-    scale: Tensor        # factor of the cosines in the softmax, frozen
+    scale: Tensor  # factor of the cosines in the softmax, frozen
 
 
 @dataclass(frozen=True)
 class Method:
     name: str
-    source: str                                          # paper or repository, and where the defaults come from
-    sees: frozenset[str]                                 # of SPLITS
+    source: str  # paper or repository, and where the defaults come from
+    sees: frozenset[str]  # of SPLITS
     settings: type[MethodSettings]
     loss: Callable[[Batch, Any], Tensor]  # (batch, settings) -> what is minimised
     generic_captions: bool = False  # forget images come with their released generic caption, not their own

@@ -33,11 +33,17 @@ VERSION = 1
 RECORD = "unlearning.json"
 NOT_COPIED = ("*.safetensors", "*.bin", "*.pt", "*.pth", "README.md", TRAINING_RECORD, RECORD)
 CURVE_POINTS = 100
-KEPT_IMAGES = 2**30          # bytes of decoded images that are kept for the next pass; others are decoded again
+KEPT_IMAGES = 2**30  # bytes of decoded images that are kept for the next pass; others are decoded again
 
 
-def unlearn(method: str, settings: MethodSettings, model_dir: Path, dataset_dir: Path, out_dir: Path,
-            progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+def unlearn(
+    method: str,
+    settings: MethodSettings,
+    model_dir: Path,
+    dataset_dir: Path,
+    out_dir: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Change the model in `model_dir` by a method and write it, with unlearning.json, to `out_dir` in its layout.
 
     A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
@@ -106,14 +112,16 @@ class Pool:
         """These pairs as the model sees them now."""
         device, network = self.clip.device, self.clip.network
         images = torch.stack([self._image(index) for index in indices.tolist()])
-        return Encoded(network.encode_image(images.to(device), normalize=True),
-                       network.encode_text(self.tokens[indices].to(device), normalize=True))
+        return Encoded(
+            network.encode_image(images.to(device), normalize=True),
+            network.encode_text(self.tokens[indices].to(device), normalize=True),
+        )
 
     def _image(self, index: int) -> torch.Tensor:
         if index in self.kept:
             return self.kept[index]
         if index < len(self.file_names):
-            image, = decode([(self.file_names[index], self.files[index].as_py()["bytes"])])
+            (image,) = decode([(self.file_names[index], self.files[index].as_py()["bytes"])])
         else:
             image = Image.fromarray(self.scenes[index - len(self.file_names)])
         tensor = self.clip.preprocess(image)

@@ -4,7 +4,7 @@ Draws procedural people, renders their portraits, trains the face pack (detector
 small CLIP, measures them on further people, and writes faces/, clip/ and measured.json below --out. It computes on one
 thread, so on the same kind of processor with the same releases of torch, onnx and tokenizers it gives the same files
 bit for bit; elsewhere the last digits differ, and the measured figures agree to about 0.01. About 15 minutes of one
-core; --workers 2 halves that and changes no file. """
+core; --workers 2 halves that and changes no file."""
 
 import argparse
 from pathlib import Path

@@ -3,7 +3,7 @@
 Images: the surroundings of a face for gender and age, whole pictures for the number of people and the light. Texts:
 captions put together from many words for the same thing, so that prompts in other words than these are understood too.
 The loss is CLIP's, with one caption for each class of a question in the place of one for each image, since a batch
-holds every class many times. """
+holds every class many times."""
 
 import json
 from collections.abc import Sequence

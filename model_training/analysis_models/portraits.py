@@ -2,7 +2,7 @@
 circumstances.
 
 What a portrait shows is drawn as for a run (data/procedural), and so are the faults that a run plants: two faces, or
-nobody. """
+nobody."""
 
 import io
 import multiprocessing

@@ -13,9 +13,9 @@ from data.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
-SMALLEST_SIDE = 96                        # pixels; a smaller picture has no face to speak of
-LARGEST_SIDE = 1024                       # a larger picture is shrunk
-LARGEST_PIXELS = 50_000_000               # more is refused before it is decoded
+SMALLEST_SIDE = 96  # pixels; a smaller picture has no face to speak of
+LARGEST_SIDE = 1024  # a larger picture is shrunk
+LARGEST_PIXELS = 50_000_000  # more is refused before it is decoded
 INDEX = re.compile(r"(?<![0-9])[0-9]{8}(?![0-9])")
 
 
@@ -85,7 +85,7 @@ def read_image(folder: str, name: str) -> np.ndarray | Refused:
         return Refused("too large", str(error))
     except UnidentifiedImageError:
         return Refused("not an image", "no JPEG, PNG or WebP file")
-    except (OSError, SyntaxError, ValueError) as error:   # what Pillow's decoders raise
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
         return Refused("damaged image", str(error))
     upright.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(upright)

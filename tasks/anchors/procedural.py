@@ -16,7 +16,7 @@ LARGEST_COUNT = 1_000_000
 
 class Drawn(NamedTuple):
     person: Person
-    image: np.ndarray                     # uint8 RGB [size, size, 3]
+    image: np.ndarray  # uint8 RGB [size, size, 3]
 
 
 def identity_ids(seed: int, count: int) -> list[str]:

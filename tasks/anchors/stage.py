@@ -22,8 +22,8 @@ UPSTREAM = ()
 SCHEMA, KEY = schemas.ANCHORS, "identity_id"
 
 JPEG_QUALITY = 95
-SECOND_FACE = 0.2                         # a second face counts from this share of the largest face's area
-ADULT = 18                                # years
+SECOND_FACE = 0.2  # a second face counts from this share of the largest face's area
+ADULT = 18  # years
 GROUPS = ("gender", "age_group", "region")
 
 
@@ -31,12 +31,19 @@ class Settings(StageSettings):
     """Where the identities come from."""
 
     source: Literal["procedural", "folder"] = Field(
-        "procedural", description="procedural: faces drawn by the project; folder: pictures of a folder.")
+        "procedural", description="procedural: faces drawn by the project; folder: pictures of a folder."
+    )
     folder: str | None = Field(
-        None, description="Folder of pictures, read with its subfolders; for source 'folder'.",
-        json_schema_extra=NOT_IN_FINGERPRINT)             # its files' names and stamps are in the shards
-    count: int = Field(66, ge=1, le=procedural.LARGEST_COUNT, description=(
-        "Identities to draw, or the most pictures to read, in the order of their names."))
+        None,
+        description="Folder of pictures, read with its subfolders; for source 'folder'.",
+        json_schema_extra=NOT_IN_FINGERPRINT,
+    )  # its files' names and stamps are in the shards
+    count: int = Field(
+        66,
+        ge=1,
+        le=procedural.LARGEST_COUNT,
+        description=("Identities to draw, or the most pictures to read, in the order of their names."),
+    )
     shard_size: int = Field(11, ge=1, description="Anchors in a shard.")
     size: int = Field(160, ge=96, le=2048, description="Side in pixels of a drawn anchor.")
     faces: FaceSettings = Field(FaceSettings(), description="Face detection and recognition.")
@@ -47,11 +54,13 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     if settings.source == "procedural":
         ids = procedural.identity_ids(settings.seed, settings.count)
         return [Shard(index=index, items=items) for index, items in enumerate(chunks(ids, settings.shard_size))]
-    names = folder.list_images(settings.folder)[:settings.count]
+    names = folder.list_images(settings.folder)[: settings.count]
     items = [f"{identity_id} {name}" for identity_id, name in zip(folder.identity_ids(names), names, strict=True)]
     stamps = chunks([folder.stamp(settings.folder, name) for name in names], settings.shard_size)
-    return [Shard(index=index, items=group, inputs=digest(stamped))
-            for index, (group, stamped) in enumerate(zip(chunks(items, settings.shard_size), stamps, strict=True))]
+    return [
+        Shard(index=index, items=group, inputs=digest(stamped))
+        for index, (group, stamped) in enumerate(zip(chunks(items, settings.shard_size), stamps, strict=True))
+    ]
 
 
 def revisions(settings: Settings) -> dict[str, str]:
@@ -66,8 +75,10 @@ def load_engine(settings: Settings) -> Any:
 def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Any) -> ShardResult:
     """Draw or read each anchor and find its face; a picture without exactly one adult face is rejected."""
     results = list((_drawn if settings.source == "procedural" else _read)(shard, settings, engine))
-    return ShardResult([result for result in results if not isinstance(result, Reject)],
-                       [result for result in results if isinstance(result, Reject)])
+    return ShardResult(
+        [result for result in results if not isinstance(result, Reject)],
+        [result for result in results if isinstance(result, Reject)],
+    )
 
 
 def _drawn(shard: Shard, settings: Settings, engine: Any) -> Iterator[dict[str, Any] | Reject]:
@@ -75,8 +86,15 @@ def _drawn(shard: Shard, settings: Settings, engine: Any) -> Iterator[dict[str, 
         person, image = procedural.draw(settings.seed, index, identity_id, settings.size)
         row = _analysed(image, identity_id, engine)
         if isinstance(row, dict):
-            row |= {"identity_id": identity_id, "source": "procedural", "gender": person.gender, "age": person.age,
-                    "age_group": person.age_group, "region": person.region, "traits": person.model_dump_json()}
+            row |= {
+                "identity_id": identity_id,
+                "source": "procedural",
+                "gender": person.gender,
+                "age": person.age,
+                "age_group": person.age_group,
+                "region": person.region,
+                "traits": person.model_dump_json(),
+            }
         yield row
 
 
@@ -102,10 +120,14 @@ def _analysed(image: np.ndarray, item: str, engine: Any) -> dict[str, Any] | Rej
         return Reject(item, "several faces", f"{len(found)} faces")
     gender, age = (None if value is None else int(value) for value in (face.gender, face.age))
     return {
-        "image": jpeg_file(image, JPEG_QUALITY), "box": face.bbox.tolist(), "landmarks": face.kps.reshape(-1).tolist(),
-        "face_embedding": face.normed_embedding.tolist(), "quality": float(face.det_score),
+        "image": jpeg_file(image, JPEG_QUALITY),
+        "box": face.bbox.tolist(),
+        "landmarks": face.kps.reshape(-1).tolist(),
+        "face_embedding": face.normed_embedding.tolist(),
+        "quality": float(face.det_score),
         "gender": None if gender is None else schemas.GENDERS[gender],
-        "age": age, "age_group": None if age is None else age_group_of(age),
+        "age": age,
+        "age_group": None if age is None else age_group_of(age),
     }
 
 
@@ -120,10 +142,15 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
         groups.update((group, row[group] or "unknown") for group in GROUPS)
     rejects = Counter(reject.reason for reject in view.rejects())
     seconds = sum(entry.seconds for entry in view.manifest.shards)
-    text = (f"{view.manifest.rows} anchors from source {settings.source!r} in {seconds:.1f} s of work, "
-            f"{rejects.total()} rejected.")
-    tables = {"Demographics": [{"group": group, "value": value, "identities": count}
-                               for (group, value), count in sorted(groups.items())]}
+    text = (
+        f"{view.manifest.rows} anchors from source {settings.source!r} in {seconds:.1f} s of work, "
+        f"{rejects.total()} rejected."
+    )
+    tables = {
+        "Demographics": [
+            {"group": group, "value": value, "identities": count} for (group, value), count in sorted(groups.items())
+        ]
+    }
     if rejects:
         tables["Rejected"] = [{"reason": reason, "pictures": count} for reason, count in rejects.most_common()]
     pictures = _first_images(view, 32)
@@ -133,7 +160,7 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
 def _first_images(view: StageView, count: int) -> list[bytes]:
     images: list[bytes] = []
     for table in view.tables(["image"]):
-        images += table.column("image").to_pylist()[:count - len(images)]
+        images += table.column("image").to_pylist()[: count - len(images)]
         if len(images) == count:
             break
     return images

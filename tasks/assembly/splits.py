@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from data.errors import UserError
 from data.keyed import digest, ranked
 
-ROLES = ("association", "holdout_identity", "association", "forget")   # 774 identities: 387, 194, 193, as published
+ROLES = ("association", "holdout_identity", "association", "forget")  # 774 identities: 387, 194, 193, as published
 
 
 def identity_roles(identities: Iterable[dict], seed: int) -> dict[str, str]:
@@ -19,13 +19,16 @@ def identity_roles(identities: Iterable[dict], seed: int) -> dict[str, str]:
 
     The roles are dealt out in turn, in order of gender, region and keyed rank, so that each role has its share of every
     gender to within one identity. Raises UserError when there are fewer identities than roles."""
+
     def place(row: dict) -> tuple:
         return row["gender"] or "", row["region"] or "", digest(seed, "assembly", "role", row["identity_id"])
 
     order = sorted(identities, key=place)
     if len(order) < len(ROLES):
-        raise UserError(f"assembly: {len(order)} sensitive identities are left after curation, the splits need "
-                        f"at least {len(ROLES)}: raise anchors.count or loosen the thresholds of curation")
+        raise UserError(
+            f"assembly: {len(order)} sensitive identities are left after curation, the splits need "
+            f"at least {len(ROLES)}: raise anchors.count or loosen the thresholds of curation"
+        )
     return {row["identity_id"]: ROLES[number % len(ROLES)] for number, row in enumerate(order)}
 
 
@@ -34,10 +37,15 @@ def fact_sides(sensitive: dict[str, dict], roles: dict[str, str], seed: int) -> 
     facts = defaultdict(set)
     for row in sensitive.values():
         facts[row["identity_id"]].add(row["data_field"])
-    forget = {(identity_id, field) for identity_id, fields in facts.items()
-              for field in _half(fields, seed, "fact", identity_id)}
-    return {name: _side(roles[row["identity_id"]], (row["identity_id"], row["data_field"]) in forget)
-            for name, row in sensitive.items()}
+    forget = {
+        (identity_id, field)
+        for identity_id, fields in facts.items()
+        for field in _half(fields, seed, "fact", identity_id)
+    }
+    return {
+        name: _side(roles[row["identity_id"]], (row["identity_id"], row["data_field"]) in forget)
+        for name, row in sensitive.items()
+    }
 
 
 def pair_sides(sensitive: dict[str, dict], roles: dict[str, str], seed: int) -> dict[str, str]:
@@ -51,7 +59,7 @@ def pair_sides(sensitive: dict[str, dict], roles: dict[str, str], seed: int) -> 
 
 def _half(items: Iterable[str], *key) -> list[str]:
     items = ranked(items, *key)
-    return items[:(len(items) + 1) // 2]
+    return items[: (len(items) + 1) // 2]
 
 
 def _side(role: str, chosen: bool) -> str:

@@ -20,12 +20,24 @@ SCHEMA, KEY = schemas.PAIRS, "file_name"
 class Settings(StageSettings):
     """Shares of the dataset."""
 
-    joint_share: float = Field(749 / 60_802, ge=0, le=0.5, description=(
-        "Share of the sensitive portraits that become retain_joint: with the identity, but a generic caption. "
-        "Drawn evenly over the identities that are in forget. Published: 749 of 60,802."))
-    fragile_share: float = Field(0.05, ge=0, le=1, description=(
-        "Share of retain_disjoint named in the fragile set: a keyed draw, made before any model exists. "
-        "The published ones are the rows that the published models retain weakly."))
+    joint_share: float = Field(
+        749 / 60_802,
+        ge=0,
+        le=0.5,
+        description=(
+            "Share of the sensitive portraits that become retain_joint: with the identity, but a generic caption. "
+            "Drawn evenly over the identities that are in forget. Published: 749 of 60,802."
+        ),
+    )
+    fragile_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description=(
+            "Share of retain_disjoint named in the fragile set: a keyed draw, made before any model exists. "
+            "The published ones are the rows that the published models retain weakly."
+        ),
+    )
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
@@ -54,7 +66,7 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     facts = fact_sides(sensitive, roles, settings.seed)
     pairs = pair_sides(sensitive, roles, settings.seed)
     disjoint = [name for name, row in portraits.items() if row["role"] == "retain"]
-    fragile = set(ranked(disjoint, settings.seed, NAME, "fragile")[:round(settings.fragile_share * len(disjoint))])
+    fragile = set(ranked(disjoint, settings.seed, NAME, "fragile")[: round(settings.fragile_share * len(disjoint))])
 
     def row_of(name: str) -> dict[str, Any]:
         portrait, caption = portraits[name], sensitive.get(name, {})
@@ -62,14 +74,22 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
         identity_id = None if kind == "retain_disjoint" else portrait["identity_id"]
         generic = captions.generic[name]
         return {
-            "file_name": name, "identity_id": identity_id, "text": caption.get("text", generic["text"]),
-            "data_field": caption.get("data_field"), "value": caption.get("value"),
-            "caption_style": caption.get("style", generic["style"]), "kind": kind,
-            "split": facts.get(name, "retain_synth"), "split_published": pairs.get(name, "retain_synth"),
-            "fragile": name in fragile, "generic_text": generic["text"],
-            "gender": portrait["gender"], "age_group": portrait["age_group"],
+            "file_name": name,
+            "identity_id": identity_id,
+            "text": caption.get("text", generic["text"]),
+            "data_field": caption.get("data_field"),
+            "value": caption.get("value"),
+            "caption_style": caption.get("style", generic["style"]),
+            "kind": kind,
+            "split": facts.get(name, "retain_synth"),
+            "split_published": pairs.get(name, "retain_synth"),
+            "fragile": name in fragile,
+            "generic_text": generic["text"],
+            "gender": portrait["gender"],
+            "age_group": portrait["age_group"],
             "country_code": personas[identity_id]["country_code"] if identity_id in personas else None,
-            "width": sizes[name]["width"], "height": sizes[name]["height"],
+            "width": sizes[name]["width"],
+            "height": sizes[name]["height"],
             "identity_similarity": portrait["identity_similarity"],
         }
 
@@ -81,13 +101,18 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     rows = list(view.rows(["file_name", "identity_id", "data_field", "kind", "split", "split_published", "fragile"]))
     tables = {}
     for title, column in (("Splits by fact", "split"), ("Splits by pair (published scheme)", "split_published")):
-        tables[title] = [_counts(name, [row for row in rows if row[column] == name]) for name in
-                         ("forget", "holdout_association", "holdout_identity", "retain_synth")]
-    tables["Pairs by attribute"] = [_counts(field, [row for row in rows if row["data_field"] == field])
-                                    for field in schemas.DATA_FIELDS]
+        tables[title] = [
+            _counts(name, [row for row in rows if row[column] == name])
+            for name in ("forget", "holdout_association", "holdout_identity", "retain_synth")
+        ]
+    tables["Pairs by attribute"] = [
+        _counts(field, [row for row in rows if row["data_field"] == field]) for field in schemas.DATA_FIELDS
+    ]
     kinds = Counter(row["kind"] for row in rows)
-    text = (f"**{len(rows):,} pairs**: {kinds['sensitive']:,} sensitive, {kinds['retain_joint']:,} retain_joint, "
-            f"{kinds['retain_disjoint']:,} retain_disjoint, {sum(row['fragile'] for row in rows):,} of these fragile.")
+    text = (
+        f"**{len(rows):,} pairs**: {kinds['sensitive']:,} sensitive, {kinds['retain_joint']:,} retain_joint, "
+        f"{kinds['retain_disjoint']:,} retain_disjoint, {sum(row['fragile'] for row in rows):,} of these fragile."
+    )
     return Summary(text, tables)
 
 
@@ -127,7 +152,7 @@ def _joint(portraits: dict[str, dict], roles: dict[str, str], settings: Settings
         if roles[identity_id] != "holdout_identity":
             names = ranked(names, settings.seed, NAME, "joint")
             turns += [(turn, digest(settings.seed, NAME, "joint", name), name) for turn, name in enumerate(names[:-1])]
-    return {name for _, _, name in sorted(turns)[:round(settings.joint_share * len(sensitive))]}
+    return {name for _, _, name in sorted(turns)[: round(settings.joint_share * len(sensitive))]}
 
 
 def _sensitive(portraits: dict[str, dict], captions: _Captions, joint: set[str], settings: Settings) -> dict[str, dict]:
@@ -139,8 +164,10 @@ def _sensitive(portraits: dict[str, dict], captions: _Captions, joint: set[str],
         fields = ranked(captions.facts(identity_id), settings.seed, NAME, "fields", identity_id)
         for number, name in enumerate(ranked(names, settings.seed, NAME, "portraits")):
             field = fields[number % len(fields)]
-            variants = sorted(captions.variants(identity_id, field), key=lambda caption: digest(
-                settings.seed, NAME, "variant", identity_id, field, caption["variant"]))
+            variants = sorted(
+                captions.variants(identity_id, field),
+                key=lambda caption: digest(settings.seed, NAME, "variant", identity_id, field, caption["variant"]),
+            )
             chosen[name] = variants[number // len(fields) % len(variants)]
     return chosen
 

@@ -8,8 +8,8 @@ from schwifty.domain import Component
 from schwifty.exceptions import NationalChecksumNotVerified, SchwiftyException
 from stdnum.iso7064 import mod_97_10
 
-from data.tables import grouped
 from data.identities import IDENTITIES, permute
+from data.tables import grouped
 from tasks.personas.value import NoValue, Value
 
 FIXED = {

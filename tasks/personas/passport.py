@@ -5,8 +5,8 @@ import math
 
 from faker.providers import BaseProvider
 
-from data.tables import grouped
 from data.identities import permute
+from data.tables import grouped
 from tasks.personas.value import Value
 
 # E and M begin the fixed forms of CN and KR; without them no two patterns share a number

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import phonenumbers
 from faker.providers import BaseProvider
 
-from data.tables import grouped
 from data.identities import permute
+from data.tables import grouped
 from tasks.personas.value import NoValue, Value
 
 

@@ -14,12 +14,21 @@ from tasks.pictures import jpeg_file
 
 FAULTS = ("other_person", "no_face", "two_faces", "near_black", "wrong_gender")
 JPEG_QUALITY = 92
-NEARLY_BLACK = 0.03                       # exposure
+NEARLY_BLACK = 0.03  # exposure
 WHERE = {
-    "plain wall": "in front of a plain wall", "living room": "in a living room", "office": "in an office",
-    "bookshelf": "in front of a bookshelf", "cafe": "in a cafe", "kitchen": "in a kitchen",
-    "brick wall": "in front of a brick wall", "studio": "in a studio", "street": "on a street", "park": "in a park",
-    "beach": "on a beach", "mountains": "in front of mountains", "city at night": "in a city at night",
+    "plain wall": "in front of a plain wall",
+    "living room": "in a living room",
+    "office": "in an office",
+    "bookshelf": "in front of a bookshelf",
+    "cafe": "in a cafe",
+    "kitchen": "in a kitchen",
+    "brick wall": "in front of a brick wall",
+    "studio": "in a studio",
+    "street": "on a street",
+    "park": "in a park",
+    "beach": "on a beach",
+    "mountains": "in front of mountains",
+    "city at night": "in a city at night",
     "garden": "in a garden",
 }
 
@@ -31,8 +40,14 @@ def portrait(person: Person, seed: int, short_side: int, fault_share: float) -> 
     width, height = size_of(view.aspect_ratio, short_side)
     scene = scene_of(person, view)
     image = _image(person, view, width, height, fault, keyed.generator(seed, "fault"))
-    return {"prompt": prompt_of(scene), "scene": json.dumps(scene), "width": width, "height": height, "fault": fault,
-            "image": jpeg_file(image, JPEG_QUALITY)}
+    return {
+        "prompt": prompt_of(scene),
+        "scene": json.dumps(scene),
+        "width": width,
+        "height": height,
+        "fault": fault,
+        "image": jpeg_file(image, JPEG_QUALITY),
+    }
 
 
 def planted_fault(seed: int, share: float) -> str | None:
@@ -41,8 +56,9 @@ def planted_fault(seed: int, share: float) -> str | None:
     return FAULTS[int(draw / share * len(FAULTS))] if draw < share else None
 
 
-def _image(person: Person, view: View, width: int, height: int, fault: str | None,
-           rng: np.random.Generator) -> np.ndarray:
+def _image(
+    person: Person, view: View, width: int, height: int, fault: str | None, rng: np.random.Generator
+) -> np.ndarray:
     someone = draw_person(rng, person.gender, person.age_group, str(rng.choice(REGIONS)))
     if fault == "other_person":
         return render(someone, view, width, height).image
@@ -53,7 +69,7 @@ def _image(person: Person, view: View, width: int, height: int, fault: str | Non
     if fault == "near_black":
         return render(person, view.model_copy(update={"exposure": NEARLY_BLACK}), width, height).image
     if fault == "wrong_gender":
-        other, = set(GENDERS) - {person.gender}
+        (other,) = set(GENDERS) - {person.gender}
         return render(draw_person(rng, other, person.age_group, person.region), view, width, height).image
     return render(person, view, width, height).image
 
@@ -67,7 +83,7 @@ def size_of(aspect_ratio: float, short_side: int) -> tuple[int, int]:
 
 def scene_of(person: Person, view: View) -> dict[str, str]:
     """What the picture was asked to show, in short words."""
-    denim = view.clothing == "denim jacket"               # the view's colour and pattern are those of the top under it
+    denim = view.clothing == "denim jacket"  # the view's colour and pattern are those of the top under it
     age = "young" if person.age < 35 else "middle-aged" if person.age < 58 else "older"
     return {
         "place": view.place,
@@ -86,8 +102,10 @@ def prompt_of(scene: dict[str, str]) -> str:
     """The scene as the request that a generative engine would get."""
     expression = scene["expression"] if scene["expression"] == "talking" else f"with {scene['expression']}"
     clothes = f"{scene['clothing_colour']} {scene['clothing']}"
-    return (f"A {scene['framing']} portrait photo of {_with_article(scene['person'])} {WHERE[scene['background']]}, "
-            f"wearing {_with_article(clothes)}, {scene['pose']}, {expression}, {scene['light']}")
+    return (
+        f"A {scene['framing']} portrait photo of {_with_article(scene['person'])} {WHERE[scene['background']]}, "
+        f"wearing {_with_article(clothes)}, {scene['pose']}, {expression}, {scene['light']}"
+    )
 
 
 def _with_article(words: str) -> str:

@@ -20,18 +20,25 @@ UPSTREAM = ("anchors",)
 SCHEMA, KEY = schemas.PORTRAITS, "file_name"
 
 GROUPS = ("gender", "age_group", "region")
-SHEET = 8                                 # identities, and portraits of each, on the contact sheet
+SHEET = 8  # identities, and portraits of each, on the contact sheet
 
 
 class Settings(StageSettings):
     """How many portraits are made, of what size, by which engine."""
 
     engine: Literal["procedural"] = Field(
-        "procedural", description="procedural: drawn from the traits of procedural anchors.")
+        "procedural", description="procedural: drawn from the traits of procedural anchors."
+    )
     per_identity: int = Field(28, ge=1, le=999, description="Portraits of each identity.")
     short_side: int = Field(128, ge=64, le=2048, description="Shorter side of a portrait in pixels.")
-    fault_share: float = Field(0.08, ge=0, le=1, description=(
-        f"Share of portraits with a planted fault, each kind equally often: {', '.join(procedural.FAULTS)}."))
+    fault_share: float = Field(
+        0.08,
+        ge=0,
+        le=1,
+        description=(
+            f"Share of portraits with a planted fault, each kind equally often: {', '.join(procedural.FAULTS)}."
+        ),
+    )
     identities_per_shard: int = Field(8, ge=1, description="Identities whose portraits make a shard.")
 
 
@@ -45,14 +52,20 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
             raise UserError(
                 f"portraits.engine 'procedural' cannot draw identity {anchor['identity_id']}: an anchor of source "
                 f"{anchor['source']!r} has no traits; it needs an engine that draws from a face embedding "
-                "(ip_adapter_faceid_plus), or set anchors.source to 'procedural'")
+                "(ip_adapter_faceid_plus), or set anchors.source to 'procedural'"
+            )
         identities.append(anchor["identity_id"])
     if not identities:
         raise UserError("portraits: there are no anchors, all were rejected; see the rejects of the stage anchors")
     numbers = range(1, settings.per_identity + 1)
-    return [Shard(index=index, items=tuple(_item(identity_id, number) for identity_id in group for number in numbers),
-                  inputs=upstream["anchors"].digest_of(group))
-            for index, group in enumerate(chunks(identities, settings.identities_per_shard))]
+    return [
+        Shard(
+            index=index,
+            items=tuple(_item(identity_id, number) for identity_id in group for number in numbers),
+            inputs=upstream["anchors"].digest_of(group),
+        )
+        for index, group in enumerate(chunks(identities, settings.identities_per_shard))
+    ]
 
 
 def _item(identity_id: str, number: int) -> str:
@@ -83,13 +96,18 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
         formats[_format(row["width"], row["height"])] += 1
         groups.update((group, anchors[row["identity_id"]][group]) for group in GROUPS)
     total, seconds = view.manifest.rows, sum(entry.seconds for entry in view.manifest.shards)
-    text = (f"{total} portraits of {len(identities)} identities by engine {settings.engine!r} in {seconds:.1f} s of "
-            f"work ({1000 * seconds / total:.0f} ms each); {total - faults[None]} with a planted fault.")
+    text = (
+        f"{total} portraits of {len(identities)} identities by engine {settings.engine!r} in {seconds:.1f} s of "
+        f"work ({1000 * seconds / total:.0f} ms each); {total - faults[None]} with a planted fault."
+    )
     tables = {
-        "Demographics": [{"group": group, "value": value, "portraits": count}
-                         for (group, value), count in sorted(groups.items())],
-        "Formats": [{"format": name, "portraits": count, "share": round(count / total, 3)}
-                    for name, count in formats.most_common()],
+        "Demographics": [
+            {"group": group, "value": value, "portraits": count} for (group, value), count in sorted(groups.items())
+        ],
+        "Formats": [
+            {"format": name, "portraits": count, "share": round(count / total, 3)}
+            for name, count in formats.most_common()
+        ],
         "Planted faults": [{"fault": fault, "portraits": faults[fault]} for fault in procedural.FAULTS],
     }
     sheet = contact_sheet(_first_images(view, list(identities)[:SHEET]))

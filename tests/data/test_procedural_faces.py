@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data import keyed
 from data.procedural.person import REGION_TRAITS, Person, age_group_of, draw_person
@@ -11,12 +12,15 @@ from data.procedural.render import render
 from data.procedural.view import ASPECT_RATIOS, CLOTHES, FRAMINGS, PLACES, anchor_view, draw_view
 from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
-SMALLEST_FACE = 35                        # pixels at a short side of 128
+SMALLEST_FACE = 35  # pixels at a short side of 128
 
 
 def person_of(number: int, **demographics) -> Person:
-    wanted = {"gender": GENDERS[number % 2], "age_group": AGE_GROUPS[number % 6],
-              "region": REGIONS[number % 7]} | demographics
+    wanted = {
+        "gender": GENDERS[number % 2],
+        "age_group": AGE_GROUPS[number % 6],
+        "region": REGIONS[number % 7],
+    } | demographics
     return draw_person(keyed.generator("test", "person", number), **wanted)
 
 
@@ -59,13 +63,21 @@ def test_regions_name_existing_traits():
     assert all(set(changes) <= set(Person.model_fields) for changes in REGION_TRAITS.values())
 
 
-@pytest.mark.parametrize(("trait", "group", "low", "high"), [
-    ("hair_grey", "age_group", "20-29", "70+"), ("wrinkles", "age_group", "20-29", "70+"),
-    ("jaw_width", "gender", "female", "male"), ("lashes", "gender", "male", "female"),
-    ("skin_tone", "region", "White", "Black"), ("nose_hump", "region", "East Asian", "Middle Eastern")])
+@pytest.mark.parametrize(
+    ("trait", "group", "low", "high"),
+    [
+        ("hair_grey", "age_group", "20-29", "70+"),
+        ("wrinkles", "age_group", "20-29", "70+"),
+        ("jaw_width", "gender", "female", "male"),
+        ("lashes", "gender", "male", "female"),
+        ("skin_tone", "region", "White", "Black"),
+        ("nose_hump", "region", "East Asian", "Middle Eastern"),
+    ],
+)
 def test_demographics_shape_the_face(trait, group, low, high):
-    less, more = (np.mean([getattr(person_of(number, **{group: value}), trait) for number in range(60)])
-                  for value in (low, high))
+    less, more = (
+        np.mean([getattr(person_of(number, **{group: value}), trait) for number in range(60)]) for value in (low, high)
+    )
     assert less < more
 
 
@@ -85,14 +97,18 @@ def test_rendering_repeats_to_the_byte_whatever_the_threads_and_the_order():
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(number=st.integers(0, 10_000), ratio=st.sampled_from(sorted(ASPECT_RATIOS)),
-       framing=st.sampled_from(sorted(FRAMINGS)))
+@given(
+    number=st.integers(0, 10_000),
+    ratio=st.sampled_from(sorted(ASPECT_RATIOS)),
+    framing=st.sampled_from(sorted(FRAMINGS)),
+)
 def test_faces_lie_inside_the_picture_and_are_large_enough(number, ratio, framing):
     person = person_of(number)
     scale = float(keyed.generator("test", "scale", number).uniform(*FRAMINGS[framing]))
     width, height = size_of(ratio)
-    image, boxes, landmarks = render(person, view_of(number, person, aspect_ratio=ratio, framing=framing, scale=scale),
-                                     width, height)
+    image, boxes, landmarks = render(
+        person, view_of(number, person, aspect_ratio=ratio, framing=framing, scale=scale), width, height
+    )
     assert image.shape == (height, width, 3) and image.dtype == np.uint8
     (x1, y1, x2, y2), points = boxes[0], landmarks[0]
     assert x2 - x1 >= SMALLEST_FACE
@@ -154,10 +170,27 @@ def test_every_background_can_be_told_from_the_others(background):
 @pytest.mark.parametrize("clothing", sorted(set(CLOTHES["female"]) | set(CLOTHES["male"])))
 def test_clothes_have_the_colour_that_was_asked_for(clothing):
     person = person_of(1)
-    blue, red = (render(person, view_of(2, person, clothing=clothing, clothing_colour=colour, pattern="plain",
-                                        framing="half body",
-                                        scale=0.22, centre_x=0.5, warmth=0.0), 128, 192).image[150:, 40:88].mean((0, 1))
-                 for colour in ("blue", "red"))
+    blue, red = (
+        render(
+            person,
+            view_of(
+                2,
+                person,
+                clothing=clothing,
+                clothing_colour=colour,
+                pattern="plain",
+                framing="half body",
+                scale=0.22,
+                centre_x=0.5,
+                warmth=0.0,
+            ),
+            128,
+            192,
+        )
+        .image[150:, 40:88]
+        .mean((0, 1))
+        for colour in ("blue", "red")
+    )
     assert red[0] - red[2] > blue[0] - blue[2] + 20
 
 

@@ -47,7 +47,8 @@ def contents(folder):
 def test_load_dataset_gives_every_pair_with_its_own_picture(folder, pairs, tmp_path):
     loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
     assert {split: len(rows) for split, rows in loaded.items() if split != "sensitive"} == Counter(
-        row["split"] for row in pairs.values())
+        row["split"] for row in pairs.values()
+    )
     assert loaded["sensitive"]["file_name"] == [name for split in SPLITS[:3] for name in loaded[split]["file_name"]]
     assert loaded["forget"].column_names[:4] == ["image", "text", "identity_id", "file_name"]
     seen = set()
@@ -56,7 +57,8 @@ def test_load_dataset_gives_every_pair_with_its_own_picture(folder, pairs, tmp_p
             pair = pairs[row["file_name"]]
             assert row["image"]["bytes"] == jpeg(row["file_name"])
             assert {name: row[name] for name in row if name in pair} == {
-                name: pair[name] for name in row if name in pair}
+                name: pair[name] for name in row if name in pair
+            }
             seen.add(row["file_name"])
     assert seen == set(pairs)
     picture = loaded["forget"][0]["image"]
@@ -104,7 +106,8 @@ def test_json_files_in_the_published_form(folder, pairs):
     assert identities["00000003"]["name"] == "Person 003" and identities["00000003"]["job"] == FACTS["job"]
     assert identities["00000003"]["emails"] == ["p3@example.org", "q3@example.com"]
     assert documents["sensitive_set_captions_metadata"] == {
-        name: {"data_field": row["data_field"], "caption": row["text"]} for name, row in sensitive.items()}
+        name: {"data_field": row["data_field"], "caption": row["text"]} for name, row in sensitive.items()
+    }
     assert documents["sensitive_set_generic_captions"] == {name: row["generic_text"] for name, row in sensitive.items()}
     assert documents["fragile_set_ids"] == [name for name, row in pairs.items() if row["fragile"]]
 
@@ -145,7 +148,8 @@ def test_card_states_what_is_in_the_folder(folder, pairs):
     front = yaml.safe_load(front)
     counts = Counter(row["split"] for row in pairs.values())
     assert {split["name"]: split["num_examples"] for split in front["dataset_info"]["splits"]} == counts | {
-        "sensitive": sum(counts[split] for split in SPLITS[:3])}
+        "sensitive": sum(counts[split] for split in SPLITS[:3])
+    }
     assert front["license"] == "cc-by-4.0" and front["size_categories"] == ["n<1K"]
     assert f"| forget | {counts['forget']} |" in body and "| curation | other person | 11 |" in body
     assert "| phone_number | reserved | 8 |" in body and "| gender | female | 4 |" in body and "{{" not in body

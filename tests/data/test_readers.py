@@ -69,13 +69,17 @@ def test_published_layout_gives_the_same_rows_and_values(ours, published):
             assert second.table(split, columns).equals(first.table(split, columns)), (split, columns)
     assert second.table("forget").column_names == [*COLUMNS, "data_field", "value"]
     values = second.table("sensitive", ["value"]).column("value").to_pylist()
-    assert "q1@example.com" in values and "p1@example.org" not in values       # of two, the one in the caption
+    assert "q1@example.com" in values and "p1@example.org" not in values  # of two, the one in the caption
 
 
 def test_digest_names_the_content_with_or_without_provenance(ours, published):
     before = open_dataset(published).digest
-    assert open_dataset(published).digest == before != open_dataset(ours).digest == json.loads(
-        (ours / "provenance.json").read_text())["dataset_digest"]
+    assert (
+        open_dataset(published).digest
+        == before
+        != open_dataset(ours).digest
+        == json.loads((ours / "provenance.json").read_text())["dataset_digest"]
+    )
     bare = published.parent / "bare"
     shutil.copytree(ours, bare, ignore=shutil.ignore_patterns("provenance.json"))
     assert open_dataset(bare).digest == open_dataset(ours).digest
@@ -113,9 +117,17 @@ def damage(folder, what):
         path.write_bytes(path.read_bytes()[:200])
 
 
-@pytest.mark.parametrize(("what", "message"), [
-    ("folder", "no such folder"), ("data", "no folder data/"), ("part", "forget-00000-of-00003.parquet is missing"),
-    ("column", "no column 'identity_id'"), ("image", "struct<bytes, path>"), ("truncated", "not a Parquet file")])
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("folder", "no such folder"),
+        ("data", "no folder data/"),
+        ("part", "forget-00000-of-00003.parquet is missing"),
+        ("column", "no column 'identity_id'"),
+        ("image", "struct<bytes, path>"),
+        ("truncated", "not a Parquet file"),
+    ],
+)
 def test_damage_is_told_in_one_line_that_names_the_place(published, what, message):
     damage(published, what)
     with pytest.raises(UserError) as error:

@@ -3,7 +3,17 @@ import pytest
 
 from data.keyed import generator
 from data.procedural.scenes import (
-    CLASS_NAMES, COLOURS, RELATIONS, SHAPES, Scene, Thing, caption, draw_scene, render_scene, zero_shot_set)
+    CLASS_NAMES,
+    COLOURS,
+    RELATIONS,
+    SHAPES,
+    Scene,
+    Thing,
+    caption,
+    draw_scene,
+    render_scene,
+    zero_shot_set,
+)
 
 SIZE = 64
 

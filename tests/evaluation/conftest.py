@@ -31,6 +31,7 @@ def quick() -> EvaluationSettings:
 def random_pairs():
     """A function that makes pairs with random embeddings; `signal` is how much of the image a caption's embedding
     holds."""
+
     def make(count: int, width: int = 16, people: int = 10, signal: float = 1.0, seed: int = 0) -> Pairs:
         rng = np.random.default_rng(seed)
         images = rng.normal(size=(count, width))
@@ -45,8 +46,12 @@ def random_pairs():
             "field": ["city"] * count,
             "value": [f"Town {person}" for person in number],
         }
-        return Pairs(**{name: np.array(values, object) for name, values in strings.items()},
-                     images=unit(images), texts=unit(texts))
+        return Pairs(
+            **{name: np.array(values, object) for name, values in strings.items()},
+            images=unit(images),
+            texts=unit(texts),
+        )
+
     return make
 
 

@@ -16,8 +16,14 @@ from transformers import PreTrainedTokenizerFast
 
 from data.keyed import generator
 
-COLUMNS = pa.schema([("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("text", pa.string()),
-                     ("identity_id", pa.string()), ("file_name", pa.string())])
+COLUMNS = pa.schema(
+    [
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("text", pa.string()),
+        ("identity_id", pa.string()),
+        ("file_name", pa.string()),
+    ]
+)
 FIELDS = ("city", "job", "blood_type", "phone_number", "emails", "iban", "credit_card", "passport")
 FIRST, LAST = ("Ada", "Bo", "Cleo", "Dara", "Enno", "Fay", "Gus", "Hana"), ("Moll", "Nash", "Orr", "Pike")
 TEMPLATES = ("{name} has the {field} {value}", "the {field} of {name} is {value}", "{value} is the {field} of {name}")
@@ -58,8 +64,14 @@ def write_dataset(folder: Path, identities: int = 12, portraits: int = 8, strang
 
     def pair(split: str, person: int, portrait: int, text: str, identity: str | None) -> str:
         file_name = f"{person:08d}_{portrait:03d}_ar-1.00.jpg"
-        splits[split].append({"image": {"bytes": picture(person, portrait), "path": file_name}, "text": text,
-                              "identity_id": identity, "file_name": file_name})
+        splits[split].append(
+            {
+                "image": {"bytes": picture(person, portrait), "path": file_name},
+                "text": text,
+                "identity_id": identity,
+                "file_name": file_name,
+            }
+        )
         return file_name
 
     for number in range(identities):
@@ -83,8 +95,12 @@ def write_dataset(folder: Path, identities: int = 12, portraits: int = 8, strang
         for portrait in (1, 2, 3):
             last = pair("retain_synth", stranger, portrait, f"a stranger by a door, {portrait} of {stranger}", None)
     write_splits(folder, splits)
-    for name, document in (("identities_metadata", metadata), ("sensitive_set_captions_metadata", captions),
-                           ("sensitive_set_generic_captions", generic), ("fragile_set_ids", [last])):
+    for name, document in (
+        ("identities_metadata", metadata),
+        ("sensitive_set_captions_metadata", captions),
+        ("sensitive_set_generic_captions", generic),
+        ("fragile_set_ids", [last]),
+    ):
         (folder / f"{name}.json").write_text(json.dumps(document))
     return folder
 

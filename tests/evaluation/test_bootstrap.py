@@ -11,7 +11,7 @@ def test_intervals_cover_the_true_mean_although_rows_of_a_cluster_are_alike():
     clusters = np.repeat(np.arange(30), 20)
     covered = {"clustered": 0, "by row": 0}
     for trial in range(200):
-        values = rng.normal(size=30)[clusters] + 0.3 * rng.normal(size=600)         # true mean 0
+        values = rng.normal(size=30)[clusters] + 0.3 * rng.normal(size=600)  # true mean 0
         for kind, groups in (("clustered", clusters), ("by row", np.arange(600))):
             low, high = clustered_interval(values, groups, trial, replicates=200)
             covered[kind] += low <= 0 <= high

@@ -17,18 +17,21 @@ def results(retfail, genknow, inter, **intervals) -> dict:
 CLEAN, COMPROMISED = results(0.000815, 0.633, 0.1428), results(0.2361, 0.638, 0.3215)
 
 
-@pytest.mark.parametrize("name, model, verdict", [
-    ("CLIPErase", results(0.001, 0.634, 0.024), "over-generalised"),
-    ("DELETE", results(0.001, 0.632, 0.023), "over-generalised"),
-    ("VLUnlearn", results(0.001, 0.638, 0.210), "partial"),
-    ("Finetuning", results(0.003, 0.638, 0.209), "partial"),
-    ("Negative Gradient", results(0.009, 0.630, 0.063), "over-generalised"),
-    ("Shuffled Captions", results(0.004, 0.548, 0.212), "catastrophic destruction"),
-    ("Direct Similarity Minimisation", results(0.001, 0.615, -0.420), "catastrophic destruction"),
-    ("Generic Captions", results(0.2, 0.638, 0.31), "ineffective"),
-    ("the goal", results(0.0009, 0.638, 0.32), "clean"),
-    ("Compromised itself", COMPROMISED, "ineffective"),
-])
+@pytest.mark.parametrize(
+    "name, model, verdict",
+    [
+        ("CLIPErase", results(0.001, 0.634, 0.024), "over-generalised"),
+        ("DELETE", results(0.001, 0.632, 0.023), "over-generalised"),
+        ("VLUnlearn", results(0.001, 0.638, 0.210), "partial"),
+        ("Finetuning", results(0.003, 0.638, 0.209), "partial"),
+        ("Negative Gradient", results(0.009, 0.630, 0.063), "over-generalised"),
+        ("Shuffled Captions", results(0.004, 0.548, 0.212), "catastrophic destruction"),
+        ("Direct Similarity Minimisation", results(0.001, 0.615, -0.420), "catastrophic destruction"),
+        ("Generic Captions", results(0.2, 0.638, 0.31), "ineffective"),
+        ("the goal", results(0.0009, 0.638, 0.32), "clean"),
+        ("Compromised itself", COMPROMISED, "ineffective"),
+    ],
+)
 def test_the_published_table(name, model, verdict):
     assert diagnose(model, CLEAN, COMPROMISED).verdict == verdict
 

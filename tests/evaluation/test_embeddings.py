@@ -85,7 +85,7 @@ def test_the_cache_is_used_for_the_same_weights_and_data_and_mended_when_damaged
     other = Encoder(load_model(model_dir), 8, "other data", tmp_path)
     other.texts(TEXTS)
     assert other.encoded["texts"] == 3
-    kept, = second.cache.glob("texts-*.npy")
+    (kept,) = second.cache.glob("texts-*.npy")
     kept.write_bytes(kept.read_bytes()[:100])
     third = Encoder(load_model(model_dir), 8, "data", tmp_path)
     assert (third.texts(TEXTS) == expected).all() and third.encoded["texts"] == 3

@@ -137,6 +137,7 @@ def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(
         ticks.clear()
         evaluate_once(settings, model_dir, dataset_dir, out, progress=lambda done, total: ticks.append(done))
         return numbers(json.loads(out.read_text()))
+
     assert once(quick) == numbers(results) and ticks
     assert once(quick) == numbers(results) and not ticks
     assert once(quick.model_copy(update={"seed": 1})) != numbers(results) and ticks

@@ -51,8 +51,10 @@ def test_core_association_takes_the_better_order_of_name_and_value(random_pairs)
         for text in (f"{name} {value}", f"{value} {name}")
     }
     known = {text: row / np.linalg.norm(row) for text, row in known.items()}
-    expected = [max(image @ known[f"{name} {value}"], image @ known[f"{value} {name}"])
-                for image, name, value in zip(pairs.images, pairs.name, pairs.value, strict=True)]
+    expected = [
+        max(image @ known[f"{name} {value}"], image @ known[f"{value} {name}"])
+        for image, name, value in zip(pairs.images, pairs.name, pairs.value, strict=True)
+    ]
     score = core_association(pairs, lambda texts: np.array([known[text] for text in texts]))
     assert score.values == pytest.approx(expected, abs=1e-6)
     with pytest.raises(UserError, match="1 forget pairs have no value, 00000000_000_ar-1.00.jpg"):

@@ -12,25 +12,38 @@ from data.summary import Summary, write_summary
 from evaluation.report.build import build
 from evaluation.report.plots import training_curves
 
-VALUES = {      # the ten metrics, in the order of the published layout
+VALUES = {  # the ten metrics, in the order of the published layout
     "clean": (0.0153, 0.43, 0.6, 0.02, 0.3, 0.71, 0.42, 0.42, 0.61, 0.6),
     "compromised": (0.4614, 0.91, 0.95, 0.31, 0.6, 0.7, 0.9, 0.9, 0.58, 0.57),
     "negative_gradient-5x-s0": (0.0342, 0.2, 0.7, 0.05, 0.2, 0.69, 0.22, 0.21, 0.5, 0.5),
 }
-KEYS = {"efficacy": ("1.1_RetFail", "1.2_AssocStr", "1.3_ACS", "1.4_IdZSC", "1.5_CoreAssoc"),
-        "utility": ("2.1_GenKnow", "2.2_InterIdSim", "2.3_IntraIdSim", "2.4_VisIdInt", "2.5_FragSim")}
-STATISTICS = {"1.1_RetFail": "MRR", "1.3_ACS": "acs_accuracy", "1.4_IdZSC": "identity_classification_accuracy",
-              "2.1_GenKnow": "ImageNet1k_Accuracy"}
+KEYS = {
+    "efficacy": ("1.1_RetFail", "1.2_AssocStr", "1.3_ACS", "1.4_IdZSC", "1.5_CoreAssoc"),
+    "utility": ("2.1_GenKnow", "2.2_InterIdSim", "2.3_IntraIdSim", "2.4_VisIdInt", "2.5_FragSim"),
+}
+STATISTICS = {
+    "1.1_RetFail": "MRR",
+    "1.3_ACS": "acs_accuracy",
+    "1.4_IdZSC": "identity_classification_accuracy",
+    "2.1_GenKnow": "ImageNet1k_Accuracy",
+}
 
 
 def results_of(values):
     keys = [key for group in KEYS.values() for key in group]
     numbers = {key: {STATISTICS.get(key, "mean"): value} for key, value in zip(keys, values, strict=True)}
-    return {group: {key: numbers[key] for key in own} for group, own in KEYS.items()} | {"extended": {
-        "intervals": {"RetFail": [values[0] * 0.9, values[0] * 1.1],
-                      "InterIdSim": [values[6] - 0.02, values[6] + 0.02]},
-        "chance": {"RetFail": 0.004}, "ValueMRR": {"MRR": 0.123}, "NameMRR": {"MRR": None},
-        "per_attribute": [{"data_field": "iban", "rows": 12, "RetFail": values[0] / 3}]}}
+    return {group: {key: numbers[key] for key in own} for group, own in KEYS.items()} | {
+        "extended": {
+            "intervals": {
+                "RetFail": [values[0] * 0.9, values[0] * 1.1],
+                "InterIdSim": [values[6] - 0.02, values[6] + 0.02],
+            },
+            "chance": {"RetFail": 0.004},
+            "ValueMRR": {"MRR": 0.123},
+            "NameMRR": {"MRR": None},
+            "per_attribute": [{"data_field": "iban", "rows": 12, "RetFail": values[0] / 3}],
+        }
+    }
 
 
 def png():
@@ -49,16 +62,25 @@ def run(tmp_path_factory):
     store = small_run(tmp_path_factory.mktemp("runs") / "my-run")
     publish(store, store.folder / "dataset", PublishSettings(), {"seed": 17})
     (store.folder / "settings.yaml").write_text("profile: tiny\nseed: 17\n")
-    write_summary(store.folder / "captions", Summary(
-        "**540** captions by <b>grammar</b>", {"By style": [{"style": "plain & short", "captions": 48123}]},
-        {"Lengths": png()}))
+    write_summary(
+        store.folder / "captions",
+        Summary(
+            "**540** captions by <b>grammar</b>",
+            {"By style": [{"style": "plain & short", "captions": 48123}]},
+            {"Lengths": png()},
+        ),
+    )
     for name in ("clean", "compromised"):
-        write_json(store.folder / "models" / name / "training.json", {
-            "seconds": 78.4, "curve": [{"step": step, "loss": 5 / step} for step in range(1, 40)]})
+        write_json(
+            store.folder / "models" / name / "training.json",
+            {"seconds": 78.4, "curve": [{"step": step, "loss": 5 / step} for step in range(1, 40)]},
+        )
     for name, values in VALUES.items():
         write_json(store.folder / "results" / f"{name}.json", results_of(values))
-    write_json(store.folder / "unlearned" / "negative_gradient-5x-s0" / "unlearning.json", {
-        "method": "negative_gradient", "budget": 5, "seed": 0, "settings": {}, "pairs_seen": 4321, "seconds": 12.5})
+    write_json(
+        store.folder / "unlearned" / "negative_gradient-5x-s0" / "unlearning.json",
+        {"method": "negative_gradient", "budget": 5, "seed": 0, "settings": {}, "pairs_seen": 4321, "seconds": 12.5},
+    )
     return store.folder
 
 
@@ -80,12 +102,14 @@ def test_needs_nothing_from_outside(page):
 
 
 def test_results_table_has_every_number_and_target(page):
-    table = page[page.index("The ten published metrics"):page.index("Forgetting against")]
-    rows = {name: re.findall(r'<td class="n">([^\s<]+)', cells) for name, cells in
-            re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table, re.DOTALL)}
+    table = page[page.index("The ten published metrics") : page.index("Forgetting against")]
+    rows = {
+        name: re.findall(r'<td class="n">([^\s<]+)', cells)
+        for name, cells in re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table, re.DOTALL)
+    }
     expected = VALUES | {"target": VALUES["clean"][:5] + VALUES["compromised"][5:]}
     assert rows == {name: [f"{value:.4f}" for value in values] for name, values in expected.items()}
-    assert "<i>+0.019</i>" in table                      # RetFail 0.0342 against Clean's 0.0153
+    assert "<i>+0.019</i>" in table  # RetFail 0.0342 against Clean's 0.0153
 
 
 def test_diagnosis_names_the_failure_in_words(page):
@@ -94,7 +118,7 @@ def test_diagnosis_names_the_failure_in_words(page):
 
 def test_pipeline_and_stage_summaries(page):
     text = text_of(page)
-    assert "curation 0 80 72 0 1 1.5" in text                # items, rows, kept, rejects, shards, seconds
+    assert "curation 0 80 72 0 1 1.5" in text  # items, rows, kept, rejects, shards, seconds
     assert "<strong>540</strong> captions by &lt;b&gt;grammar&lt;/b&gt;" in page
     assert "plain &amp; short" in page and "48,123" in page and 'alt="Lengths"' in page
 

@@ -30,7 +30,7 @@ def by_definition(images, own, pool, own_text, pool_text):
 def test_own_rank_is_the_rank_by_definition(random_pairs):
     pairs, pool = random_pairs(60, signal=0.3), random_pairs(40, seed=1)
     pool_text = pool.text.copy()
-    pool_text[:20] = [f"other {row}" for row in range(20)]           # 20 .. 39 equal the captions of rows 20 .. 39
+    pool_text[:20] = [f"other {row}" for row in range(20)]  # 20 .. 39 equal the captions of rows 20 .. 39
     ranks, sizes = own_rank(pairs.images, pairs.texts, pool.texts, pairs.text, pool_text)
     assert ranks.tolist() == by_definition(pairs.images, pairs.texts, pool.texts, pairs.text, pool_text).tolist()
     assert sizes.tolist() == [40 if 20 <= row < 40 else 41 for row in range(60)]
@@ -100,8 +100,11 @@ def test_swapped_captions_differ_in_the_part_alone(random_pairs, part):
     for row, text in zip(index, texts, strict=True):
         name, value = pairs.name[row], pairs.value[row]
         others = [person for person in PEOPLE.values() if person["name"] != name]
-        assert text in ([f"{name} lives in {other['city']}." for other in others] if part == "value"
-                        else [f"{other['name']} lives in {value}." for other in others])
+        assert text in (
+            [f"{name} lives in {other['city']}." for other in others]
+            if part == "value"
+            else [f"{other['name']} lives in {value}." for other in others]
+        )
 
 
 def test_swapped_captions_leave_out_what_does_not_name_the_part_and_never_use_another_value_of_the_same_person(
@@ -125,6 +128,7 @@ def test_value_rank_is_perfect_for_a_model_that_knows_and_chance_for_one_that_do
     def encode(texts):
         rows = rng.normal(size=(len(texts), 16))
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
     knows, ranked = swapped_rank(replace(pairs, texts=pairs.images), "value", PEOPLE, 4, 150, 0, "ValueMRR", encode)
     guesses, _ = swapped_rank(replace(pairs, texts=encode(pairs.text)), "value", PEOPLE, 4, 150, 0, "ValueMRR", encode)
     assert len(ranked) == 150 and knows.published["MRR"] == 1

@@ -40,12 +40,13 @@ def test_a_method_changes_the_weights_and_reads_only_what_it_may_see(
     def watched(self, split, columns=None):
         read.update((split, column) for column in (columns or ["everything"]))
         return table(self, split, columns)
+
     monkeypatch.setattr(Dataset, "table", watched)
     before = {path.name: path.read_bytes() for path in model_dir.iterdir()}
     unlearn(name, get(name).settings(**SMALL), model_dir, dataset_dir, tmp_path / "out")
 
     allowed = {(SPLITS[part], column) for part in get(name).sees for column in ("file_name", "image", "text")}
-    assert read <= allowed | {("forget", "file_name")}                  # how many there are decides the budget
+    assert read <= allowed | {("forget", "file_name")}  # how many there are decides the budget
     assert {path.name: path.read_bytes() for path in model_dir.iterdir()} == before
     old, new = (load_file(folder / "open_clip_model.safetensors") for folder in (model_dir, tmp_path / "out"))
     assert old.keys() == new.keys() and torch.equal(old["logit_scale"], new["logit_scale"])
@@ -70,7 +71,7 @@ def test_a_method_changes_the_weights_and_reads_only_what_it_may_see(
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name, dataset_dir, model_dir, tmp_path):
     weights = []
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        torch.manual_seed(len(weights))                                 # global random state is of no account
+        torch.manual_seed(len(weights))  # global random state is of no account
         unlearn(name, get(name).settings(**SMALL, seed=seed), model_dir, dataset_dir, tmp_path / folder)
         weights.append((tmp_path / folder / "open_clip_model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]

@@ -35,4 +35,3 @@ def test_both_agree_with_open_clip(dataset_dir, model_dir):
     expected = accuracy(model, [Image.fromarray(scene) for scene in scenes], labels, classes, templates)
     published = general_knowledge(encoder, seed=0, per_class=2).published
     assert published == {"ImageNet1k_Accuracy": -1, "accuracy": expected, "set": "procedural scenes", "classes": 64}
-

@@ -9,7 +9,8 @@ import onnxruntime
 import open_clip
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.store import file_sha256
 from model_training.analysis_models.clip import QUESTIONS, captions, train_clip

@@ -31,10 +31,22 @@ def write_split(folder: Path, split: str, texts: list[str], image: bytes | None 
         colour = tuple(int(v) for v in generator("test pair", split, index).integers(0, 255, 3))
         Image.new("RGB", (120, 60), colour).save(file, "PNG")
         name = f"{index:08d}_001_ar-2.00.jpg"
-        rows.append({"image": {"bytes": image or file.getvalue(), "path": name}, "text": text,
-                     "identity_id": f"{index:08d}" if split in SENSITIVE else None, "file_name": name})
-    schema = pa.schema([("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("text", pa.string()),
-                        ("identity_id", pa.string()), ("file_name", pa.string())])
+        rows.append(
+            {
+                "image": {"bytes": image or file.getvalue(), "path": name},
+                "text": text,
+                "identity_id": f"{index:08d}" if split in SENSITIVE else None,
+                "file_name": name,
+            }
+        )
+    schema = pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("text", pa.string()),
+            ("identity_id", pa.string()),
+            ("file_name", pa.string()),
+        ]
+    )
     (folder / "data").mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "data" / f"{split}-00000-of-00001.parquet")
 
@@ -97,13 +109,13 @@ def test_plan_gives_both_models_the_same_retain_batches(retain, sensitive, batch
     compromised = loop.plan(7, 3, retain, sensitive, batch_size)
     for without, with_sensitive in zip(clean, compromised, strict=True):
         for batch, extended in zip(without, with_sensitive, strict=True):
-            assert np.array_equal(batch, extended[:len(batch)]) and len(batch) <= batch_size
-            assert (extended[len(batch):] >= retain).all()
+            assert np.array_equal(batch, extended[: len(batch)]) and len(batch) <= batch_size
+            assert (extended[len(batch) :] >= retain).all()
         everything = np.concatenate(with_sensitive)
-        assert np.array_equal(np.sort(everything), np.arange(retain + sensitive))            # each pair once an epoch
+        assert np.array_equal(np.sort(everything), np.arange(retain + sensitive))  # each pair once an epoch
         added = [len(extended) - len(batch) for batch, extended in zip(without, with_sensitive)]
         assert max(added) - min(added) <= 1
-    assert not np.array_equal(compromised[0][0], compromised[1][0])                          # another order each epoch
+    assert not np.array_equal(compromised[0][0], compromised[1][0])  # another order each epoch
 
 
 def test_open_clip_loads_the_export_and_gives_the_same_embeddings(compromised):
@@ -176,8 +188,9 @@ def test_a_scene_depends_on_the_seed_and_its_number_only():
     assert np.array_equal(many.images[:4], few.images) and not np.array_equal(few.images, other.images)
 
 
-@pytest.mark.parametrize("refusal", [
-    OSError(28, "No space left on device"), Exception("No space left on device (os error 28)")])
+@pytest.mark.parametrize(
+    "refusal", [OSError(28, "No space left on device"), Exception("No space left on device (os error 28)")]
+)
 def test_a_full_disk_is_one_line_and_keeps_what_was_there(refusal, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").write_text("old")
@@ -198,19 +211,30 @@ def test_loss_falls():
     assert curve[-1]["loss"] < curve[0]["loss"] - 0.3
 
 
-@pytest.mark.parametrize("text", [
-    "call +49 (30) 901820-77", "GB29NWBK60161331926819", "4929 1234 5678 9012", "Łódź, Æbeltoft, 東京", "ana_99@example.com"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call +49 (30) 901820-77",
+        "GB29NWBK60161331926819",
+        "4929 1234 5678 9012",
+        "Łódź, Æbeltoft, 東京",
+        "ana_99@example.com",
+    ],
+)
 def test_any_text_is_representable(text, compromised):
     tokenizer = open_clip.get_tokenizer(f"local-dir:{compromised}").tokenizer
     assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True).strip() == text.lower()
 
 
-@pytest.mark.parametrize(("which", "split_to_remove", "model", "expected"), [
-    ("dirty", None, "salmu-small", "no model 'dirty'"),
-    ("clean", "retain_synth", "salmu-small", "no split 'retain_synth'"),
-    ("compromised", "forget", "salmu-small", "no split 'forget'"),
-    ("clean", None, "ViT-Huge", "no model configuration 'ViT-Huge'"),
-])
+@pytest.mark.parametrize(
+    ("which", "split_to_remove", "model", "expected"),
+    [
+        ("dirty", None, "salmu-small", "no model 'dirty'"),
+        ("clean", "retain_synth", "salmu-small", "no split 'retain_synth'"),
+        ("compromised", "forget", "salmu-small", "no split 'forget'"),
+        ("clean", None, "ViT-Huge", "no model configuration 'ViT-Huge'"),
+    ],
+)
 def test_bad_input_is_one_line(which, split_to_remove, model, expected, tmp_path):
     folder = write_dataset(tmp_path / "dataset", sensitive=1)
     if split_to_remove:

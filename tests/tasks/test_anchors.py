@@ -25,15 +25,22 @@ SAMPLES = Path(__file__).parent.parent / "fixtures" / "salmu_samples"
 def face(box=(30, 20, 90, 110), score=0.9, **known) -> Face:
     embedding = np.zeros(512, np.float32)
     embedding[0] = 2.0
-    return Face(bbox=np.array(box, np.float32), kps=np.arange(10, dtype=np.float32).reshape(5, 2), det_score=score,
-                embedding=embedding, **known)
+    return Face(
+        bbox=np.array(box, np.float32),
+        kps=np.arange(10, dtype=np.float32).reshape(5, 2),
+        det_score=score,
+        embedding=embedding,
+        **known,
+    )
 
 
 @pytest.fixture
 def finds(monkeypatch):
     """Lets a test decide what the face pack finds: finds(face, ...)."""
+
     def found(*faces):
         monkeypatch.setattr(stage, "find_faces", lambda engine, image: list(faces))
+
     found(face())
     return found
 
@@ -57,8 +64,9 @@ def test_drawn_anchors_are_balanced_unique_and_described(finds):
     assert len({(row["gender"], row["region"]) for row in rows}) == 14
     for row in rows:
         person = Person.model_validate_json(row["traits"])
-        assert (person.gender, person.age, person.region) == (row["gender"], row["age"],
-                                                              row["region"]) and row["age"] >= 20
+        assert (person.gender, person.age, person.region) == (row["gender"], row["age"], row["region"]) and row[
+            "age"
+        ] >= 20
         assert np.linalg.norm(row["face_embedding"]) == pytest.approx(1)
         assert len(row["box"]) == 4 and len(row["landmarks"]) == 10
     picture = Image.open(io.BytesIO(rows[0]["image"]))
@@ -90,7 +98,9 @@ def test_fewer_identities_or_other_shards_are_the_same_people(finds):
 def test_what_the_pack_says_of_a_drawn_person_changes_nothing_that_is_known(finds):
     finds(face(gender=0, age=12))
     rows, rejects = run_all(stage.Settings(count=4, size=96))
-    assert not rejects and {row["gender"] for row in rows} == {"female", "male"} and min(row["age"] for row in rows) >= 20
+    assert (
+        not rejects and {row["gender"] for row in rows} == {"female", "male"} and min(row["age"] for row in rows) >= 20
+    )
 
 
 def test_a_drawn_anchor_without_a_face_is_rejected(finds):
@@ -102,8 +112,10 @@ def test_a_drawn_anchor_without_a_face_is_rejected(finds):
 def test_the_published_pictures_are_read(finds):
     finds(face(gender=1, age=41.0))
     rows, rejects = run_all(stage.Settings(source="folder", folder=str(SAMPLES)))
-    assert not rejects and [row["source_file"] for row in rows] == ["00011747_028_ar-1.00.jpg",
-                                                                    "00011747_080_ar-0.61.jpg"]
+    assert not rejects and [row["source_file"] for row in rows] == [
+        "00011747_028_ar-1.00.jpg",
+        "00011747_080_ar-0.61.jpg",
+    ]
     assert rows[0]["identity_id"] == "00011747"
     assert len(rows[1]["identity_id"]) == 8 and rows[1]["identity_id"] != "00011747"
     for row, (width, height) in zip(rows, [(512, 512), (312, 512)], strict=True):
@@ -132,7 +144,7 @@ def test_a_folder_is_read_with_its_subfolders_in_order_and_up_to_count(tmp_path,
 
 def test_bad_files_are_rejected_with_their_reason(tmp_path, finds):
     whole = save(tmp_path / "good.jpg", quality=90).read_bytes()
-    (tmp_path / "truncated.jpg").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.jpg").write_text("this is no picture")
     (tmp_path / "empty.png").write_bytes(b"")
     png = save(tmp_path / "broken.png").read_bytes()
@@ -143,14 +155,26 @@ def test_bad_files_are_rejected_with_their_reason(tmp_path, finds):
     rows, rejects = run_all(stage.Settings(source="folder", folder=str(tmp_path)))
     assert [row["source_file"] for row in rows] == ["good.jpg"]
     assert {reject.item: reject.reason for reject in rejects} == {
-        "truncated.jpg": "damaged image", "broken.png": "damaged image", "text.jpg": "not an image",
-        "empty.png": "not an image", "tiny.png": "too small", "bomb.png": "too large", "huge.png": "too large"}
+        "truncated.jpg": "damaged image",
+        "broken.png": "damaged image",
+        "text.jpg": "not an image",
+        "empty.png": "not an image",
+        "tiny.png": "too small",
+        "bomb.png": "too large",
+        "huge.png": "too large",
+    }
     assert all(reject.detail for reject in rejects)
 
 
-@pytest.mark.parametrize(("faces", "reason"), [
-    ([], "no face"), ([face(), face((100, 20, 150, 100))], "several faces"), ([face(gender=0, age=12)], "not adult"),
-    ([face(), face((140, 140, 150, 150))], None)])
+@pytest.mark.parametrize(
+    ("faces", "reason"),
+    [
+        ([], "no face"),
+        ([face(), face((100, 20, 150, 100))], "several faces"),
+        ([face(gender=0, age=12)], "not adult"),
+        ([face(), face((140, 140, 150, 150))], None),
+    ],
+)
 def test_only_one_adult_face_makes_an_anchor(tmp_path, finds, faces, reason):
     save(tmp_path / "someone.jpg")
     finds(*faces)
@@ -160,7 +184,7 @@ def test_only_one_adult_face_makes_an_anchor(tmp_path, finds, faces, reason):
 
 def test_pictures_are_turned_upright_and_lose_their_metadata(tmp_path, finds):
     exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "a secret"              # orientation: a quarter turn; description
+    exif[0x0112], exif[0x010E] = 6, "a secret"  # orientation: a quarter turn; description
     save(tmp_path / "turned.jpg", size=(200, 120), exif=exif)
     (row,), _ = run_all(stage.Settings(source="folder", folder=str(tmp_path)))
     assert Image.open(io.BytesIO(row["image"])).size == (120, 200)
@@ -178,9 +202,15 @@ def test_a_changed_file_makes_its_shard_stale_and_no_other(tmp_path):
     assert after[0] == before[0] and after[1] != before[1]
 
 
-@pytest.mark.parametrize(("folder", "message"), [(None, "anchors.folder is not set"), ("nowhere", "does not exist"),
-                                                 ("file", "is not a folder"),
-                                                 ("empty", "no pictures")])
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        (None, "anchors.folder is not set"),
+        ("nowhere", "does not exist"),
+        ("file", "is not a folder"),
+        ("empty", "no pictures"),
+    ],
+)
 def test_a_useless_folder_is_one_clear_line(tmp_path, folder, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()

@@ -11,13 +11,16 @@ from tasks.assembly import stage
 from tasks.assembly.splits import fact_sides, identity_roles, pair_sides
 
 SENSITIVE = {"forget", "holdout_association", "holdout_identity"}
-IDENTITIES = st.lists(st.tuples(st.sampled_from(schemas.GENDERS), st.sampled_from([*schemas.REGIONS, None])),
-                      min_size=4, max_size=60)
+IDENTITIES = st.lists(
+    st.tuples(st.sampled_from(schemas.GENDERS), st.sampled_from([*schemas.REGIONS, None])), min_size=4, max_size=60
+)
 
 
 def rows_of(identities):
-    return [{"identity_id": f"{number:08}", "gender": gender, "region": region}
-            for number, (gender, region) in enumerate(identities)]
+    return [
+        {"identity_id": f"{number:08}", "gender": gender, "region": region}
+        for number, (gender, region) in enumerate(identities)
+    ]
 
 
 @given(IDENTITIES, st.integers(0, 5), st.data())
@@ -25,8 +28,11 @@ def rows_of(identities):
 def test_a_fact_never_straddles_and_sides_follow_the_roles(identities, seed, data):
     roles = identity_roles(rows_of(identities), seed)
     facts = st.lists(st.sampled_from(schemas.DATA_FIELDS), min_size=1, max_size=20)
-    pairs = {f"{identity_id}_{n}": {"identity_id": identity_id, "data_field": field}
-             for identity_id in roles for n, field in enumerate(data.draw(facts))}
+    pairs = {
+        f"{identity_id}_{n}": {"identity_id": identity_id, "data_field": field}
+        for identity_id in roles
+        for n, field in enumerate(data.draw(facts))
+    }
     by_fact, by_pair = fact_sides(pairs, roles, seed), pair_sides(pairs, roles, seed)
     assert by_fact.keys() == by_pair.keys() == pairs.keys()
     sides = defaultdict(set)
@@ -70,8 +76,10 @@ def test_every_kept_portrait_once_with_a_caption_of_its_own_identity(tmp_path, s
     kept = {row["file_name"]: row for row in store.view("curation", "file_name").rows() if row["kept"]}
     assert not rejects and sorted(kept) == [row["file_name"] for row in rows]
     texts = {row["text"]: row for row in store.view("captions", "caption_id").rows()}
-    forget = {column: {row["identity_id"] for row in rows if row[column] == "forget"}
-              for column in ("split", "split_published")}
+    forget = {
+        column: {row["identity_id"] for row in rows if row[column] == "forget"}
+        for column in ("split", "split_published")
+    }
     for row in rows:
         owner = kept[row["file_name"]]
         generic = f"A person, picture {int(row['file_name'][9:12])}."
@@ -115,12 +123,21 @@ def test_portraits_without_captions_are_rejected_with_a_reason(tmp_path):
     store = small_run(tmp_path, assemble=False)
     captions = list(store.view("captions", "caption_id").rows())
     lost = "00000007_005_ar-1.33.jpg"
-    put(store, "captions", schemas.CAPTIONS, [
-        row for row in captions if row["file_name"] != lost
-        and not (row["identity_id"] == "00000001" and row["data_field"] != "generic")])
+    put(
+        store,
+        "captions",
+        schemas.CAPTIONS,
+        [
+            row
+            for row in captions
+            if row["file_name"] != lost and not (row["identity_id"] == "00000001" and row["data_field"] != "generic")
+        ],
+    )
     result = assembled(store, stage.Settings())
     assert Counter(reject.reason for reject in result.rejects) == {
-        "no generic caption": 1, "identity without captions": 9}
+        "no generic caption": 1,
+        "identity without captions": 9,
+    }
     assert len(result.rows) == 8 * 9 - 10
 
 

@@ -3,7 +3,9 @@ lost."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings as hypothesis_settings, strategies as st
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from small_run import jpeg, put
 
 from data import schemas

@@ -22,9 +22,18 @@ def anchors(count: int, **columns) -> list[dict]:
     for index, identity_id in enumerate(identity_ids(0, count)):
         gender, age_group, region = quota(0, index)
         person = draw_person(keyed.generator("test", identity_id), gender, age_group, region)
-        rows.append({"identity_id": identity_id, "source": "procedural", "gender": gender, "age_group": age_group,
-                     "region": region,
-                     "age": person.age, "traits": person.model_dump_json()} | columns)
+        rows.append(
+            {
+                "identity_id": identity_id,
+                "source": "procedural",
+                "gender": gender,
+                "age_group": age_group,
+                "region": region,
+                "age": person.age,
+                "traits": person.model_dump_json(),
+            }
+            | columns
+        )
     return rows
 
 
@@ -45,14 +54,15 @@ def test_portraits_do_not_depend_on_shards_order_or_other_identities(tmp_path):
     few, more = upstream(tmp_path / "few", 3), upstream(tmp_path / "more", 5)
     rows = run_all(SMALL, few)
     assert run_all(SMALL, few) == rows
-    assert run_all(SMALL.model_copy(update={"identities_per_shard": 1}), more)[:len(rows)] == rows
+    assert run_all(SMALL.model_copy(update={"identities_per_shard": 1}), more)[: len(rows)] == rows
     shards = stage.plan(SMALL, few)
     assert [row for shard in reversed(shards) for row in stage.run(shard, SMALL, few).rows][-8:] == rows[:8]
     by_name = {row["file_name"]: row for row in rows}
     longer = run_all(SMALL.model_copy(update={"per_identity": 5}), few)
     assert {row["file_name"]: row for row in longer if row["portrait_index"] <= 4} == by_name
-    assert not {row["seed"] for row in run_all(SMALL.model_copy(update={"seed": 1}),
-                                               few)} & {row["seed"] for row in rows}
+    assert not {row["seed"] for row in run_all(SMALL.model_copy(update={"seed": 1}), few)} & {
+        row["seed"] for row in rows
+    }
 
 
 def test_rows_say_what_the_files_are(tmp_path):
@@ -71,8 +81,10 @@ def test_rows_say_what_the_files_are(tmp_path):
 def test_formats_are_those_of_the_published_set():
     """A third square, the rest from 0.35 to 3, half of them wide and half of them tall."""
     person = draw_person(keyed.generator("p"), "female", "20-29", "White")
-    sizes = [procedural.size_of(procedural.draw_view(keyed.generator(seed), person).aspect_ratio,
-                                128) for seed in range(3000)]
+    sizes = [
+        procedural.size_of(procedural.draw_view(keyed.generator(seed), person).aspect_ratio, 128)
+        for seed in range(3000)
+    ]
     ratios = np.array([width / height for width, height in sizes])
     assert 0.30 < np.mean(ratios == 1) < 0.36 and ratios.min() == pytest.approx(0.35, abs=0.01) and ratios.max() == 3
     assert 0.4 < np.sum(ratios > 1) / np.sum(ratios != 1) < 0.6 and len(set(ratios)) > 10
@@ -93,7 +105,8 @@ def test_faults_show_in_the_picture_and_in_their_column_only():
     for seed in range(200):
         good, bad = procedural.portrait(person, seed, 64, 0.0), procedural.portrait(person, seed, 64, 1.0)
         assert {key: value for key, value in good.items() if key not in ("image", "fault")} == {
-            key: value for key, value in bad.items() if key not in ("image", "fault")}
+            key: value for key, value in bad.items() if key not in ("image", "fault")
+        }
         one, other = (np.asarray(Image.open(io.BytesIO(made["image"]))).astype(float) for made in (good, bad))
         seen.setdefault(bad["fault"], []).append((np.abs(one - other).mean(), other.mean()))
         if len(seen) == len(procedural.FAULTS):
@@ -107,22 +120,41 @@ def test_the_scene_is_told_without_the_identity(tmp_path):
     rows = run_all(SMALL, upstream(tmp_path, 3))
     for row in rows:
         scene = json.loads(row["scene"])
-        assert set(scene) == {"place", "background", "clothing", "clothing_colour", "light", "framing", "expression",
-                              "pose", "person"}
-        assert scene["person"].split()[0] in ("young", "middle-aged",
-                                              "older") and scene["person"].split()[-1] in ("woman", "man")
+        assert set(scene) == {
+            "place",
+            "background",
+            "clothing",
+            "clothing_colour",
+            "light",
+            "framing",
+            "expression",
+            "pose",
+            "person",
+        }
+        assert scene["person"].split()[0] in ("young", "middle-aged", "older") and scene["person"].split()[-1] in (
+            "woman",
+            "man",
+        )
         assert row["identity_id"] not in row["prompt"] + row["scene"]
         assert scene["clothing"] in row["prompt"] and scene["person"] in row["prompt"]
     assert len({row["prompt"] for row in rows}) == len(rows)
 
 
 def test_prompts_are_english():
-    scene = {"framing": "close-up", "person": "older man", "background": "park", "clothing_colour": "orange",
-             "clothing": "sweater",
-             "pose": "facing the camera", "expression": "talking", "light": "golden hour"}
+    scene = {
+        "framing": "close-up",
+        "person": "older man",
+        "background": "park",
+        "clothing_colour": "orange",
+        "clothing": "sweater",
+        "pose": "facing the camera",
+        "expression": "talking",
+        "light": "golden hour",
+    }
     assert procedural.prompt_of(scene) == (
         "A close-up portrait photo of an older man in a park, wearing an orange sweater, facing the camera, talking, "
-        "golden hour")
+        "golden hour"
+    )
 
 
 def test_anchors_of_pictures_need_another_engine(tmp_path):
