@@ -1,5 +1,6 @@
 """The benchmark: methods that make Compromised forget, the metrics of every model, leaderboard and report."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     for which in PAIR:
         if not (store.folder / "models" / which / "training.json").is_file():
             raise UserError(f"{store.folder / 'models' / which}: no model; run salmu run --run {store.folder.name}")
-    runs = settings.unlearning.runs()
+    start, runs = time.perf_counter(), settings.unlearning.runs()
     made = [unlearn_model.submit(folder, run, place) for place, run in enumerate(runs)]
     scored = [
         evaluate_model.submit(folder, settings.evaluation, which, f"models/{which}", place)
@@ -81,6 +82,10 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     for future in [*made, *scored]:
         future.result()
     records = write_leaderboard(store.folder)
+    print(
+        f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}",
+        flush=True,
+    )
     create_markdown_artifact(key="results", markdown=markdown(records), description="The ten metrics of every model")
     create_image_artifact(
         key="trade-off", image_url=data_uri(forgetting(records)), description="RetFail against InterIdSim"

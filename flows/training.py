@@ -1,5 +1,6 @@
 """The model pair: Clean and Compromised, trained side by side from the same dataset."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,10 @@ def make_pair(store: Store, settings: RunSettings) -> None:
     """Inside a flow: bring both models up to date with the dataset, at the same time where there are two workers."""
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
+    start = time.perf_counter()
     for future in [train_model.submit(str(store.folder), settings.pair, which) for which in PAIR]:
         future.result()
+    print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - start:.1f} s", flush=True)
     create_image_artifact(
         key="training-curves",
         image_url=data_uri(training_curves(store.folder / "models")),
