@@ -14,13 +14,13 @@ from flows.stages import STAGES, finished, planned, state
 # Seconds an item on one core of a 2-core server, of the tiny profile's engines (benchmarks/rates.py measures them),
 # and bytes an item kept.
 RATES = {
-    "anchors": (0.075, 20_000),
-    "portraits": (0.050, 12_000),
-    "analysis": (0.030, 3_000),
-    "curation": (0.0005, 100),
-    "personas": (0.02, 1_500),
-    "captions": (0.001, 120),
-    "assembly": (0.0005, 200),
+    "anchors": (0.065, 13_800),
+    "portraits": (0.042, 7_600),
+    "analysis": (0.009, 3_100),
+    "curation": (0.0003, 32),
+    "personas": (0.004, 350),
+    "captions": (0.0002, 50),
+    "assembly": (0.0001, 82),
 }
 
 

@@ -1,9 +1,7 @@
 """Offline, quiet surroundings for every test, and one Prefect server for those that need one."""
 
 import os
-import sys
 import tempfile
-from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -11,7 +9,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="salmu-prefect-")  # the server's database: not the person's own
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
-sys.path.insert(0, str(Path(__file__).parent))  # helpers.py
 
 import pytest  # noqa: E402
 
