@@ -178,12 +178,10 @@ def _unlearn(options) -> None:
     from evaluation.unlearning.runner import unlearn
     from flows.training import progress_bar
 
-    method, overrides = options.method, _overrides(options)
-    known = load_profile("tiny", overrides).unlearning.methods.get(method, {})
-    asked = {"methods": {method: known}, "budgets": [options.budget], "seed": options.seed}
-    settings = load_profile("tiny", overrides | {f"unlearning.{key}": value for key, value in asked.items()}).unlearning
+    settings = load_profile("tiny", _overrides(options)).unlearning
+    run = settings.run(options.method, options.budget, options.seed)
     folders = (Path(folder) for folder in (options.model, options.dataset, options.out))
-    unlearn(method, settings.runs()[0].settings, *folders, progress_bar(method))
+    unlearn(run.method, run.settings, *folders, progress_bar(run.method))
     print(f"model: {options.out}")
 
 
