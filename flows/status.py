@@ -72,9 +72,9 @@ def plan_rows(store: Store, settings: RunSettings, workers: int) -> list[dict]:
     """One row a stage: items, what the store holds already, and what the rest costs in time and disk."""
     rows, above_changes = [], set()
     for name, items in expected_items(settings).items():
-        condition = (
-            "stale" if above_changes & set(STAGES[name].UPSTREAM) else state(store, name, getattr(settings, name))
-        )
+        condition = state(store, name, getattr(settings, name))
+        if above_changes & set(STAGES[name].UPSTREAM):
+            condition = "stale" if store.manifest(name).shards else "new"
         held = 0
         if condition == "partial":
             plan = planned(store, name, getattr(settings, name))
