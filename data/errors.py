@@ -7,8 +7,3 @@ class UserError(Exception):
 
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).split()))
-
-
-def missing_extra(package: str, extra: str, needed_by: str) -> UserError:
-    """The error for an optional package that is not installed."""
-    return UserError(f"{needed_by} needs the package {package!r}, which is not installed: pip install -e '.[{extra}]'")
