@@ -13,7 +13,7 @@ os.environ.setdefault(
 from data.errors import UserError  # noqa: E402
 from data.store import Store  # noqa: E402
 from flows.settings import load_profile, load_run, parse_assignment, profiles  # noqa: E402
-from flows.stages import STAGES, runs_folder  # noqa: E402
+from flows.stages import STAGES  # noqa: E402
 from flows.status import plan_rows, status_rows, text_table, verify  # noqa: E402
 
 
@@ -131,7 +131,7 @@ def _stage(options) -> None:
 
 
 def _opened(options) -> tuple[Store, object]:
-    folder = runs_folder(options.runs, options.run or "tiny")
+    folder = Path(options.runs) / (options.run or "tiny")
     return Store(folder), load_run(folder)
 
 
@@ -140,7 +140,7 @@ def _status(options) -> None:
 
 
 def _plan(options) -> None:
-    folder = runs_folder(options.runs, options.run or options.profile or "tiny")
+    folder = Path(options.runs) / (options.run or options.profile or "tiny")
     known = (folder / "settings.yaml").is_file() and not options.profile
     settings = (
         load_run(folder, _overrides(options)) if known else load_profile(options.profile or "tiny", _overrides(options))

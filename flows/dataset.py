@@ -13,13 +13,13 @@ from flows.lock import run_lock
 from flows.processes import api_server, worker_pool
 from flows.settings import RunSettings, load_profile, load_run, save
 from flows.stage import require_upstream, run_stage
-from flows.stages import STAGES, downstream, runs_folder
+from flows.stages import STAGES, downstream
 
 
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
     """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
     profile `tiny`."""
-    folder = runs_folder(root, run or profile or "tiny").resolve()
+    folder = (Path(root) / (run or profile or "tiny")).resolve()
     known = (folder / "settings.yaml").is_file()
     settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
     return Store(folder), settings
@@ -73,7 +73,7 @@ def stage_flow(name: str):
     """The flow that runs one stage of a run that exists, with what is above it taken from the store."""
 
     def run_alone(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> list[str]:
-        store = Store(runs_folder(root, run).resolve())
+        store = Store((Path(root) / run).resolve())
         settings = load_run(store.folder, overrides)
         with run_lock(store.folder):
             require_upstream(store, name, lambda other: getattr(settings, other))

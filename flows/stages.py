@@ -1,7 +1,6 @@
 """The stages, in order. A stage is a module with NAME, VERSION, UPSTREAM, SCHEMA, KEY, Settings, plan, run and
 summarise."""
 
-from pathlib import Path
 from types import ModuleType
 
 from data.store import Entry, Shard, StageView, Store, fingerprint
@@ -63,7 +62,3 @@ def state(store: Store, name: str, settings) -> str:
         return "done"
     known = {entry.fingerprint for entry in manifest.shards}
     return "partial" if any(expected in known for _, expected in plan) else "stale"
-
-
-def runs_folder(root: str | Path, run: str) -> Path:
-    return Path(root) / run
