@@ -3,7 +3,7 @@
     data/<split>-00000-of-000NN.parquet    at least the columns image, text, identity_id, file_name
     identities_metadata.json, fragile_set_ids.json,
     sensitive_set_captions_metadata.json, sensitive_set_generic_captions.json
-    provenance.json                        ours only; holds the digest
+    proof_of_fiction.json, provenance.json   ours only
 
 Beside the splits that lie in the folder there are derived ones, which follow from the identities of the others.
 """
@@ -29,6 +29,7 @@ IDENTITIES = "identities_metadata.json"
 CAPTIONS = "sensitive_set_captions_metadata.json"
 GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
 FRAGILE_SET = "fragile_set_ids.json"
+PROOF_OF_FICTION = "proof_of_fiction.json"
 PROVENANCE = "provenance.json"
 JSON_FILES = (IDENTITIES, CAPTIONS, GENERIC_CAPTIONS, FRAGILE_SET)
 
@@ -84,6 +85,11 @@ class Dataset:
     def identities(self) -> dict[str, dict]:
         """Identity id -> name, country_code and the eight attributes."""
         return self._json(IDENTITIES, dict)
+
+    @cached_property
+    def proofs(self) -> dict[str, dict]:
+        """Identity id -> data field -> level, rule, source: why the value belongs to nobody. Ours only."""
+        return self._json(PROOF_OF_FICTION, dict)
 
     @cached_property
     def captions_metadata(self) -> dict[str, dict]:

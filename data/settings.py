@@ -54,7 +54,7 @@ def validate(model: type[BaseModel], values: Any, where: str) -> BaseModel:
 def _line(model: type[BaseModel], problem: dict) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg'].lower()}, got {problem['input']!r}"[:300]
+        return f"{key}: {problem['msg'][:1].lower()}{problem['msg'][1:]}, got {problem['input']!r}"[:300]
     for part in problem["loc"][:-1]:
         field = model.model_fields.get(str(part))
         model = (

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from data.keyed import digest
 from data.schemas import REJECTS
 
 ROW_DIGEST = "row_digest"
+ROW_GROUP_BYTES = 4_000_000
 
 
 class Shard(BaseModel):
@@ -111,6 +113,14 @@ def write_atomic(path: Path, content: bytes) -> None:
         ) from None
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def file_sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -127,8 +137,10 @@ def _row_digest(row: Mapping[str, Any]) -> str:
 
 
 def _parquet(table: pa.Table) -> bytes:
+    """A Parquet file; rows with pictures in small groups, so that a few rows can be read without the others."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=1024)
+    rows = max(1, min(1024, ROW_GROUP_BYTES * table.num_rows // max(table.nbytes, 1)))
+    pq.write_table(table, sink, compression="zstd", row_group_size=rows)
     return sink.getvalue()
 
 
@@ -208,6 +220,47 @@ class Store:
 
     def view(self, stage: str, key: str) -> "StageView":
         return StageView(self, stage, key)
+
+    def orphans(self, stage: str) -> list[Path]:
+        """What lies in the stage's folder and belongs to no committed shard: shard files that the manifest does not
+        name, temporary files of processes that died, and, once the stage is complete, work in progress."""
+        manifest, folder = self.manifest(stage), self.stage_folder(stage)
+        named = {self.part_path(stage, entry.index) for entry in manifest.shards}
+        named |= {self.rejects_path(stage, entry.index) for entry in manifest.shards if entry.rejects}
+        patterns = ["part-*.parquet", "rejects-*.parquet", ".*.tmp", *([".work-*"] if manifest.complete else [])]
+        return sorted(path for pattern in patterns for path in folder.glob(pattern) if path not in named)
+
+    def work(self, stage: str, schema: pa.Schema, index: int, expected: str) -> "Work":
+        return Work(self.stage_folder(stage) / f".work-{index:05d}-{expected[:16]}", schema)
+
+
+class Work:
+    """The rows of an unfinished shard, group by group: a shard that takes minutes goes on where it was killed.
+
+    A group is a file, written whole or not at all, in a folder that the shard's fingerprint names; the folder goes when
+    the shard is committed."""
+
+    def __init__(self, folder: Path, schema: pa.Schema):
+        self.folder, self.schema = folder, schema
+
+    def get(self, key: str) -> ShardResult | None:
+        """What was put under this key, or None. A damaged file counts as nothing."""
+        try:
+            rows = pq.read_table(self.folder / f"{key}.parquet").to_pylist()
+            rejects = json.loads((self.folder / f"{key}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return ShardResult(rows, [Reject(*reject) for reject in rejects])
+
+    def put(self, key: str, result: ShardResult) -> None:
+        """Keep a group. Raises UserError when the disk refuses."""
+        rows = [{name: row.get(name) for name in self.schema.names} for row in result.rows]
+        write_atomic(self.folder / f"{key}.json", json.dumps(result.rejects).encode())
+        write_atomic(self.folder / f"{key}.parquet", _parquet(pa.Table.from_pylist(rows, schema=self.schema)))
+
+    def clear(self) -> None:
+        """Remove the folder."""
+        remove(self.folder)
 
 
 class StageView:

@@ -23,7 +23,8 @@ def run_stages(store: Store, settings: dict) -> Store:
         engine = module.load_engine(stage_settings) if hasattr(module, "load_engine") else None
         for shard, expected in plan:
             if shard.index not in done:
-                result = module.run(shard, stage_settings, views, engine)
+                work = [store.work(name, module.SCHEMA, shard.index, expected)] if hasattr(module, "KEEPS_WORK") else []
+                result = module.run(shard, stage_settings, views, engine, *work)
                 manifest.shards.append(store.write_shard(name, module.SCHEMA, shard, result, expected, seconds=0.0))
         manifest.complete = True
         store.write_manifest(manifest)

@@ -68,6 +68,15 @@ def render(
         ],
         demographics=_demographics(list(with_persona.values())),
         proofs=_proofs([row for row in personas if row["identity_id"] in with_persona]),
+        models=[
+            {
+                "model": model["name"],
+                "for": model["use"],
+                "licence": model["licence"],
+                "revision": model["revision"][:16],
+            }
+            for model in made_from["models"]
+        ],
         generation={name: json.dumps(values, ensure_ascii=False) for name, values in made_from["settings"].items()},
     )
 

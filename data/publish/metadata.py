@@ -2,10 +2,9 @@
 
 import json
 
-from data.readers import CAPTIONS, FRAGILE_SET, GENERIC_CAPTIONS, IDENTITIES
+from data.readers import CAPTIONS, FRAGILE_SET, GENERIC_CAPTIONS, IDENTITIES, PROOF_OF_FICTION
 from data.schemas import DATA_FIELDS
 
-PROOF_OF_FICTION = "proof_of_fiction.json"
 _IDENTITY_KEYS = ("name", "country_code", *DATA_FIELDS)
 
 

@@ -1,23 +1,38 @@
-"""What a published folder was made from and what is in it: settings, versions, digests.
+"""What a published folder was made from and what is in it: settings, models, versions, digests.
 
-No times and no host names: the same settings give the same bytes."""
+No times, no host names, no folders of the machine: the same settings give the same bytes."""
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from data.keyed import digest
+from data.licences import Model
 from data.readers import PROVENANCE, content_digest, content_files
 from data.store import Manifest, file_sha256
 
-PACKAGES = ("salmu", "faker", "insightface", "numpy", "onnxruntime", "open_clip_torch", "pillow", "pyarrow", "torch")
+PACKAGES = (
+    "salmu",
+    "diffusers",
+    "faker",
+    "insightface",
+    "numpy",
+    "onnxruntime",
+    "open_clip_torch",
+    "pillow",
+    "pyarrow",
+    "torch",
+    "transformers",
+)
 
 
-def inputs(manifests: dict[str, Manifest], settings: dict[str, Any]) -> dict[str, Any]:
+def inputs(manifests: dict[str, Manifest], settings: dict[str, Any], models: Sequence[Model] = ()) -> dict[str, Any]:
     """What decides the bytes of the folder. `fingerprints` covers the model revisions that shards were made with."""
     return {
-        "settings": settings,
+        "settings": without_folders(settings),
+        "models": [model._asdict() for model in models],
         "stages": {
             name: {
                 "version": manifest.version,
@@ -30,6 +45,20 @@ def inputs(manifests: dict[str, Manifest], settings: dict[str, Any]) -> dict[str
         },
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def without_folders(value: Any) -> Any:
+    """Settings with every absolute path cut down to its last part: where weights are kept is nobody else's business."""
+    if isinstance(value, dict):
+        return {key: without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(inner) for inner in value]
+    if isinstance(value, str):
+        scheme, path = (
+            ("local-dir:", value.removeprefix("local-dir:")) if value.startswith("local-dir:") else ("", value)
+        )
+        return scheme + PurePath(path).name if path.startswith(("/", "~")) else value
+    return value
 
 
 def document(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:

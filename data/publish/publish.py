@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from data.errors import UserError
+from data.licences import Model
 from data.publish import card, croissant, metadata, parquet, provenance, rejects
 from data.publish.images import with_images
 from data.publish.webdataset import ShardWriter
@@ -16,7 +17,7 @@ from data.readers import PROVENANCE, SPLITS, open_dataset
 from data.settings import Settings
 from data.store import Store, write_atomic
 
-STAGES = ("anchors", "portraits", "analysis", "curation", "personas", "captions", "assembly")
+STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
 PAIRS = ("assembly", "file_name")
 
 
@@ -50,11 +51,13 @@ def publish(
     out_dir: Path,
     settings: PublishSettings,
     run_settings: dict[str, Any],
+    models: Sequence[Model] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Write the dataset of a finished run to a folder and return its digest.
 
-    `run_settings`: the run's full settings; the dataset's part is recorded. `progress(done, total)` counts rows.
+    `run_settings`: the run's full settings; the dataset's part is recorded. `models`: the weights that made it, with
+    their licences. `progress(done, total)` counts rows.
     A folder made from the same settings and stages stays as it is; another is replaced once the new one, made beside
     it, is complete. Raises UserError for an unfinished run, a folder that holds something else, or a full disk."""
     out_dir = Path(out_dir)
@@ -62,7 +65,7 @@ def publish(
     if "assembly" not in manifests or not manifests["assembly"].complete:
         raise UserError(f"{store.folder}: the stage assembly is not finished, run it first")
     recorded = {name: run_settings[name] for name in ("seed", *STAGES) if name in run_settings}
-    made_from = provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")})
+    made_from = provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")}, models)
     if provenance.is_current(out_dir, made_from):
         return open_dataset(out_dir).digest
     if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / PROVENANCE).is_file():

@@ -125,3 +125,18 @@ def test_chunks_hold_every_item_once_in_order(items, size):
     parts = chunks(items, size)
     assert [item for part in parts for item in part] == items
     assert all(len(part) == size for part in parts[:-1])
+
+
+def test_work_in_progress_survives_and_a_damaged_group_counts_as_nothing(tmp_path):
+    work = Store(tmp_path).work("things", SCHEMA, 3, "f" * 32)
+    assert work.get("group-0") is None
+    kept = ShardResult(rows("a"), [Reject("b", "is bad", "very")])
+    work.put("group-0", kept)
+    again = Store(tmp_path).work("things", SCHEMA, 3, "f" * 32)
+    assert again.get("group-0") == kept
+    assert Store(tmp_path).work("things", SCHEMA, 3, "e" * 32).get("group-0") is None  # of other settings
+    path = work.folder / "group-0.parquet"
+    path.write_bytes(path.read_bytes()[:20])
+    assert again.get("group-0") is None
+    work.clear()
+    assert not work.folder.exists()
