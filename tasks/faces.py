@@ -12,15 +12,23 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from pydantic import Field
 
 from data.errors import UserError
 from data.keyed import digest
+from data.schemas import GENDERS
 from data.settings import Settings
 
 EMBEDDED_PACK = Path(__file__).parent.parent / "data" / "models" / "faces"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+GPU_BATCH = 64  # faces that the recogniser sees at once on a GPU; one on a CPU, where more gain nothing
+# The mean face, five points x, y, z (towards the camera) in eye distances: x and y are those of ArcFace's alignment
+# template, the depths those with which the yaw of drawn faces comes out to scale.
+MEAN_FACE = np.array(
+    [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.575, 0.6], [-0.41, 1.155, 0.1], [0.415, 1.15, 0.1]], np.float64
+)
 
 
 class FaceSettings(Settings):
@@ -102,7 +110,18 @@ def load_faces(settings: FaceSettings):
         ) from None
     if missing := {"detection", "recognition"} - app.models.keys():
         raise UserError(f"{folder}: the face pack has no model for {' and '.join(sorted(missing))}; restore its files")
+    if not app.det_model.use_kps:
+        raise UserError(
+            f"{folder}: the face pack's detector gives no landmarks, so faces cannot be aligned; use another"
+        )
     return app
+
+
+def uses_cuda(settings: FaceSettings) -> bool:
+    """Whether the pack would run on a GPU here."""
+    import onnxruntime
+
+    return settings.provider != "cpu" and PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
 
 def find_faces(app, image: np.ndarray) -> list:
@@ -113,7 +132,83 @@ def find_faces(app, image: np.ndarray) -> list:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # scikit-image's, of a call inside insightface
         faces = app.get(np.ascontiguousarray(image[:, :, ::-1]))
-    return sorted(faces, key=lambda face: float(np.prod(face.bbox[2:] - face.bbox[:2])), reverse=True)
+    return sorted(faces, key=face_area, reverse=True)
+
+
+def detect_faces(app, image: np.ndarray) -> list:
+    """The faces in an RGB image (uint8 [h, w, 3]), the largest first, each with bbox, kps and det_score only."""
+    from insightface.app.common import Face
+
+    boxes, points = app.det_model.detect(np.ascontiguousarray(image[:, :, ::-1]))
+    faces = [Face(bbox=box[:4], kps=five, det_score=box[4]) for box, five in zip(boxes, points, strict=True)]
+    return sorted(faces, key=face_area, reverse=True)
+
+
+def face_area(face) -> float:
+    """Of the face's box, in square pixels."""
+    return float(np.prod(face.bbox[2:] - face.bbox[:2]))
+
+
+def aligned_crop(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
+    """The face turned and scaled as ArcFace wants it: [size, size, 3] of an image [h, w, 3], by five landmarks [5, 2];
+    `size` is a multiple of 112 or 128."""
+    from insightface.utils.face_align import norm_crop
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # scikit-image's, of a call inside insightface
+        return norm_crop(image, np.asarray(landmarks, np.float32).reshape(5, 2), size)
+
+
+def recognise(app, crops: list[np.ndarray]) -> np.ndarray:
+    """Unit embeddings [n, 512] of aligned RGB crops, many at once on a GPU if the recogniser allows it."""
+    model = app.models["recognition"]
+    fixed = isinstance(model.input_shape[0], int)
+    batch = 1 if fixed or PROVIDERS["cuda"] not in model.session.get_providers() else GPU_BATCH
+    flipped = [np.ascontiguousarray(crop[:, :, ::-1]) for crop in crops]
+    found = np.concatenate([model.get_feat(flipped[start : start + batch]) for start in range(0, len(flipped), batch)])
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def crop_size(app) -> int:
+    """Side in pixels of the aligned crop that the pack's recogniser takes."""
+    return app.models["recognition"].input_size[0]
+
+
+def gender_and_age(app, image: np.ndarray, face) -> tuple[str | None, int | None]:
+    """What the pack's genderage model says of a face of an RGB image: one of GENDERS, years; None, None without one."""
+    model = app.models.get("genderage")
+    if model is None:
+        return None, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        gender, age = model.get(np.ascontiguousarray(image[:, :, ::-1]), face)
+    return GENDERS[int(gender)], int(age)
+
+
+def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
+    """Yaw (> 0 to the image's right), pitch (> 0 up) and roll (> 0 clockwise) of a face in degrees, from five landmarks
+    [5, 2].
+
+    Roll is the slope of eyes and mouth; then the weak-perspective camera is fitted to a mean face in three dimensions
+    (DeMenthon and Davis, "Model-based object pose in 25 lines of code", IJCV 1995) and turned into the nearest
+    rotation. Pitch is the weakest of the three: a long nose looks like a lowered head."""
+    points = np.asarray(landmarks, np.float64).reshape(5, 2)
+    across = points[1] - points[0] + points[4] - points[3]
+    roll = np.arctan2(across[1], across[0])
+    cos, sin = np.cos(roll), np.sin(roll)
+    level = points @ [[cos, -sin], [sin, cos]]
+    mean = MEAN_FACE - MEAN_FACE.mean(axis=0)
+    camera = np.linalg.lstsq(mean, level - level.mean(axis=0), rcond=None)[0].T
+    left, _, right = np.linalg.svd(camera, full_matrices=False)
+    rotation = left @ right  # the first two rows of one
+    yaw, pitch = np.arctan2(rotation[0, 2], rotation[0, 0]), np.arctan2(-rotation[1, 2], rotation[1, 1])
+    return tuple(float(angle) for angle in np.degrees([yaw, pitch, roll]))
+
+
+def sharpness(crop: np.ndarray) -> float:
+    """Variance of the Laplacian of an aligned crop's luma: high where there is fine detail (Pech-Pacheco et al.,
+    "Diatom autofocusing in brightfield microscopy", ICPR 2000)."""
+    return float(cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
 
 
 def _providers(wanted: str, available: list[str]) -> list[str]:

@@ -1,166 +1,168 @@
-"""The stage anchors: one reference picture, one face embedding and the demographics of each identity."""
+"""The stage anchors: who of the candidates is fit to be an anchor, which of them are the same person, and which are
+chosen, in what order. It reads measurements only; no source picture is opened."""
 
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
+import pyarrow as pa
 
 from data import schemas
-from data.keyed import digest
-from data.procedural.person import age_group_of
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
+from data.keyed import ranked
 from data.store import Reject, Shard, ShardResult, StageView, chunks
 from data.summary import Summary
-from tasks.anchors import folder, procedural
-from tasks.faces import FaceSettings, face_revision, find_faces, load_faces
-from tasks.pictures import contact_sheet, jpeg_file
+from tasks.anchors.duplicates import Calibration, calibrate, near_duplicates, sample_size
+from tasks.anchors.report import (
+    balance,
+    demographics,
+    funnel,
+    nearest_figure,
+    nearest_similarities,
+    percentiles,
+    threshold_text,
+)
+from tasks.anchors.rules import MEASURES, NEAR_DUPLICATE, SURPLUS, Settings, broken_rule
+from tasks.anchors.selection import select
+from tasks.balance import CELL
+from tasks.devices import may_use_gpu, torch_device
+from tasks.pictures import contact_sheet
 
-NAME, VERSION = "anchors", 1
-UPSTREAM = ()
+NAME, VERSION = "anchors", 2
+UPSTREAM = ("candidates",)
 SCHEMA, KEY = schemas.ANCHORS, "identity_id"
 
-JPEG_QUALITY = 95
-SECOND_FACE = 0.2  # a second face counts from this share of the largest face's area
-ADULT = 18  # years
-GROUPS = ("gender", "age_group", "region")
+SHEET = 48  # pictures on the contact sheet
+COPIED = [name for name in SCHEMA.names if name in schemas.CANDIDATES.names]  # columns that stay as they are
 
 
-class Settings(StageSettings):
-    """Where the identities come from."""
+class Fit(NamedTuple):
+    """The candidates that break no rule."""
 
-    source: Literal["procedural", "folder"] = Field(
-        "procedural", description="procedural: faces drawn by the project; folder: pictures of a folder."
-    )
-    folder: str | None = Field(
-        None,
-        description="Folder of pictures, read with its subfolders; for source 'folder'.",
-        json_schema_extra=NOT_IN_FINGERPRINT,
-    )  # its files' names and stamps are in the shards
-    count: int = Field(
-        66,
-        ge=1,
-        le=procedural.LARGEST_COUNT,
-        description=("Identities to draw, or the most pictures to read, in the order of their names."),
-    )
-    shard_size: int = Field(11, ge=1, description="Anchors in a shard.")
-    size: int = Field(160, ge=96, le=2048, description="Side in pixels of a drawn anchor.")
-    faces: FaceSettings = Field(FaceSettings(), description="Face detection and recognition.")
+    ids: list[str]
+    cells: list[tuple]
+    embeddings: np.ndarray  # half precision [n, d]
+    best_first: np.ndarray  # places: by detection score, then by a hash of their ids
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
-    """Identity ids to draw, or '<identity> <file name>' to read. Raises UserError for a missing or empty folder."""
-    if settings.source == "procedural":
-        ids = procedural.identity_ids(settings.seed, settings.count)
-        return [Shard(index=index, items=items) for index, items in enumerate(chunks(ids, settings.shard_size))]
-    names = folder.list_images(settings.folder)[: settings.count]
-    items = [f"{identity_id} {name}" for identity_id, name in zip(folder.identity_ids(names), names, strict=True)]
-    stamps = chunks([folder.stamp(settings.folder, name) for name in names], settings.shard_size)
-    return [
-        Shard(index=index, items=group, inputs=digest(stamped))
-        for index, (group, stamped) in enumerate(zip(chunks(items, settings.shard_size), stamps, strict=True))
+    """One shard: every candidate is compared with all others."""
+    return [Shard(index=0, items=(NAME,), inputs=upstream["candidates"].manifest.digest)]
+
+
+def uses_gpu(settings: Settings) -> bool:
+    """Whether embeddings would be compared on a GPU here."""
+    return may_use_gpu(settings.device)
+
+
+def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: None = None) -> ShardResult:
+    """Drop who breaks a rule or is the same person as a better candidate, and choose among the others."""
+    candidates, device = upstream["candidates"], torch_device(settings.device)
+    fit, rejects = _fit(candidates, settings)
+    place_of = {name: place for place, name in enumerate(fit.ids)}
+    sample = [place_of[name] for name in _sample(fit.ids, settings)]
+    threshold = _calibrated(fit.embeddings[sample], settings).threshold
+    dropped = near_duplicates(fit.embeddings, fit.best_first, threshold, device)
+    rejects += [
+        Reject(fit.ids[one.place], NEAR_DUPLICATE, f"of {fit.ids[one.kept]}, cosine {one.similarity:.3f}")
+        for one in dropped
     ]
+    gone = {one.place for one in dropped}
+    cells: dict[tuple, list[int]] = {}
+    for place in fit.best_first.tolist():
+        if place not in gone:
+            cells.setdefault(fit.cells[place], []).append(place)
+    cells = {cell: cells[cell] for cell in ranked(cells, settings.seed, NAME, "cell")}
+    choices = select(fit.embeddings, cells, settings.count, device)
+    ranks = {fit.ids[choice.place]: rank for rank, choice in enumerate(choices)}
+    rejects += [
+        Reject(fit.ids[place], SURPLUS, " ".join(value or "unknown" for value in cell))
+        for cell, places in cells.items()
+        for place in places
+        if fit.ids[place] not in ranks
+    ]
+    rows = candidates.rows_of(ranks, [*COPIED, "detection_score"])
+    for row in rows:
+        rank = ranks[row[KEY]]
+        row |= {"quality": row["detection_score"], "rank": rank, "nearest_similarity": choices[rank].nearest}
+    return ShardResult(sorted(rows, key=lambda row: row["rank"]), rejects)
 
 
-def revisions(settings: Settings) -> dict[str, str]:
-    """Digest of the face pack."""
-    return {"faces": face_revision(settings.faces)}
+def _fit(candidates: StageView, settings: Settings) -> tuple[Fit, list[Reject]]:
+    """Go through the candidates shard by shard: of those that are fit, little more than the embedding stays in
+    memory."""
+    ids, cells, scores, rejects = [], [], [], []
+    embeddings = np.empty((0, 0), np.float16)
+    names = list(dict.fromkeys([KEY, *CELL, "detection_score", *MEASURES]))
+    for table in candidates.tables([*names, "face_embedding"]):
+        if not table.num_rows:
+            continue
+        vectors = unit_vectors(table)
+        if not ids:
+            embeddings = np.empty((candidates.manifest.rows, vectors.shape[1]), np.float16)
+        for row, vector in zip(table.select(names).to_pylist(), vectors, strict=True):
+            if broken := broken_rule(row, settings):
+                rejects.append(Reject(row[KEY], *broken))
+            else:
+                embeddings[len(ids)] = vector
+                ids.append(row[KEY])
+                cells.append(tuple(row[name] for name in CELL))
+                scores.append(row["detection_score"])
+    hashed = {name: place for place, name in enumerate(ranked(ids, settings.seed, NAME))}
+    best_first = sorted(range(len(ids)), key=lambda place: (-scores[place], hashed[ids[place]]))
+    return Fit(ids, cells, embeddings[: len(ids)], np.array(best_first, np.int64)), rejects
 
 
-def load_engine(settings: Settings) -> Any:
-    return load_faces(settings.faces)
+def unit_vectors(table: pa.Table) -> np.ndarray:
+    """The column face_embedding [n, d]."""
+    column = table.column("face_embedding").combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
 
 
-def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Any) -> ShardResult:
-    """Draw or read each anchor and find its face; a picture without exactly one adult face is rejected."""
-    results = list((_drawn if settings.source == "procedural" else _read)(shard, settings, engine))
-    return ShardResult(
-        [result for result in results if not isinstance(result, Reject)],
-        [result for result in results if isinstance(result, Reject)],
+def _sample(ids: list[str], settings: Settings) -> list[str]:
+    """The candidates among whom pairs of different people are looked at, in random order."""
+    return ranked(ids, settings.seed, NAME, "pairs")[: sample_size(settings.false_match_rate)]
+
+
+def _calibrated(embeddings: np.ndarray, settings: Settings) -> Calibration:
+    return calibrate(
+        embeddings, settings.false_match_rate, torch_device(settings.device), settings.duplicate_similarity
     )
 
 
-def _drawn(shard: Shard, settings: Settings, engine: Any) -> Iterator[dict[str, Any] | Reject]:
-    for index, identity_id in enumerate(shard.items, shard.index * settings.shard_size):
-        person, image = procedural.draw(settings.seed, index, identity_id, settings.size)
-        row = _analysed(image, identity_id, engine)
-        if isinstance(row, dict):
-            row |= {
-                "identity_id": identity_id,
-                "source": "procedural",
-                "gender": person.gender,
-                "age": person.age,
-                "age_group": person.age_group,
-                "region": person.region,
-                "traits": person.model_dump_json(),
-            }
-        yield row
-
-
-def _read(shard: Shard, settings: Settings, engine: Any) -> Iterator[dict[str, Any] | Reject]:
-    for item in shard.items:
-        identity_id, name = item.split(" ", 1)
-        image = folder.read_image(settings.folder, name)
-        row = Reject(name, *image) if isinstance(image, folder.Refused) else _analysed(image, name, engine)
-        if isinstance(row, dict):
-            row |= {"identity_id": identity_id, "source": "folder", "source_file": name}
-            if row["age"] is not None and row["age"] < ADULT:
-                row = Reject(name, "not adult", f"looks {row['age']} years old")
-        yield row
-
-
-def _analysed(image: np.ndarray, item: str, engine: Any) -> dict[str, Any] | Reject:
-    """The columns about the picture and its face, gender and age as the face pack says; or why it can be no anchor."""
-    found = find_faces(engine, image)
-    if not found:
-        return Reject(item, "no face", f"{image.shape[1]} x {image.shape[0]} pixels")
-    face, *others = found
-    if others and _area(others[0]) >= SECOND_FACE * _area(face):
-        return Reject(item, "several faces", f"{len(found)} faces")
-    gender, age = (None if value is None else int(value) for value in (face.gender, face.age))
-    return {
-        "image": jpeg_file(image, JPEG_QUALITY),
-        "box": face.bbox.tolist(),
-        "landmarks": face.kps.reshape(-1).tolist(),
-        "face_embedding": face.normed_embedding.tolist(),
-        "quality": float(face.det_score),
-        "gender": None if gender is None else schemas.GENDERS[gender],
-        "age": age,
-        "age_group": None if age is None else age_group_of(age),
+def _embeddings_of(candidates: StageView, ids: list[str]) -> np.ndarray:
+    """Embeddings of these candidates, in this order, as they were compared."""
+    found = {
+        row[KEY]: np.array(row["face_embedding"], np.float16) for row in candidates.rows_of(ids, ["face_embedding"])
     }
-
-
-def _area(face: Any) -> float:
-    return float(np.prod(face.bbox[2:] - face.bbox[:2]))
+    return np.array([found[name] for name in ids])
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
-    """How many anchors of which demographics there are, why others were dropped, and what they look like."""
-    groups: Counter = Counter()
-    for row in view.rows(list(GROUPS)):
-        groups.update((group, row[group] or "unknown") for group in GROUPS)
-    rejects = Counter(reject.reason for reject in view.rejects())
-    seconds = sum(entry.seconds for entry in view.manifest.shards)
-    text = (
-        f"{view.manifest.rows} anchors from source {settings.source!r} in {seconds:.1f} s of work, "
-        f"{rejects.total()} rejected."
-    )
+    """The funnel, the threshold of near duplicates and where it comes from, the balance, how far apart the chosen are,
+    and what they look like."""
+    candidates, rejects = upstream["candidates"], view.rejects()
+    rows = list(view.rows([KEY, *CELL]))
+    chosen = [row[KEY] for row in rows]
+    surplus = [reject.item for reject in rejects if reject.reason == SURPLUS]
+    fit = chosen + [reject.item for reject in rejects if reject.reason in (SURPLUS, NEAR_DUPLICATE)]
+    wanted = "" if settings.count in (None, len(rows)) else f" ({settings.count} wanted: all that are fit were taken)"
+    calibration = _calibrated(_embeddings_of(candidates, _sample(fit, settings)), settings)
+    text = f"{len(rows)} anchors{wanted} of {candidates.manifest.rows} candidates."
     tables = {
-        "Demographics": [
-            {"group": group, "value": value, "identities": count} for (group, value), count in sorted(groups.items())
-        ]
+        "Funnel": funnel(candidates, rejects, len(rows)),
+        "Demographics": demographics(rows),
+        "Balance": balance(rows, candidates.rows_of(surplus, CELL)),
     }
-    if rejects:
-        tables["Rejected"] = [{"reason": reason, "pictures": count} for reason, count in rejects.most_common()]
-    pictures = _first_images(view, 32)
-    return Summary(text, tables, {"Anchors": contact_sheet(chunks(pictures, 8))} if pictures else {})
+    figures = {}
+    if len(chosen) > 1:
+        drawn = ranked(chosen + surplus, settings.seed, NAME, "random draw")[: len(chosen)]
+        sets = {"anchors": chosen} | ({"random draw": drawn} if surplus else {})
+        nearest = {name: nearest_similarities(_embeddings_of(candidates, ids)) for name, ids in sets.items()}
+        tables["Similarity to the nearest other"] = percentiles(nearest)
+        figures["Similarity to the nearest other"] = nearest_figure(nearest, calibration.threshold)
+    if chosen:
+        figures["Anchors"] = contact_sheet(chunks(_first_images(view), 8))
+    return Summary(f"{text} {threshold_text(calibration, settings)}", tables, figures)
 
 
-def _first_images(view: StageView, count: int) -> list[bytes]:
-    images: list[bytes] = []
-    for table in view.tables(["image"]):
-        images += table.column("image").to_pylist()[: count - len(images)]
-        if len(images) == count:
-            break
-    return images
+def _first_images(view: StageView) -> list[bytes]:
+    return next(view.tables(["image"])).column("image").to_pylist()[:SHEET]

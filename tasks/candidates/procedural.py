@@ -1,4 +1,4 @@
-"""Anchors drawn by the project: parametric faces with known demographics, balanced by quota."""
+"""Candidates drawn by the project: parametric faces with known demographics, balanced by quota."""
 
 from typing import NamedTuple
 

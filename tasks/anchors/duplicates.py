@@ -1,0 +1,133 @@
+"""Pictures of people who are, for the recogniser, the same: found exactly, by comparing everybody with everybody, under
+a threshold with a stated false match rate.
+
+Embeddings are unit vectors in half precision, [n, d]. A matrix product finds the pairs that may matter; what decides is
+computed again in double precision, so that the result depends neither on the device nor on its number of threads."""
+
+import math
+from collections.abc import Iterator
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+BLOCK = 2048  # rows compared at a time; times COLUMNS, the floats held
+COLUMNS = 8192
+PAIRS_A_MISTAKE = 100  # pairs in the sample for each false match that the rate allows: enough to read the rate off
+SMALL_SAMPLE = 2000  # people whose pairs show how cosines scatter
+# Cosine above which two pictures are one, encoded again, scaled, cut or brightened: of 2,000 such copies of drawn
+# people the least similar was at 0.937, of 155 million pairs of different people 33 were above 0.9
+# (benchmarks/anchors.py).
+COPY = 0.9
+DOUBT = 1e-4  # a product in single precision is nearer to the truth than this
+
+
+class Calibration(NamedTuple):
+    """A threshold and where it comes from."""
+
+    threshold: float
+    method: str
+    pairs: int  # of different people, looked at
+    copies: int  # further pairs, too alike to be different people, left out
+    share_above: float  # of the pairs
+
+
+class Duplicate(NamedTuple):
+    place: int  # the one that is dropped
+    kept: int  # the better one that it is taken for
+    similarity: float
+
+
+def sample_size(false_match_rate: float) -> int:
+    """Candidates whose pairs are enough to read off the false match rate."""
+    return math.ceil((1 + math.sqrt(1 + 8 * PAIRS_A_MISTAKE / false_match_rate)) / 2)
+
+
+def calibrate(
+    embeddings: np.ndarray, false_match_rate: float, device: torch.device, threshold: float | None = None
+) -> Calibration:
+    """The cosine that pairs of different people exceed with this rate: with enough pairs the quantile among them, else
+    by the tail of a normal distribution with their median and median absolute deviation. Or the threshold that is
+    given, with the share of pairs above it.
+
+    The embeddings are a random sample, in random order. Copies among them would pass for people who look alike, and
+    raise the threshold until it misses them: pairs above COPY are left out."""
+    total = len(embeddings) * (len(embeddings) - 1) // 2
+    by_quantile = threshold is None and total * false_match_rate >= PAIRS_A_MISTAKE
+    if not by_quantile:
+        embeddings = embeddings[:SMALL_SAMPLE]
+    room = int(total * false_match_rate) + 1 if by_quantile else total
+    highest, pairs, copies = torch.empty(0, dtype=torch.float64), 0, 0
+    for cosines in _pairs(embeddings, device):
+        different = cosines[cosines <= COPY]
+        pairs, copies = pairs + len(different), copies + len(cosines) - len(different)
+        highest = torch.cat([highest, different.topk(min(room, len(different))).values.cpu()])
+        highest = highest.topk(min(room, len(highest))).values
+    method = "set by hand"
+    if by_quantile:
+        threshold, method = float(highest[int(pairs * false_match_rate)]), "quantile of the pairs"
+    elif threshold is None:
+        middle = float(highest.median()) if pairs else COPY
+        deviation = 1.4826 * float((highest - middle).abs().median()) if pairs else 0.0
+        threshold = min(middle + NormalDist().inv_cdf(1 - false_match_rate) * deviation, COPY)
+        method = "normal tail, by median and median absolute deviation of the pairs"
+    threshold = math.ceil(threshold * 1e4) / 1e4
+    return Calibration(threshold, method, pairs, copies, int((highest > threshold).sum()) / max(pairs, 1))
+
+
+def _pairs(embeddings: np.ndarray, device: torch.device) -> Iterator[torch.Tensor]:
+    """The cosines of all pairs, block by block, in double precision."""
+    for start in range(0, len(embeddings), BLOCK):
+        rows = on_device(embeddings[start : start + BLOCK], device, torch.float64)
+        for column in range(start, len(embeddings), BLOCK):
+            cosines = rows @ on_device(embeddings[column : column + BLOCK], device, torch.float64).T
+            first = column == start
+            yield cosines[torch.ones_like(cosines, dtype=torch.bool).triu(1)] if first else cosines.flatten()
+
+
+def on_device(embeddings: np.ndarray, device: torch.device, kind: torch.dtype = torch.float32) -> torch.Tensor:
+    """Embeddings as unit vectors again, which half precision left nearly so."""
+    return normalize(torch.from_numpy(np.ascontiguousarray(embeddings)).to(device).to(kind), dim=1)
+
+
+def near_duplicates(
+    embeddings: np.ndarray, order: np.ndarray, threshold: float, device: torch.device
+) -> list[Duplicate]:
+    """Who is dropped if the candidates are gone through in this order (places, the best first) and each is compared
+    with all who were kept before."""
+    kept = np.empty(len(order), np.int64)
+    count, dropped = 0, []
+    for start in range(0, len(order), BLOCK):
+        places = order[start : start + BLOCK]
+        block = on_device(embeddings[places], device)
+        near: list[list[int]] = [[] for _ in places]  # places of kept ones that may be too near
+        for column in range(0, count, COLUMNS):
+            some = kept[column : min(column + COLUMNS, count)]
+            _note(near, block @ on_device(embeddings[some], device).T, some, threshold)
+        inside = block @ block.T
+        _note(near, inside.masked_fill(torch.ones_like(inside, dtype=torch.bool).triu(), -2), places, threshold)
+        gone: set[int] = set()
+        for place, others in zip(places.tolist(), near, strict=True):
+            others = [other for other in others if other not in gone]
+            if others and (cosines := similarities(embeddings, place, others)).max() > threshold:
+                gone.add(place)
+                dropped.append(Duplicate(place, others[int(cosines.argmax())], float(cosines.max())))
+            else:
+                kept[count] = place
+                count += 1
+    return dropped
+
+
+def _note(near: list[list[int]], cosines: torch.Tensor, places: np.ndarray, threshold: float) -> None:
+    rows, columns = (cosines > threshold - DOUBT).nonzero(as_tuple=True)
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        near[row].append(int(places[column]))
+
+
+def similarities(embeddings: np.ndarray, place: int, others: list[int]) -> np.ndarray:
+    """The cosines of one candidate to others, in double precision."""
+    vectors, own = embeddings[others].astype(np.float64), embeddings[place].astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(own)
+    return np.minimum(vectors @ own / np.maximum(lengths, 1e-9), 1.0)
