@@ -13,7 +13,7 @@ from data import keyed, schemas
 from data.errors import UserError
 from data.procedural.person import draw_person
 from data.store import Store
-from tasks.anchors.procedural import identity_ids, quota
+from tasks.candidates.procedural import identity_ids, quota
 from tasks.portraits import procedural, stage
 
 
@@ -160,7 +160,7 @@ def test_prompts_are_english():
 def test_anchors_of_pictures_need_another_engine(tmp_path):
     with pytest.raises(UserError, match="ip_adapter_faceid_plus") as caught:
         stage.plan(SMALL, upstream(tmp_path, 2, source="folder", traits=None))
-    assert "'folder'" in str(caught.value) and "anchors.source" in str(caught.value)
+    assert "'folder'" in str(caught.value) and "candidates.source" in str(caught.value)
 
 
 def test_no_anchors_is_one_clear_line(tmp_path):
