@@ -28,7 +28,7 @@ CALIBRATION = (
     "group let through; the two rules work one after the other, and a run has more portraits for its centres, so both "
     "lie lower than either would alone. min_brightness: between nearly black pictures (0.03) and the darkest 1 % of "
     "portraits. "
-    "min_gender_score: high, since the label is the second line after the anchor."
+    "min_gender_support: low, since the label is the second line after the anchor."
 )
 
 

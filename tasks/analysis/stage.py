@@ -2,24 +2,52 @@
 
 import io
 import json
-from collections import Counter
-from typing import Any, Literal, NamedTuple
+import struct
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from data import schemas
 from data.keyed import digest
-from data.settings import StageSettings
+from data.licences import Model, model
+from data.settings import NOT_IN_FINGERPRINT, StageSettings
 from data.store import Reject, Shard, ShardResult, StageView, chunks
 from data.summary import Summary
-from tasks.analysis.labels import ZeroShot, answer, clip_revision, face_square, load_zero_shot, whole_square
-from tasks.faces import FaceSettings, face_revision, find_faces, load_faces
+from tasks.devices import Device, may_use_gpu
+from tasks.faces import (
+    FaceSettings,
+    aligned_crop,
+    crop_size,
+    detect_faces,
+    face_revision,
+    load_faces,
+    recognise,
+    sharpness,
+    uses_cuda,
+)
+from tasks.fairface import (
+    FairFace,
+    FairFaceSettings,
+    checkpoints,
+    classify,
+    face_chip,
+    fairface_models,
+    fairface_revision,
+    load_fairface,
+)
+from tasks.labels import ZeroShot, answers_to, clip_revision, embed, face_square, load_zero_shot, whole_square
 
-NAME, VERSION = "analysis", 1
+NAME, VERSION = "analysis", 2
 UPSTREAM = ("anchors", "portraits")
 SCHEMA, KEY = schemas.ANALYSIS, "file_name"
+QUESTIONS = ("gender", "age_group", "region")  # whose winners have columns of their own
 
 
 class Settings(StageSettings):
@@ -31,18 +59,45 @@ class Settings(StageSettings):
         description="Model for zero-shot labels: 'embedded', 'local-dir:FOLDER', 'hf-hub:ORG/NAME', or "
         "open_clip's 'MODEL/PRETRAINED'.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the zero-shot model computes.")
+    questions: str = Field(
+        "labels",
+        pattern=r"^[\w-]+$",
+        description="What the zero-shot model is asked: a file prompts/QUESTIONS.yaml. labels for the embedded model, "
+        "labels_photographs for real ones.",
+    )
+    fairface: FairFaceSettings = Field(
+        FairFaceSettings(),
+        description="A further voter on gender, age group and region; none unless a checkpoint is set.",
+    )
+    device: Device = Field("auto", description="Where the zero-shot model computes.")
     batch_size: int = Field(64, ge=1, description="Pictures in a batch of the zero-shot model.")
+    threads: int = Field(
+        2,
+        ge=1,
+        description="Threads that decode pictures and detect faces ahead of the models.",
+        json_schema_extra=NOT_IN_FINGERPRINT,
+    )
     identities_per_shard: int = Field(12, ge=1, description="Identities whose portraits make a shard.")
 
 
 class Engine(NamedTuple):
     faces: Any
     zero_shot: ZeroShot
+    fairface: FairFace | None
+
+
+class Look(NamedTuple):
+    """A decoded portrait: its row so far, and what the models still have to see."""
+
+    row: dict[str, Any]
+    whole: torch.Tensor
+    face: torch.Tensor | None = None
+    crop: np.ndarray | None = None
+    chip: Image.Image | None = None
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
-    """The portraits of some identities a shard."""
+    """The portraits of some identities a shard; all of an identity are in one."""
     portraits: dict[str, list[str]] = {}
     for row in upstream["portraits"].rows(["file_name", "identity_id"]):
         portraits.setdefault(row["identity_id"], []).append(row["file_name"])
@@ -55,12 +110,32 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
 
 
 def revisions(settings: Settings) -> dict[str, str]:
-    """Digests of the face pack, and of the zero-shot weights and questions."""
-    return {"faces": face_revision(settings.faces), "clip": clip_revision(settings.clip)}
+    """Digests of the face pack, of the zero-shot weights and questions, and of the classifiers if there are any."""
+    found = {"faces": face_revision(settings.faces), "clip": clip_revision(settings.clip, settings.questions)}
+    return found | ({"fairface": fairface_revision(settings.fairface)} if checkpoints(settings.fairface) else {})
+
+
+def models(settings: Settings) -> list[Model]:
+    """The weights that are used, with their licences."""
+    return [
+        model(settings.faces.pack, "", "face detection and recognition"),
+        model(settings.clip, "", "zero-shot labels and embeddings of portraits"),
+        *fairface_models(settings.fairface),
+    ]
+
+
+def uses_gpu(settings: Settings) -> bool:
+    """Whether a GPU here would be used."""
+    classifies = bool(checkpoints(settings.fairface)) and may_use_gpu(settings.fairface.device)
+    return may_use_gpu(settings.device) or classifies or uses_cuda(settings.faces)
 
 
 def load_engine(settings: Settings) -> Engine:
-    return Engine(load_faces(settings.faces), load_zero_shot(settings.clip, settings.device))
+    return Engine(
+        load_faces(settings.faces),
+        load_zero_shot(settings.clip, settings.device, settings.questions),
+        load_fairface(settings.fairface),
+    )
 
 
 def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Engine) -> ShardResult:
@@ -68,68 +143,131 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     portraits = upstream["portraits"].rows_of(shard.items, ["identity_id", "image"])
     identities = {portrait["identity_id"] for portrait in portraits}
     anchors = {
-        row["identity_id"]: np.array(row["face_embedding"])
+        row["identity_id"]: np.array(row["face_embedding"]) / np.linalg.norm(row["face_embedding"])
         for row in upstream["anchors"].rows_of(identities, ["face_embedding"])
     }
-    rows, rejects, wholes, faces = [], [], [], {}
-    for portrait in portraits:
-        try:
-            picture = Image.open(io.BytesIO(portrait["image"])).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            rejects.append(Reject(portrait["file_name"], "picture is damaged", str(error)))
+    result = measure(portraits, settings, engine)
+    for row in result.rows:
+        if row["face_embedding"] is not None:
+            row["anchor_similarity"] = float(np.dot(row["face_embedding"], anchors[row["identity_id"]]))
+    return result
+
+
+def measure(portraits: Iterable[dict[str, Any]], settings: Settings, engine: Engine) -> ShardResult:
+    """The rows of portraits (file_name, identity_id and image, a picture file), but for the similarity to the anchor.
+
+    Threads decode and detect ahead while the models, in batches, see what is ready. Of `settings` only threads and
+    batch_size are used."""
+    rows, rejects, batch = [], [], []
+    for look in ahead(partial(decode_and_detect, engine), portraits, settings.threads, settings.batch_size):
+        if isinstance(look, Reject):
+            rejects.append(look)
             continue
-        row = {
-            "file_name": portrait["file_name"],
-            "identity_id": portrait["identity_id"],
-            "brightness": float(np.asarray(picture.convert("L")).mean() / 255),
-        }
-        found = find_faces(engine.faces, np.asarray(picture))
-        row["faces"] = len(found)
-        if found:
-            row |= _measured(found[0], anchors[portrait["identity_id"]])
-            faces[len(rows)] = face_square(picture, row["box"])
-        rows.append(row)
-        wholes.append(whole_square(picture))
-    about_faces = dict(
-        zip(faces, answer(engine.zero_shot, list(faces.values()), "face", settings.batch_size), strict=True)
-    )
-    for index, (row, labels) in enumerate(
-        zip(rows, answer(engine.zero_shot, wholes, "image", settings.batch_size), strict=True)
-    ):
-        labels |= about_faces.get(index, {})
-        for name in ("gender", "age_group"):
-            if name in labels:
-                row[name] = max(labels[name], key=labels[name].get)
-                row[f"{name}_score"] = labels[name][row[name]]
-        row["labels"] = json.dumps(labels)
-    return ShardResult(rows, rejects)
+        batch.append(look)
+        if len(batch) == settings.batch_size:
+            rows += recognised(batch, engine)
+            batch = []
+    return ShardResult(rows + recognised(batch, engine), rejects)
 
 
-def _measured(face, anchor: np.ndarray) -> dict[str, Any]:
-    """The columns about the largest face."""
-    embedding = face.normed_embedding
-    return {
-        "detection_score": float(face.det_score),
-        "box": face.bbox.tolist(),
-        "landmarks": face.kps.reshape(-1).tolist(),
-        "face_embedding": embedding.tolist(),
-        "anchor_similarity": float(embedding @ anchor / np.linalg.norm(anchor)),
+def ahead(function: Callable, items: Iterable, threads: int, window: int) -> Iterator:
+    """function(item) for each item in order, computed by threads up to `window` items ahead."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > window:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def decode_and_detect(engine: Engine, portrait: dict[str, Any]) -> Look | Reject:
+    """Decode a picture, find its faces and cut out what the models want to see."""
+    try:
+        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(portrait["image"]))).convert("RGB")
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
+        # the message of an unknown format holds an address in memory, which differs from run to run
+        detail = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)
+        return Reject(portrait["file_name"], "picture is damaged", detail)
+    pixels = np.asarray(picture)
+    faces = detect_faces(engine.faces, pixels)
+    row = {
+        "file_name": portrait["file_name"],
+        "identity_id": portrait["identity_id"],
+        "brightness": float(np.asarray(picture.convert("L")).mean() / 255),
+        "faces": len(faces),
+        "face_embedding": None,
     }
+    whole = engine.zero_shot.preprocess(whole_square(picture))
+    if not faces:
+        return Look(row, whole)
+    box, landmarks = faces[0].bbox.tolist(), faces[0].kps
+    crop = aligned_crop(pixels, landmarks, crop_size(engine.faces))
+    row |= {
+        "detection_score": float(faces[0].det_score),
+        "box": box,
+        "landmarks": landmarks.reshape(-1).tolist(),
+        "sharpness": sharpness(crop),
+    }
+    face = engine.zero_shot.preprocess(face_square(picture, box))
+    return Look(row, whole, face, crop, face_chip(picture, landmarks) if engine.fairface else None)
+
+
+def recognised(looks: list[Look], engine: Engine) -> list[dict[str, Any]]:
+    """The rows of a batch with what the models say."""
+    if not looks:
+        return []
+    embeddings = embed(engine.zero_shot, [look.whole for look in looks])
+    labels = answers_to(engine.zero_shot, embeddings, "image")
+    for look, embedding in zip(looks, embeddings.tolist(), strict=True):
+        look.row["clip_embedding"] = embedding
+    with_face = [index for index, look in enumerate(looks) if look.face is not None]
+    if with_face:
+        about_faces = answers_to(engine.zero_shot, embed(engine.zero_shot, [looks[i].face for i in with_face]), "face")
+        found = recognise(engine.faces, [looks[index].crop for index in with_face])
+        for index, answers, embedding in zip(with_face, about_faces, found, strict=True):
+            labels[index] |= answers
+            looks[index].row.update({"face_embedding": embedding.tolist()} | _winners(answers, ""))
+    if engine.fairface and with_face:
+        found = classify(engine.fairface, [looks[index].chip for index in with_face])
+        for index, answers in zip(with_face, found, strict=True):
+            looks[index].row.update({"fairface": json.dumps(answers)} | _winners(answers, "fairface_"))
+    return [look.row | {"labels": json.dumps(answers)} for look, answers in zip(looks, labels, strict=True)]
+
+
+def _winners(answers: dict[str, dict[str, float]], prefix: str) -> dict[str, Any]:
+    """The columns of the most probable labels."""
+    found = {}
+    for name in QUESTIONS:
+        if name in answers:
+            winner = max(answers[name], key=answers[name].get)
+            found |= {f"{prefix}{name}": winner, f"{prefix}{name}_score": answers[name][winner]}
+    return found
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
-    """How many faces were found, and what the zero-shot model says, over all portraits."""
-    counts: dict[str, Counter] = {"faces": Counter(), "gender": Counter(), "age_group": Counter()}
+    """How many faces were found, and what the voters say, over all portraits."""
+    names = ["faces", *(prefix + name for name in QUESTIONS for prefix in ("", "fairface_"))]
+    counts: dict[str, Counter] = {name: Counter() for name in names}
+    agree: dict[str, list[bool]] = {name: [] for name in QUESTIONS}
     similarities = []
     for table in view.tables([*counts, "anchor_similarity"]):
+        columns = {name: table.column(name).to_pylist() for name in counts}
         for name, counter in counts.items():
-            counter.update(table.column(name).to_pylist())
+            counter.update(columns[name])
+        for name in QUESTIONS:
+            pairs = zip(columns[name], columns[f"fairface_{name}"], strict=True)
+            agree[name] += [one == other for one, other in pairs if one is not None and other is not None]
         similarities += table.column("anchor_similarity").drop_null().to_pylist()
     total = sum(counts["faces"].values())
     text = f"{total} portraits measured, {len(view.rejects())} damaged; a face in {len(similarities)} of them"
     if similarities:
         low, middle, high = np.percentile(similarities, (5, 50, 95))
         text += f"; similarity to the anchor {middle:.2f} (5 % below {low:.2f}, 5 % above {high:.2f})"
+    text += "".join(
+        f"; zero-shot and FairFace agree on {name} for {np.mean(same):.0%}" for name, same in agree.items() if same
+    )
     rows = [
         {"measured": name, "value": str(value), "portraits": count}
         for name, counter in counts.items()

@@ -5,23 +5,23 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from data.keyed import ranked
 from data.schemas import AGE_GROUPS, GENDERS
 from data.store import StageView
-from tasks.curation.rules import OUTLIER, PORTRAIT_RULES, REASONS
+from tasks.curation.rules import FOR_ITSELF, REASONS
+from tasks.figures import png
 
 Row = dict[str, Any]
-FOR_ITSELF = {*PORTRAIT_RULES, OUTLIER}  # reasons that lie in the portrait, not in its identity
 SHEET, TILE = (3, 8), 96
 
 
-def steps(rows: list[Row]) -> list[Row]:
-    """The funnel: portraits put in, dropped by each rule in its order, kept; and how many of them had a planted
-    fault."""
+def steps(rows: list[Row], rules: list[Row]) -> list[Row]:
+    """The funnel: portraits put in, dropped by each rule in its order ("not measured" where the rule could not judge),
+    kept; and how many of them had a planted fault."""
+    missing = {line["rule"] for line in rules if isinstance(line["dropped"], str)}
     counts = Counter((row["reason"], row["fault"] is not None) for row in rows)
     left, table = (
         len(rows),
@@ -30,7 +30,8 @@ def steps(rows: list[Row]) -> list[Row]:
     for reason in REASONS:
         good, planted = counts[reason, False], counts[reason, True]
         left -= good + planted
-        table.append({"step": reason, "portraits": good + planted, "with a planted fault": planted, "left": left})
+        dropped = "not measured" if reason in missing else good + planted
+        table.append({"step": reason, "portraits": dropped, "with a planted fault": planted, "left": left})
     kept = [row for row in rows if row["kept"]]
     table.append({"step": "kept", "portraits": len(kept), "with a planted fault": _planted(kept), "left": len(kept)})
     return table
@@ -94,7 +95,7 @@ def similarity_figure(rows: list[Row]) -> bytes:
     )
     axes.set(xlabel="cosine to the centre of the identity's good portraits", ylabel="portraits", yscale="symlog")
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def demographics_figure(rows: list[Row]) -> bytes:
@@ -114,7 +115,7 @@ def demographics_figure(rows: list[Row]) -> bytes:
         axes.set_title(name.replace("_", " "), fontsize=9)
         axes.tick_params(axis="x", labelrotation=0 if name == "gender" else 30, labelsize=7)
     axes.legend(frameon=False, fontsize=7)
-    return _png(figure)
+    return png(figure)
 
 
 def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | None:
@@ -142,17 +143,8 @@ def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | N
         picture.thumbnail((TILE, TILE))
         axes.imshow(picture)
         axes.set_title(f"{reason}\n({faults[name] or 'good'})", fontsize=6)
-    return _png(figure)
+    return png(figure)
 
 
 def _planted(rows: list[Row]) -> int:
     return sum(row["fault"] is not None for row in rows)
-
-
-def _png(figure: Figure) -> bytes:
-    """PNG file of a figure, with 64 colours to keep it small."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    sink = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3]).quantize(64).save(sink, "PNG", optimize=True)
-    return sink.getvalue()

@@ -1,18 +1,89 @@
-"""What makes a portrait or an identity fit to be kept: named rules in a fixed order, plain functions of what analysis
-measured."""
+"""What makes a portrait or an identity fit to be kept: named rules in a fixed order, each a score and a threshold."""
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from data.keyed import ranked
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from data.settings import Settings as Base
 from data.settings import StageSettings
 
-Row = dict[str, Any]
+
+class Rule(NamedTuple):
+    """A portrait is dropped when its score is below the threshold (`at_most`: above it); one without a score never is.
+    The threshold stands in a setting, or is 1."""
+
+    name: str
+    score: str  # what it is, for the table
+    setting: str | None = None
+    at_most: bool = False
+    needs: str = ""  # what must have been measured
+
+
+# In this order; the first that applies is the reason.
+RULES = (
+    Rule("damaged", "1 if the picture can be decoded"),
+    Rule("too_dark", "mean luma", "min_brightness"),
+    Rule("no_face", "number of faces"),
+    Rule("several_faces", "number of faces", "max_faces", at_most=True),
+    Rule("low_detection_score", "detector's score", "min_detection_score"),
+    Rule("not_the_anchor", "cosine to the anchor's face embedding", "min_anchor_similarity"),
+    Rule("wrong_gender", "support of the anchor's gender", "min_gender_support", needs="a voter on gender"),
+    Rule("wrong_age", "support of age groups near the anchor's", "min_age_support", needs="a voter on age_group"),
+    Rule("wrong_region", "support of the anchor's region", "min_region_support", needs="a voter on region"),
+    Rule("not_a_photo", "zero-shot: a photo", "min_photo", needs="the question medium"),
+    Rule("occluded", "zero-shot: a face in clear sight", "min_clear", needs="the question occlusion"),
+    Rule("poor_quality", "zero-shot: a sharp picture", "min_sharp", needs="the question quality"),
+    Rule("unsafe", "zero-shot: safe", "min_safe", needs="the question unsafe"),
+    Rule("several_people", "zero-shot: one person", "min_one_person", needs="the question people"),
+    Rule(
+        "near_duplicate", "CLIP cosine to a better portrait of the identity", "max_portrait_similarity", at_most=True,
+        needs="CLIP embeddings",
+    ),
+    Rule("outlier", "cosine to the centre of the identity's other good portraits", "min_centre_similarity"),
+)  # fmt: skip
+IDENTITY_RULES = (
+    Rule("too_few_portraits", "number of good portraits", "min_portraits"),
+    Rule(
+        "contradictory_demographics", "share of its faces that the voters contradict", "max_contradictory_share",
+        at_most=True, needs="a voter",
+    ),
+    Rule("incoherent", "mean cosine of its good portraits to their centre", "min_coherence"),
+    Rule(
+        "like_another_identity", "cosine between its centre and that of a better identity", "max_identity_similarity",
+        at_most=True,
+    ),
+)  # fmt: skip
+SURPLUS = "surplus"
+REASONS = (*(rule.name for rule in (*RULES, *IDENTITY_RULES)), SURPLUS)
+FOR_ITSELF = {rule.name for rule in RULES}  # reasons that lie in the portrait, not in its identity
+# the zero-shot questions that answer one rule each; demographics are put to the vote
+ZERO_SHOT = {
+    "not_a_photo": "medium", "occluded": "occlusion", "poor_quality": "quality", "unsafe": "unsafe",
+    "several_people": "people",
+}  # fmt: skip
+VOTED = {"wrong_gender": "gender", "wrong_age": "age_group", "wrong_region": "region"}
+IMPOSTOR_SCORES = ("not_the_anchor", "outlier")  # rules of identity, with impostors of the same scale
+CALIBRATED = tuple(rule.name for rule in RULES if rule.setting and not rule.at_most)
+
+
+class Calibration(Base):
+    """Thresholds that come from the run's own measurements instead of being given."""
+
+    false_reject_rate: float = Field(
+        0.01, gt=0, lt=0.5, description="Share of good portraits that each calibrated rule may drop."
+    )
+    rules: tuple[str, ...] = Field(
+        IMPOSTOR_SCORES,
+        description="Rules with a calibrated threshold. For those of identity the rate is of the right person's "
+        f"portraits; for others it bounds the share of all that reach the rule. Possible: {', '.join(CALIBRATED)}.",
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _known(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(rules) - set(CALIBRATED):
+            raise ValueError(f"no rule with a score: {', '.join(sorted(unknown))}; known: {', '.join(CALIBRATED)}")
+        return rules
 
 
 class Settings(StageSettings):
@@ -26,105 +97,60 @@ class Settings(StageSettings):
     min_anchor_similarity: float = Field(
         0.35, ge=-1, le=1, description="not_the_anchor: cosine to the anchor's embedding below this."
     )
-    min_gender_score: float = Field(
-        0.9, ge=0.5, le=1, description="wrong_gender: the label contradicts with at least this probability."
+    votes_needed: int = Field(
+        2,
+        ge=1,
+        description="Voters (zero-shot, FairFace) that must contradict the anchor's label for a portrait to be dropped "
+        "as wrong_gender, wrong_age or wrong_region; where fewer were asked, all of them.",
     )
-    min_age_score: float = Field(
-        0.8, ge=0, le=1, description="wrong_age: the label contradicts with at least this probability."
+    min_gender_support: float = Field(
+        0.1, ge=0, le=1, description="wrong_gender: a voter contradicts if it gives the anchor's gender less than this."
     )
-    min_age_steps: int = Field(3, ge=1, le=5, description="wrong_age: age groups apart, at least.")
+    min_age_support: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="wrong_age: a voter contradicts if it gives the age groups near the anchor's less than this.",
+    )
+    age_tolerance: int = Field(2, ge=0, le=5, description="wrong_age: so many age groups up or down are near.")
+    min_region_support: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="wrong_region: a voter contradicts if it gives the anchor's region less than this.",
+    )
+    min_photo: float = Field(0.1, ge=0, le=1, description="not_a_photo: probability of a photo below this.")
+    min_clear: float = Field(0.1, ge=0, le=1, description="occluded: probability of a face in clear sight below this.")
+    min_sharp: float = Field(0.1, ge=0, le=1, description="poor_quality: probability of a sharp picture below this.")
+    min_safe: float = Field(0.5, ge=0, le=1, description="unsafe: probability that it is safe below this.")
+    min_one_person: float = Field(
+        0.05, ge=0, le=1, description="several_people: probability of exactly one person below this."
+    )
+    max_portrait_similarity: float = Field(
+        0.999, ge=-1, le=1, description="near_duplicate: CLIP cosine to a better portrait of the identity above this."
+    )
     min_centre_similarity: float = Field(
         0.45, ge=-1, le=1, description="outlier: cosine to the centre of the identity's good portraits."
     )
+    calibration: Calibration | None = Field(
+        None, description="Thresholds from the run's own measurements, at a stated false reject rate; none: as given."
+    )
     min_portraits: int = Field(10, ge=1, description="too_few_portraits: an identity needs this many good ones.")
+    max_contradictory_share: float = Field(
+        0.5, ge=0, le=1, description="contradictory_demographics: share of the anchor's faces contradicted above this."
+    )
+    min_coherence: float = Field(
+        0.5, ge=-1, le=1, description="incoherent: mean cosine of the good portraits to their centre below this."
+    )
+    max_identity_similarity: float = Field(
+        0.8, ge=-1, le=1, description="like_another_identity: cosine of the centres of two identities above this."
+    )
     identities: int = Field(
         48, ge=1, description="Identities chosen for the sensitive set, balanced over gender, age group and region."
     )
     retain_identities: int = Field(12, ge=0, description="Further identities, for the retain set.")
 
 
-# In this order; the first that applies is the reason. Each: portrait's row, identity's row, settings -> drop it?
-PORTRAIT_RULES = {
-    "damaged": lambda row, identity, s: row["faces"] is None,
-    "too_dark": lambda row, identity, s: row["brightness"] < s.min_brightness,
-    "no_face": lambda row, identity, s: row["faces"] == 0,
-    "several_faces": lambda row, identity, s: row["faces"] > s.max_faces,
-    "low_detection_score": lambda row, identity, s: row["detection_score"] < s.min_detection_score,
-    "not_the_anchor": lambda row, identity, s: row["anchor_similarity"] < s.min_anchor_similarity,
-    "wrong_gender": lambda row, identity, s: (
-        row["gender"] != identity["gender"] and row["gender_score"] >= s.min_gender_score
-    ),
-    "wrong_age": lambda row, identity, s: (
-        row["age_group_score"] >= s.min_age_score
-        and abs(AGE_GROUPS.index(row["age_group"]) - AGE_GROUPS.index(identity["age_group"])) >= s.min_age_steps
-    ),
-}
-OUTLIER = "outlier"  # needs the identity's other portraits, so it comes after the rules above
-IDENTITY_RULES = ("too_few_portraits", "contradictory_demographics")
-SURPLUS = "surplus"
-REASONS = (*PORTRAIT_RULES, OUTLIER, *IDENTITY_RULES, SURPLUS)
-
-
-def portrait_reason(row: Row, identity: Row, settings: Settings) -> str | None:
-    """The first rule that drops the portrait, or None."""
-    return next((name for name, drops in PORTRAIT_RULES.items() if drops(row, identity, settings)), None)
-
-
-def centre_similarities(embeddings: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Cosine [n] of unit embeddings [n, d] to the mean of the good ones; a good one is compared with the mean of the
-    others."""
-    total = embeddings[good].sum(axis=0)
-    centres = total - embeddings * (good & (good.sum() > 1))[:, None]
-    return (embeddings * centres).sum(axis=1) / np.maximum(np.linalg.norm(centres, axis=1), 1e-9)
-
-
-def judge_identity(
-    rows: list[Row], identity: Row, settings: Settings
-) -> tuple[list[tuple[str | None, float | None]], str | None]:
-    """For each portrait of an identity (reason or None, similarity to the centre or None); and the identity's own
-    reason, or None."""
-    reasons = [portrait_reason(row, identity, settings) for row in rows]
-    similarities: list[float | None] = [None] * len(rows)
-    seen = [index for index, row in enumerate(rows) if row["face_embedding"] is not None]
-    good = np.array([reasons[index] is None for index in seen], bool)
-    if good.any():
-        found = centre_similarities(np.array([rows[index]["face_embedding"] for index in seen], np.float64), good)
-        for index, similarity in zip(seen, found.tolist(), strict=True):
-            similarities[index] = similarity
-            if reasons[index] is None and similarity < settings.min_centre_similarity:
-                reasons[index] = OUTLIER
-    kept = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
-    verdict = None
-    if len(kept) < settings.min_portraits:
-        verdict = "too_few_portraits"
-    elif 2 * sum(row["gender"] != identity["gender"] for row in kept) > len(kept):
-        verdict = "contradictory_demographics"
-    return list(zip(reasons, similarities, strict=True)), verdict
-
-
-def choose_balanced(identities: Iterable[Row], count: int, *salt) -> list[str]:
-    """Ids of up to `count` identities, spread evenly over genders, age groups and regions.
-
-    One by one, from the cell (gender, age group, region) whose three values are rarest so far, each in proportion to
-    its number of classes; who comes first in a cell, and which of equal cells comes first, is drawn by the salt."""
-    cells: dict[tuple, list[str]] = {}
-    for identity in identities:
-        cells.setdefault((identity["gender"], identity["age_group"], identity["region"]), []).append(
-            identity["identity_id"]
-        )
-    waiting = {cell: ranked(cells[cell], *salt)[::-1] for cell in ranked(cells, *salt)}
-    classes = (len(GENDERS), len(AGE_GROUPS), len(REGIONS))
-    taken: Counter = Counter()
-    chosen: list[str] = []
-    while waiting and len(chosen) < count:
-        cell = min(
-            waiting,
-            key=lambda cell: sum(
-                number * taken[axis, value] for axis, (number, value) in enumerate(zip(classes, cell, strict=True))
-            ),
-        )
-        chosen.append(waiting[cell].pop())
-        taken.update(enumerate(cell))
-        if not waiting[cell]:
-            del waiting[cell]
-    return chosen
+def threshold(rule: Rule, settings: Settings) -> float:
+    """The threshold that is given."""
+    return 1 if rule.setting is None else getattr(settings, rule.setting)

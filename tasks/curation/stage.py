@@ -1,22 +1,25 @@
 """The stage curation: which portraits and identities are kept, by rules over what analysis measured; no picture is
 opened."""
 
+import json
+
+import numpy as np
+
 from data import schemas
-from data.errors import UserError
 from data.keyed import digest
-from data.store import Shard, ShardResult, StageView, chunks
+from data.store import Shard, ShardResult, StageView
 from data.summary import Summary
 from tasks.curation import funnel
-from tasks.curation.rules import SURPLUS, Settings, choose_balanced, judge_identity
+from tasks.curation.choose import choose_roles
+from tasks.curation.decide import decide
+from tasks.curation.rules import RULES, SURPLUS, Settings
 
 __all__ = ["Settings"]
 
-NAME, VERSION = "curation", 1
+NAME, VERSION = "curation", 2
 UPSTREAM = ("anchors", "portraits", "analysis")
 SCHEMA, KEY = schemas.CURATION, "file_name"
-DEMOGRAPHICS = ["identity_id", "gender", "age_group", "region"]
-IDENTITIES_AT_ONCE = 64  # so that memory stays bounded: an embedding a portrait
-MEASURED = [name for name in schemas.ANALYSIS.names if name not in ("box", "landmarks", "labels")]
+NOT_SHOWN = ("damaged", "no_face", "several_faces")  # scores that are counts
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
@@ -26,76 +29,64 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
 
 
 def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: None) -> ShardResult:
-    """A row for every portrait, kept or dropped with its reason. Raises UserError if too few identities are left."""
-    identities = {row["identity_id"]: row for row in upstream["anchors"].rows(DEMOGRAPHICS)}
-    judged, verdicts = {}, {}
-    for group in chunks(list(identities), IDENTITIES_AT_ONCE):
-        for identity_id, portraits in _portraits_of(group, upstream).items():
-            found, verdicts[identity_id] = judge_identity(portraits, identities[identity_id], settings)
-            judged[identity_id] = [
-                (row["file_name"], row["fault"], *reason) for row, reason in zip(portraits, found, strict=True)
-            ]
-    roles = _choose_roles([identity for key, identity in identities.items() if verdicts[key] is None], settings)
+    """A row for every portrait, kept or dropped with its reason and with its scores. Raises UserError if too few
+    identities are left."""
+    decisions = decide(settings, upstream)
+    measured = decisions.measured
+    fit = [
+        identity for identity, verdict in zip(measured.identities, decisions.verdicts, strict=True) if verdict is None
+    ]
+    roles = choose_roles(fit, settings)
+    shown = {rule.name: _numbers(decisions.scores[rule.name]) for rule in RULES if rule.name not in NOT_SHOWN}
     rows = []
-    for identity_id, identity in identities.items():
-        role = roles.get(identity_id, "dropped")
-        instead = verdicts[identity_id] or (SURPLUS if role == "dropped" else None)
-        for file_name, fault, reason, similarity in judged[identity_id]:
-            reason = reason or instead
-            rows.append(
-                identity
-                | {
-                    "file_name": file_name,
-                    "kept": reason is None,
-                    "reason": reason,
-                    "role": role,
-                    "identity_similarity": similarity,
-                    "fault": fault,
-                }
-            )
+    for row, (name, place) in enumerate(zip(measured.names, measured.identity.tolist(), strict=True)):
+        identity = measured.identities[place]
+        role = roles.get(identity["identity_id"], "dropped")
+        reason = decisions.reasons[row] or decisions.verdicts[place] or (SURPLUS if role == "dropped" else None)
+        scores = {rule: values[row] for rule, values in shown.items() if values[row] is not None}
+        rows.append(
+            identity
+            | {
+                "file_name": name,
+                "kept": reason is None,
+                "reason": reason,
+                "role": role,
+                "identity_similarity": shown["outlier"][row],
+                "anchor_similarity": shown["not_the_anchor"][row],
+                "scores": json.dumps(scores),
+                "duplicate_of": measured.names[decisions.twins[row]] if reason == "near_duplicate" else None,
+                "fault": measured.faults[row],
+            }
+        )
     return ShardResult(rows)
 
 
-def _portraits_of(identities: tuple[str, ...], upstream: dict[str, StageView]) -> dict[str, list[dict]]:
-    """The portraits of these identities with what analysis measured on each; nothing but None where it rejected the
-    picture."""
-    measured = {row["file_name"]: row for row in upstream["analysis"].rows_of(identities, MEASURED, by="identity_id")}
-    portraits: dict[str, list[dict]] = {identity_id: [] for identity_id in identities}
-    for row in upstream["portraits"].rows_of(identities, ["file_name", "fault"], by="identity_id"):
-        portraits[row["identity_id"]].append(dict.fromkeys(MEASURED) | measured.get(row["file_name"], {}) | row)
-    return portraits
-
-
-def _choose_roles(fit: list[dict], settings: Settings) -> dict[str, str]:
-    wanted = settings.identities + settings.retain_identities
-    if len(fit) < wanted:
-        raise UserError(
-            f"curation: {len(fit)} identities have at least {settings.min_portraits} good portraits, but {wanted} are "
-            f"wanted (identities {settings.identities} + retain_identities {settings.retain_identities}); raise "
-            "anchors.count or portraits.per_identity, lower curation.min_portraits, or want fewer"
-        )
-    sensitive = choose_balanced(fit, settings.identities, settings.seed, NAME, "sensitive")
-    rest = [identity for identity in fit if identity["identity_id"] not in set(sensitive)]
-    retain = choose_balanced(rest, settings.retain_identities, settings.seed, NAME, "retain")
-    return dict.fromkeys(sensitive, "sensitive") | dict.fromkeys(retain, "retain")
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Four decimals, None for nan."""
+    return [None if value != value else round(value, 4) for value in values.tolist()]
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
-    """The funnel, the recall of planted faults, the good portraits lost, the kept people's demographics, and a sheet of
-    dropped ones."""
+    """The funnel, how each rule fared, the recall of planted faults, the good portraits lost, the kept people's
+    demographics, and a sheet of dropped ones: the only pictures that are opened."""
     rows = list(view.rows())
-    losses = funnel.good_lost(rows)
-    kept = sum(row["kept"] for row in rows)
+    rules = decide(settings, upstream).table
     roles = {
         role: len({row["identity_id"] for row in rows if row["role"] == role and row["kept"]})
         for role in ("sensitive", "retain")
     }
+    surplus = len({row["identity_id"] for row in rows if row["reason"] == SURPLUS})
     text = (
-        f"{kept} of {len(rows)} portraits kept, of {roles['sensitive']} sensitive and {roles['retain']} retain "
-        f"identities. Good portraits lost: {losses:.1%}."
+        f"{sum(row['kept'] for row in rows)} of {len(rows)} portraits kept, of {roles['sensitive']} sensitive and "
+        f"{roles['retain']} retain identities; {surplus} identities are fit, but surplus."
     )
+    if any(row["fault"] for row in rows):
+        text += f" Good portraits lost: {funnel.good_lost(rows):.1%}."
+    if missing := [line["rule"] for line in rules if isinstance(line["dropped"], str)]:
+        text += f" Not measured, and so not judged: {', '.join(missing)}."
     tables = {
-        "Funnel": funnel.steps(rows),
+        "Funnel": funnel.steps(rows, rules),
+        "Rules": rules,
         "Planted faults": funnel.recall(rows),
         "Identities": funnel.demographics(rows),
     }
