@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import open_clip
 import torch
 from PIL import Image
 
@@ -44,6 +43,8 @@ def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
     checkpoint.
 
     Raises UserError if there is no such model, or if its files are missing or damaged."""
+    import open_clip
+
     name = str(name)
     architecture, pretrained = name, None
     if not name.startswith("hf-hub:"):

@@ -1,9 +1,11 @@
-"""The command line: salmu run | stage | status | plan | verify | evaluate | unlearn | report."""
+"""The command line: salmu run | stage | status | plan | verify | inspect | clean | evaluate | unlearn | report."""
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 os.environ.setdefault(
@@ -11,10 +13,14 @@ os.environ.setdefault(
 )  # the terminal shows bars and one-line errors; logs are in the UI
 
 from data.errors import UserError  # noqa: E402
-from data.store import Store  # noqa: E402
+from data.readers import open_dataset  # noqa: E402
+from data.store import Store, remove  # noqa: E402
+from flows.lock import run_lock  # noqa: E402
+from flows.plan import models_of, plan_rows, totals  # noqa: E402
 from flows.settings import load_profile, load_run, parse_assignment, profiles  # noqa: E402
 from flows.stages import STAGES  # noqa: E402
-from flows.status import plan_rows, status_rows, text_table, verify  # noqa: E402
+from flows.status import status_rows, text_table, verify  # noqa: E402
+from tasks.personas.judge import published_rows, verify_personas  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +66,22 @@ def parser() -> argparse.ArgumentParser:
     command("status", "what a run has done")
     plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True, work=True)
     plan.add_argument("--profile", help="plan this profile rather than the run's own settings")
-    command("verify", "check every file of a run against its manifest")
+    plan.add_argument("--gpus", type=int, default=1, help="GPUs to plan with (default: 1)")
+    plan.add_argument("--gpu-price", type=float, default=2.5, help="price of a GPU-hour (default: 2.5)")
+    verify = command("verify", "check every file of a run against its manifest, or judge its personas anew")
+    verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
+    verify.add_argument("--dataset", metavar="DIR", help="personas: of a published folder rather than of a run")
+    inspect = command("inspect", "show items of a stage, in the terminal or as an HTML page")
+    inspect.add_argument("stage", choices=list(STAGES))
+    inspect.add_argument("item", nargs="?", help="key of one item, for instance a file name (default: the first ones)")
+    inspect.add_argument(
+        "--where", metavar="COLUMN=VALUE", action="append", default=[], help="only rows with this value"
+    )
+    inspect.add_argument("--rejects", action="store_true", help="what was dropped, and why")
+    inspect.add_argument("--rows", type=int, default=5, help="how many are shown at most (default: 5)")
+    inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
+    clean = command("clean", "remove files that no manifest names")
+    clean.add_argument("--dry-run", action="store_true", help="tell them, remove nothing")
     command("report", "write a run's HTML report again")
     evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True)
     evaluate.add_argument(
@@ -145,17 +166,59 @@ def _plan(options) -> None:
     settings = (
         load_run(folder, _overrides(options)) if known else load_profile(options.profile or "tiny", _overrides(options))
     )
-    rows = plan_rows(Store(folder), settings, options.workers)
+    rows = plan_rows(Store(folder), settings, options.workers, options.gpus)
     print(text_table(rows))
-    print(
-        f"in all about {sum(row['seconds'] for row in rows):.0f} s on {options.workers} cores and "
-        f"{sum(row['MB'] for row in rows):.0f} MB for the stages, before the model pair"
-    )
+    print(totals(rows, options.workers, options.gpus, options.gpu_price))
+    if models := [model for model in models_of(settings) if model.name != "embedded"]:
+        print("\nweights that come under licences of their own:")
+        print(text_table([{"model": m.name, "for": m.use, "licence": m.licence} for m in models]))
 
 
 def _verify(options) -> None:
+    if options.what == "personas":
+        print(text_table(verify_personas(_persona_rows(options))))
+        return
     store, _ = _opened(options)
     print(f"{verify(store)} files agree with their manifests")
+
+
+def _persona_rows(options) -> Iterable[dict]:
+    if not options.dataset:
+        return _opened(options)[0].view("personas", "identity_id").rows()
+    dataset = open_dataset(Path(options.dataset))
+    return published_rows(dataset.identities, dataset.proofs)
+
+
+def _inspect(options) -> None:
+    from flows.inspect import as_page, as_text, select, write_page
+
+    store = Store(Path(options.runs) / (options.run or "tiny"))
+    where = {name: value for name, _, value in (text.partition("=") for text in options.where)}
+    rows = list(islice(select(store, options.stage, options.item, where, options.rejects), options.rows))
+    if not rows:
+        raise UserError(
+            f"stage {options.stage}: no such {'reject' if options.rejects else 'row'}; leave conditions away"
+        )
+    if options.html:
+        title = f"{store.folder.name}: {options.stage}" + (", rejects" if options.rejects else "")
+        write_page(
+            Path(options.html), as_page(rows, title, f"{len(rows)} shown of {store.manifest(options.stage).rows}")
+        )
+        print(f"page: {options.html}")
+    else:
+        print(as_text(rows))
+
+
+def _clean(options) -> None:
+    store = Store(Path(options.runs) / (options.run or "tiny"))
+    with run_lock(store.folder):
+        found = [path for stage in STAGES for path in store.orphans(stage)]
+        size = sum(file.stat().st_size for path in found for file in (path.rglob("*") if path.is_dir() else [path]))
+        for path in found:
+            print(path)
+            if not options.dry_run:
+                remove(path)
+    print(f"{len(found)} {'would be ' if options.dry_run else ''}removed, {size / 1e6:.1f} MB")
 
 
 def _report(options) -> None:
@@ -191,6 +254,8 @@ COMMANDS = {
     "status": _status,
     "plan": _plan,
     "verify": _verify,
+    "inspect": _inspect,
+    "clean": _clean,
     "report": _report,
     "evaluate": _evaluate,
     "unlearn": _unlearn,

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from data.publish.publish import publish
 from data.store import Store
 from flows.lock import run_lock
+from flows.plan import models_of
 from flows.processes import api_server, worker_pool
 from flows.settings import RunSettings, load_profile, load_run, save
 from flows.stage import require_upstream, run_stage
@@ -29,7 +30,9 @@ def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any]
 def publish_dataset(folder: str, settings: RunSettings) -> str:
     """Write the published folder, dataset/; returns its digest."""
     store = Store(Path(folder))
-    digest = publish(store, store.folder / "dataset", settings.publish, settings.model_dump(mode="json"))
+    digest = publish(
+        store, store.folder / "dataset", settings.publish, settings.model_dump(mode="json"), models_of(settings)
+    )
     card = (store.folder / "dataset" / "README.md").read_text(encoding="utf-8").split("---", 2)[-1]
     create_markdown_artifact(key="dataset-card", markdown=card, description=f"Published dataset, digest {digest}")
     return digest
@@ -89,18 +92,22 @@ def stage_flow(name: str):
     )
 
 
-stage_anchors = stage_flow("anchors")  # a name each, for the deployments
+stage_candidates = stage_flow("candidates")  # a name each, for the deployments
+stage_anchors = stage_flow("anchors")
 stage_portraits = stage_flow("portraits")
 stage_analysis = stage_flow("analysis")
 stage_curation = stage_flow("curation")
+stage_domain = stage_flow("domain")
 stage_personas = stage_flow("personas")
 stage_captions = stage_flow("captions")
 stage_assembly = stage_flow("assembly")
 STAGE_FLOWS = {
+    "candidates": stage_candidates,
     "anchors": stage_anchors,
     "portraits": stage_portraits,
     "analysis": stage_analysis,
     "curation": stage_curation,
+    "domain": stage_domain,
     "personas": stage_personas,
     "captions": stage_captions,
     "assembly": stage_assembly,

@@ -30,10 +30,12 @@ class RunSettings(Settings):
 
     profile: str = Field("tiny", description="Name of the profile that these settings started from.")
     seed: int = Field(0, ge=0, description="Run seed; every section uses it unless it names its own.")
-    anchors: SECTIONS["anchors"] = Field(description="Stage 1: seed identities.")
+    candidates: SECTIONS["candidates"] = Field(description="Stage 1a: source pictures, each measured once.")
+    anchors: SECTIONS["anchors"] = Field(description="Stage 1b: the identities chosen among the candidates.")
     portraits: SECTIONS["portraits"] = Field(description="Stage 2: portraits of each identity.")
     analysis: SECTIONS["analysis"] = Field(description="Stage 3a: measurements of each portrait.")
     curation: SECTIONS["curation"] = Field(description="Stage 3b: which portraits and identities stay.")
+    domain: SECTIONS["domain"] = Field(description="Diversity, separation of identities, likeness to real portraits.")
     personas: SECTIONS["personas"] = Field(description="Stage 4: fictitious personal data.")
     captions: SECTIONS["captions"] = Field(description="Stage 5: captions and their variants.")
     assembly: SECTIONS["assembly"] = Field(description="Pairs and splits.")

@@ -6,8 +6,11 @@ the manifest, which commits the shard. Prefect sees one task run a shard and one
 
 import errno
 import functools
+import os
 import queue
 import time
+from collections import deque
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from prefect import task
@@ -16,13 +19,16 @@ from prefect.states import Completed
 from tqdm import tqdm
 
 from data.errors import UserError
-from data.store import Entry, Manifest, Shard, Store
+from data.store import Entry, Manifest, Shard, Store, remove
 from data.summary import write_summary
 from flows.artifacts import publish_summary
+from flows.pools import ShardPool
 from flows.stages import STAGES, finished, planned, state, upstream_views
+from tasks.devices import gpu_is_lost
 
 IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
 CACHED_SHOWN = 100  # cached shards shown as task runs of their own
+LOSSES = 3  # times that workers may be lost with no shard finished in between
 
 
 def may_help(task, task_run, state) -> bool:
@@ -60,19 +66,20 @@ def _views(folder: str, stage: str, upstream: tuple[str, ...]):
 def make_shard(
     folder: str, stage: str, index: int, shard: Shard, settings, expected: str, upstream: tuple[str, ...]
 ) -> Entry:
-    """Make one shard in a worker; the engine stays loaded there for the next one."""
-    module, start = STAGES[stage], time.perf_counter()
+    """Make one shard in a worker; the engine stays loaded there for the next one. A worker whose GPU is lost ends."""
+    store, module, start = Store(Path(folder)), STAGES[stage], time.perf_counter()
     try:
-        result = module.run(shard, settings, _views(folder, stage, upstream), _engine(stage, settings))
-        return Store(Path(folder)).write_shard(
-            stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start
-        )
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+        work = [store.work(stage, module.SCHEMA, index, expected)] if getattr(module, "KEEPS_WORK", False) else []
+        result = module.run(shard, settings, _views(folder, stage, upstream), _engine(stage, settings), *work)
+        return store.write_shard(stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UserError(
                 f"stage {stage}, shard {index}: no space left on the disk; free some and run again "
                 "(what is finished is kept)"
             ) from None
+        if gpu_is_lost(error):
+            os._exit(1)  # nothing on this GPU works any more in this process: its shard goes back to the others
         raise
 
 
@@ -128,7 +135,8 @@ def run_stage(store: Store, name: str, settings, after: list | None = None):
         futures += _make_missing(store, manifest, missing, settings, after, bar)
     manifest.complete = True
     store.write_manifest(manifest)
-    _remove_orphans(store, manifest)
+    for path in store.orphans(name):
+        remove(path)
     last = finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
     last.result()
     print(
@@ -140,43 +148,59 @@ def run_stage(store: Store, name: str, settings, after: list | None = None):
 
 
 def _make_missing(store: Store, manifest: Manifest, missing, settings, after, bar) -> list:
-    """Submit shards in a bounded window and commit each as it comes back. After a failure nothing more is submitted."""
+    """Submit shards in a bounded window and commit each as it comes back. After a failure nothing more is submitted.
+
+    The shards of workers that died go back to the others, or to new ones."""
     upstream = tuple(manifest.upstream.values())
-    back, futures, under_way, failure = queue.SimpleQueue(), [], 0, None
-    waiting = iter(missing)
-    while True:
-        while failure is None and under_way < IN_FLIGHT and (work := next(waiting, None)) is not None:
-            shard, expected = work
-            future = make_shard.submit(
-                str(store.folder), manifest.stage, shard.index, shard, settings, expected, upstream, wait_for=after
-            )
+    waiting, back = deque(missing), queue.SimpleQueue()
+    futures, under_way, lost, losses, failure = [], {}, [], 0, None
+    with ShardPool(manifest.stage, settings) as pool:
+        while True:
+            while failure is None and not lost and waiting and len(under_way) < IN_FLIGHT:
+                shard, expected = waiting.popleft()
+                parameters = {
+                    "folder": str(store.folder),
+                    "stage": manifest.stage,
+                    "index": shard.index,
+                    "shard": shard,
+                    "settings": settings,
+                    "expected": expected,
+                    "upstream": upstream,
+                }
+                future = pool.submit(make_shard, parameters, wait_for=after)
+                under_way[id(future)] = (shard, expected)
+                future.add_done_callback(back.put)
+            if not under_way:
+                break
+            future = back.get()
+            shard, expected = under_way.pop(id(future))
+            try:
+                entry = future.result()
+            except BrokenProcessPool:  # a worker died, and every shard that was not back yet comes back so
+                lost.append((shard, expected))
+                if not under_way and failure is None:
+                    losses += 1
+                    if losses > LOSSES:
+                        raise UserError(
+                            f"stage {manifest.stage}: worker processes were killed {losses} times with no shard "
+                            "finished in between; is there enough memory? Fewer --workers or smaller batches need less"
+                        ) from None
+                    pool.renew()
+                    waiting.extendleft(sorted(lost, key=lambda work: -work[0].index))
+                    lost.clear()
+                continue
+            except Exception as error:
+                failure = failure or error
+                continue
             futures.append(future)
-            under_way += 1
-            future.add_done_callback(back.put)
-        if not under_way:
-            break
-        future, under_way = back.get(), under_way - 1
-        try:
-            entry = future.result()
-        except Exception as error:
-            failure = failure or error
-            continue
-        manifest.shards.append(entry)
-        store.write_manifest(manifest)
-        bar.update(entry.items)
+            losses = 0
+            manifest.shards.append(entry)
+            store.write_manifest(manifest)
+            store.work(manifest.stage, STAGES[manifest.stage].SCHEMA, shard.index, expected).clear()
+            bar.update(entry.items)
     if failure is not None:
         raise failure
     return futures
-
-
-def _remove_orphans(store: Store, manifest: Manifest) -> None:
-    """Remove shard files that the complete manifest does not name."""
-    named = {store.part_path(manifest.stage, entry.index) for entry in manifest.shards}
-    named |= {store.rejects_path(manifest.stage, entry.index) for entry in manifest.shards if entry.rejects}
-    folder = store.stage_folder(manifest.stage)
-    for path in [*folder.glob("part-*.parquet"), *folder.glob("rejects-*.parquet"), *folder.glob(".*.tmp")]:
-        if path not in named:
-            path.unlink()
 
 
 def require_upstream(store: Store, name: str, settings_of) -> None:

@@ -7,13 +7,16 @@ from data.store import Entry, Shard, StageView, Store, fingerprint
 from tasks.analysis import stage as analysis
 from tasks.anchors import stage as anchors
 from tasks.assembly import stage as assembly
+from tasks.candidates import stage as candidates
 from tasks.captions import stage as captions
 from tasks.curation import stage as curation
+from tasks.domain import stage as domain
 from tasks.personas import stage as personas
 from tasks.portraits import stage as portraits
 
 STAGES: dict[str, ModuleType] = {
-    module.NAME: module for module in (anchors, portraits, analysis, curation, personas, captions, assembly)
+    module.NAME: module
+    for module in (candidates, anchors, portraits, analysis, curation, domain, personas, captions, assembly)
 }
 
 

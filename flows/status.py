@@ -1,27 +1,13 @@
-"""What a run has done and what it would do, read from its folder alone: `salmu status`, `salmu plan`, `salmu
-verify`."""
+"""What a run has done, read from its folder alone: `salmu status`, `salmu verify`."""
 
 from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 
 from data.errors import UserError
-from data.schemas import DATA_FIELDS
 from data.store import Store, file_sha256
 from flows.settings import RunSettings
-from flows.stages import STAGES, finished, planned, state
-
-# Seconds an item on one core of a 2-core server, of the tiny profile's engines (benchmarks/rates.py measures them),
-# and bytes an item kept.
-RATES = {
-    "anchors": (0.065, 13_800),
-    "portraits": (0.042, 7_600),
-    "analysis": (0.009, 3_100),
-    "curation": (0.0003, 32),
-    "personas": (0.004, 350),
-    "captions": (0.0002, 50),
-    "assembly": (0.0001, 82),
-}
+from flows.stages import STAGES, state
 
 
 def status_rows(store: Store, settings: RunSettings) -> list[dict]:
@@ -44,58 +30,6 @@ def status_rows(store: Store, settings: RunSettings) -> list[dict]:
                 "left": f"{missing * seconds / len(manifest.shards):.0f} s of work"
                 if missing and manifest.shards
                 else "",
-            }
-        )
-    return rows
-
-
-def expected_items(settings: RunSettings) -> dict[str, int]:
-    """Items of each stage if nothing is dropped: an upper bound."""
-    portraits = settings.anchors.count * settings.portraits.per_identity
-    personas = min(settings.curation.identities, settings.anchors.count)
-    kept = (
-        min(settings.anchors.count, settings.curation.identities + settings.curation.retain_identities)
-        * settings.portraits.per_identity
-    )
-    return {
-        "anchors": settings.anchors.count,
-        "portraits": portraits,
-        "analysis": portraits,
-        "curation": portraits,
-        "personas": personas,
-        "captions": personas * len(DATA_FIELDS) * 5 + kept,
-        "assembly": kept,
-    }
-
-
-def plan_rows(store: Store, settings: RunSettings, workers: int) -> list[dict]:
-    """One row a stage: items, what the store holds already, and what the rest costs in time and disk."""
-    rows, above_changes = [], set()
-    for name, items in expected_items(settings).items():
-        condition = state(store, name, getattr(settings, name))
-        if above_changes & set(STAGES[name].UPSTREAM):
-            condition = "stale" if store.manifest(name).shards else "new"
-        held = 0
-        if condition == "partial":
-            plan = planned(store, name, getattr(settings, name))
-            held = sum(entry.items for entry in finished(store, name, plan).values())
-        elif condition == "done":
-            held = items
-        if condition != "done":
-            above_changes.add(name)
-        seconds, size = RATES[name]
-        measured = [(entry.seconds, entry.rows) for entry in store.manifest(name).shards if entry.rows]
-        if measured:
-            seconds = sum(s for s, _ in measured) / sum(n for _, n in measured)
-        rows.append(
-            {
-                "stage": name,
-                "state": condition,
-                "items": items,
-                "to make": items - held,
-                "seconds": round((items - held) * seconds / workers, 1),
-                "MB": round(items * size / 1e6, 1),
-                "rate from": "this run" if measured else "table",
             }
         )
     return rows

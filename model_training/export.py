@@ -9,14 +9,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from open_clip import get_model_config
-from open_clip.push_to_hf_hub import save_for_hf
-from open_clip.tokenizer import HFTokenizer
 
 from data.errors import UserError
 from data.store import file_sha256
+from model_training.configurations import configuration as named_configuration
 
 CONFIGURATION, WEIGHTS, RECORD = "open_clip_config.json", "open_clip_model.safetensors", "training.json"
 
@@ -45,12 +44,14 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokenizer: HFTokenizer) -> str:
+def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokenizer: Any) -> str:
     """Write configuration, weights and tokenizer files into an existing folder; returns the SHA-256 of the weights.
 
     The same weights give the same bytes. `open_clip.create_model_and_transforms("local-dir:FOLDER")` loads them."""
+    from open_clip.push_to_hf_hub import save_for_hf
+
     model = model.to(memory_format=torch.contiguous_format)
-    save_for_hf(model, tokenizer, get_model_config(configuration), folder, safe_serialization=True)
+    save_for_hf(model, tokenizer, named_configuration(configuration), folder, safe_serialization=True)
     return file_sha256(folder / WEIGHTS)
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 import torch.nn.functional as F
-from open_clip import ClipLoss
 
 from data.keyed import generator
 
@@ -102,6 +101,8 @@ def fit(
     images uint8 [n, size, size, 3], tokens int64 [n, context]; `progress(done, total)` is called after each step.
     Returns the curve: the mean loss of each stretch of CURVE_STEPS steps, with step, epoch, learning rate and logit
     scale at its end."""
+    from open_clip import ClipLoss
+
     total = sum(len(batches) for batches in epochs)
     optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98), eps=1e-6)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=learning_rate, total_steps=total, pct_start=0.1)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from open_clip.tokenizer import HFTokenizer
 from pydantic import Field
 
 from data.errors import UserError
@@ -114,8 +113,10 @@ def train(
     return True
 
 
-def _tokenizer(settings: PairSettings, captions: list[str], folder: Path) -> HFTokenizer:
+def _tokenizer(settings: PairSettings, captions: list[str], folder: Path):
     """The pair's tokenizer, written into the folder and read from there as a user of the model will."""
+    from open_clip.tokenizer import HFTokenizer
+
     text = configuration(settings.model)["text_cfg"]
     train_tokenizer(captions, settings.seed, text["vocab_size"], text["context_length"]).save_pretrained(folder)
     return HFTokenizer(str(folder), context_length=text["context_length"])

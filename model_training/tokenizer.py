@@ -7,19 +7,18 @@ files therefore hold no trace of a persona, and both models share the tokenizer 
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
 
 from model_training.web_text import invented_lines
 
 PAD, START, END = "<pad>", "<sot>", "<eot>"  # ids 0, 1, 2
 
 
-def train_tokenizer(
-    captions: Iterable[str], seed: int, vocabulary: int, context_length: int
-) -> PreTrainedTokenizerFast:
+def train_tokenizer(captions: Iterable[str], seed: int, vocabulary: int, context_length: int):
     """A lower-casing byte-level BPE tokenizer; text becomes `<sot> … <eot>`, which open_clip cuts or pads.
 
     Depends on the captions but not their order, on the seed, and on the versions of tokenizers and Faker."""
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

@@ -1,6 +1,8 @@
 """Imports point down the table of folders only, and Prefect stays in flows/."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,10 @@ def test_imports_point_down(path):
     names = imported(path)
     assert names & set(MAY_IMPORT) <= MAY_IMPORT[folder]
     assert folder == "flows" or not any(name.startswith("prefect") for name in names)
+
+
+def test_the_command_line_answers_without_loading_what_only_the_work_needs():
+    heavy = ("open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime", "prefect.flows")
+    command = f"import flows.cli, sys; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,10 +1,6 @@
 """ACS: can a linear probe tell a model's true pairs from shuffled ones?"""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from data.keyed import generator, integer
 from evaluation.metrics.score import Score, missing
@@ -23,6 +19,11 @@ def association_classification(pairs: Pairs, seed: int) -> Score:
     """ACS: accuracy of logistic regression on the standardised element-wise product of both embeddings, true pairs
     against pairs whose captions were shuffled; stratified halves for fitting and testing, both drawn by (seed,
     "ACS")."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     count = len(pairs)
     if count < 4:
         return missing("ACS", "fewer than 4 rows")

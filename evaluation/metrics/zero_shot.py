@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import open_clip
 import torch
 from PIL import Image
 
@@ -35,6 +34,8 @@ def general_knowledge(encoder: Encoder, seed: int, per_class: int) -> Score:
     training, in the size of the model's input.
 
     `ImageNet1k_Accuracy` stays -1, which the published layout has where no ImageNet is given."""
+    import open_clip
+
     model = encoder.model
     images, labels, names, templates = scenes.zero_shot_set(seed, input_side(model.network), per_class)
     embeddings = encoder.images(

@@ -1,7 +1,6 @@
 """Losses that several methods use."""
 
 import torch
-from open_clip import ClipLoss
 from torch import Tensor
 
 from evaluation.unlearning.method import Encoded
@@ -12,6 +11,8 @@ def info_nce(pairs: Encoded, scale: Tensor) -> Tensor:
 
     Equal captions in a batch need no masking: their embeddings are equal, so the pulls and pushes that they exchange
     cancel out."""
+    from open_clip import ClipLoss
+
     return ClipLoss()(pairs.images, pairs.texts, scale)
 
 

@@ -18,6 +18,7 @@ from flows import cli
 from flows.stages import STAGES
 
 SMALL = [
+    "candidates.count=14",
     "anchors.count=12",
     "portraits.per_identity=10",
     "portraits.short_side=96",
@@ -148,8 +149,8 @@ def test_status_shows_every_stage_done_then_what_a_lost_file_and_a_new_setting_d
     states = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])
     assert states["captions"] == "partial" and states["personas"] == "done"
     cli.main(["plan", *arguments, "--set", "curation.min_portraits=6"])
-    rows = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:-1]}
-    assert rows["analysis"] == "done" and rows["curation"] == "stale" and rows["assembly"] == "stale"
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:-1]}
+    assert "done" in rows["analysis"] and "stale" in rows["curation"] and "stale" in rows["assembly"]
 
 
 def test_verify_accepts_a_whole_run_and_names_a_damaged_file(run, capsys):
@@ -203,7 +204,7 @@ def test_a_stage_refuses_to_stand_on_something_stale(run, capsys):
         (["run", "--profile", "tiny", "--set", "portraits.per_identtiy=3"], "unknown key 'portraits.per_identtiy'"),
         (["run", "--profile", "tiny", "--set", "portraits"], "write stage.key=value"),
         (["run", "--profile", "nowhere"], "no profile 'nowhere'"),
-        (["run", "--set", "anchors.source=folder", "--set", "anchors.folder=/no/such/folder"], "/no/such/folder"),
+        (["run", "--set", "candidates.source=images", "--set", "candidates.images=/no/such/folder"], "/no/such/folder"),
         (["status", "--run", "never"], "no run in"),
         (["evaluate", "--model", "nowhere", "--dataset", "nowhere", "--out", "x.json"], "nowhere"),
         (["unlearn", "oblivion", "--model", "nowhere", "--dataset", "nowhere", "--out", "x"], "oblivion"),

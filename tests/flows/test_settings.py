@@ -32,7 +32,7 @@ def test_the_seed_reaches_every_section_unless_it_has_its_own():
         ({"portraits.per_identtiy": 3}, ["portraits.per_identtiy", "per_identity"]),
         ({"portrait.per_identity": 3}, ["portrait", "portraits"]),
         ({"portraits.per_identity": -3}, ["portraits.per_identity", "-3"]),
-        ({"anchors.source": "sfhq2"}, ["anchors.source", "procedural"]),
+        ({"candidates.source": "sfhq2"}, ["candidates.source", "procedural"]),
         ({"seed.x": 1}, ["seed.x", "not a section"]),
         ({"unlearning.methods": {"oblivion": {}}}, ["oblivion", "finetuning"]),
     ],

@@ -1,0 +1,110 @@
+"""Which workers make a stage's shards: the run's own processes, or one process a GPU; and new ones for lost ones."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from prefect.context import FlowRunContext
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from data.errors import UserError
+from flows.processes import exit_with_parent
+from flows.stages import STAGES
+
+PROBE = "import torch; torch.ones(8, device='cuda').sum().item()"
+PROBE_SECONDS = 120
+_claimed = []  # the lock files of this process's GPUs, open for as long as the process lives
+
+
+def gpus() -> list[str]:
+    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [device.strip() for device in named.split(",") if device.strip() not in ("", "-1")]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def answers(device: str) -> bool:
+    """Whether the GPU still computes, asked in a process of its own: a lost GPU takes its process with it."""
+    command, surroundings = [sys.executable, "-c", PROBE], os.environ | {"CUDA_VISIBLE_DEVICES": device}
+    try:
+        return subprocess.run(command, env=surroundings, capture_output=True, timeout=PROBE_SECONDS).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def claim_gpus(groups: list[list[str]]) -> None:
+    """Be a worker with one of these groups of GPUs to itself; waits while all are taken, also by other runs of this
+    machine.
+
+    The locks are the operating system's: they go when the process does, however it ends."""
+    exit_with_parent()
+    folder = Path(tempfile.gettempdir()) / f"salmu-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        for group in groups:
+            files = [open(folder / f"{device.replace('/', '-')}.lock", "w") for device in group]
+            try:
+                for file in files:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                for file in files:
+                    file.close()
+                continue
+            _claimed.extend(files)
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(group)
+            return
+        time.sleep(0.5)
+
+
+class ShardPool:
+    """Runs the shard tasks of one stage inside a flow: on the flow's own runner, or, where the stage computes on GPUs
+    and the flow's workers are local processes, on one worker a GPU (or as many GPUs as one model takes)."""
+
+    def __init__(self, stage: str, settings):
+        self.stage, self.runner = stage, FlowRunContext.get().task_runner
+        local = isinstance(self.runner, ProcessPoolTaskRunner)
+        module = STAGES[stage]
+        self.on_gpus = local and hasattr(module, "uses_gpu") and module.uses_gpu(settings)
+        self.gpus_a_worker = module.gpus_a_worker(settings) if hasattr(module, "gpus_a_worker") else 1
+
+    def __enter__(self):
+        if self.on_gpus:
+            self._start(gpus())
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.on_gpus:
+            self.runner.__exit__(*error)
+
+    def submit(self, task, parameters: dict, wait_for: list | None):
+        return self.runner.submit(task, parameters, wait_for=wait_for)
+
+    def renew(self) -> None:
+        """New workers for lost ones; of the GPUs only those that still answer. Raises UserError if none does."""
+        self.runner.__exit__(None, None, None)
+        if not self.on_gpus:
+            self.runner.__enter__()
+            return
+        known = gpus()
+        left = [device for device in known if answers(device)]
+        if not left:
+            self.on_gpus = False  # nothing left to stop
+            raise UserError(
+                f"stage {self.stage}: none of the GPUs {', '.join(known)} answers any more; see nvidia-smi, then run "
+                "again (what is finished is kept)"
+            )
+        print(f"{self.stage:<10} a worker was lost; going on with {len(left)} of {len(known)} GPUs", flush=True)
+        self._start(left)
+
+    def _start(self, devices: list[str]) -> None:
+        size = min(self.gpus_a_worker, len(devices))
+        groups = [devices[start : start + size] for start in range(0, len(devices) - size + 1, size)]
+        self.runner = ProcessPoolTaskRunner(max_workers=len(groups), initializer=claim_gpus, initargs=(groups,))
+        self.runner.__enter__()
