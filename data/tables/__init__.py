@@ -4,8 +4,10 @@
     countries.csv     the 65 countries: population, culture, IBAN status, passport pattern
     cultures.csv      rules of names and mail labels of each culture
     names/<culture>.csv, cities.csv, jobs.csv, blood.csv, phone_blocks.csv, fake_banks.csv
+    public_figures.csv    hashes of names that no persona may have
+    seeds.csv, job_seeds.csv    what is written by hand
 
-`python -m data.tables.build` makes the derived ones anew.
+`python -m data.tables.build` makes the derived ones anew, `python -m data.tables.figures` the hashes.
 """
 
 import csv
@@ -17,6 +19,19 @@ from pathlib import Path
 from data.errors import UserError
 
 FOLDER = Path(__file__).parent
+KEYS = {  # table, or folder of tables -> the columns that may not be the same in two rows
+    "blood": ("country",),
+    "cities": ("country", "city"),
+    "countries": ("country",),
+    "cultures": ("culture",),
+    "fake_banks": ("country", "bank_code", "branch_code"),
+    "jobs": ("job",),
+    "names": ("role", "form"),
+    "phone_blocks": ("country", "prefix"),
+    "public_figures": ("hash",),
+    "regions": ("region", "country", "culture"),
+    "seeds": ("culture", "role"),
+}
 _LETTERS = str.maketrans(
     {
         "ø": "o",
@@ -50,22 +65,21 @@ def fold(text: str) -> str:
 
 @functools.cache
 def read(name: str) -> tuple[dict[str, str], ...]:
-    """The rows of data/tables/<name>.csv. Raises UserError for a missing file, a ragged row or a row that stands there
-    twice."""
+    """The rows of data/tables/<name>.csv. Raises UserError for a missing file, a ragged row or two rows of one key
+    (KEYS; elsewhere the whole row)."""
     path = FOLDER / f"{name}.csv"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such table; make it with python -m data.tables.build") from None
     rows = tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
-    seen = set()
+    seen: dict[tuple[str, ...], int] = {}
     for number, row in enumerate(rows, 1):
-        values = tuple(row.values())
-        if None in row or None in values:
+        if None in row or None in row.values():
             raise UserError(f"{path}: row {number} has another number of columns than the header")
-        if values in seen:
-            raise UserError(f"{path}: row {number} stands there twice: {', '.join(values)}")
-        seen.add(values)
+        key = tuple(row.get(column, "") for column in KEYS.get(name.split("/")[0], row))
+        if seen.setdefault(key, number) != number:
+            raise UserError(f"{path}: row {number} repeats row {seen[key]}: {', '.join(key)}; leave one of them out")
     return rows
 
 

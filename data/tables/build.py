@@ -166,9 +166,9 @@ def fake_banks() -> None:
     write(
         "fake_banks",
         [
-            "Codes of banks that do not exist. level G2: in no list of banks (schwifty 2026.10.1, MIT;",
-            "python-stdnum 2.2, LGPL-2.1), RU: not of the form 04…; G1: drawn at random,",
-            "no list of the country's banks is at hand.",
+            "Codes of banks that do not exist. Source: drawn by lot; level G2: in no list of banks (schwifty",
+            "2026.10.1, MIT; python-stdnum 2.2, LGPL-2.1), RU: not of the form 04…; G1: no list of the country's banks",
+            "is at hand.",
         ],
         ["country", "bank_code", "branch_code", "level"],
         rows,

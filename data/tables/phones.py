@@ -17,10 +17,14 @@ DRAMA = {  # country -> (national prefix, free digits, who says so)
     "AU": [(area + exchange, 4, "ACMA") for area in "2378" for exchange in ("5550", "7010")],
     "DE": [(prefix, 3, "BNetzA 148/2021") for prefix in ("3023125", "6990009", "4066969", "2214710", "8999998")],
     "SE": [(f"7017406{digit}", 1, "PTS") for digit in range(1, 10)],
-    "FR": [("63998", 4, "ARCEP; recalled"), ("19900", 4, "ARCEP; recalled")],
+    "FR": [
+        (prefix, 4, "ARCEP decision 2018-0881 (second hand)")
+        for prefix in ("63998", "19900", "26191", "35301", "46571", "53649")
+    ],
 }
 NANP = ("US", "CA", "JM")  # one numbering plan: an area code tells the country
-ENOUGH, MOST_BLOCKS, DEPTH = 10**7, 60, 5
+ENOUGH, MORE = 10**7, {"JP": 4 * 10**7, "ID": 4 * 10**7, "SA": 4 * 10**7}  # numbers, for 10^8 identities in all
+MOST_BLOCKS, DEPTH = 60, 5
 PRUNE, CONFIRM = 40, 1500  # samples
 
 
@@ -61,7 +65,7 @@ def unassigned(country: str, code: int) -> list[tuple[str, int]]:
             if not any(block[0].startswith(other) or other.startswith(block[0]) for other in taken)
         ]
         taken += [block[0] for block in blocks]
-        if sum(10**free for _, free in blocks) >= ENOUGH:
+        if sum(10**free for _, free in blocks) >= MORE.get(country, ENOUGH):
             break
     return sorted(blocks, key=lambda block: -block[1])[:MOST_BLOCKS]
 

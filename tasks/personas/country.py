@@ -1,35 +1,94 @@
 """The country of a persona: each region has a deck of countries, which is dealt along the serial numbers."""
 
 import functools
+from typing import NamedTuple
 
 from data.errors import UserError
+from data.identities import IDENTITIES
 from data.keyed import python_random
 from data.schemas import REGIONS
 from data.tables import grouped
 
 
+class Card(NamedTuple):
+    country: str
+    culture: str
+
+
+class Place(NamedTuple):
+    """Where a persona comes from, and its number there: of two identities of a culture `of_culture` differs, of two in
+    a country `of_country`. The numbers grow with the serial."""
+
+    country: str
+    culture: str
+    of_country: int
+    of_culture: int
+
+
+Allowed = tuple[str, ...]  # countries to keep to; empty for all
+
+
+@functools.cache
+def deck(region: str, allowed: Allowed) -> list[Card]:
+    return [
+        Card(row["country"], row["culture"])
+        for row in grouped("regions", "region")[region]
+        if not allowed or row["country"] in allowed
+        for _ in range(int(row["cards"]))
+    ]
+
+
 @functools.lru_cache(maxsize=1024)
-def _deck(region: str, turn: int, key: str, allowed: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    rows = [row for row in grouped("regions", "region")[region] if not allowed or row["country"] in allowed]
-    if not rows:
-        raise UserError(
-            f"personas.countries: none of {', '.join(allowed)} is in the deck of region {region!r}; "
-            "add one from data/tables/regions.csv"
-        )
-    cards = [(row["country"], row["culture"]) for row in rows for _ in range(int(row["cards"]))]
+def _shuffled(region: str, turn: int, key: str, allowed: Allowed) -> tuple[Card, ...]:
+    cards = list(deck(region, allowed))
     python_random("deck", key, region, turn).shuffle(cards)
     return tuple(cards)
 
 
-def deal(region: str, serial: int, key: str, allowed: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Country and culture of the identity with this serial number, by its region, serial and the key alone.
+def deal(region: str, serial: int, key: str, allowed: Allowed = ()) -> Place:
+    """The place of the identity with this serial number, by its region, serial and the key alone.
 
     Seven serials in a row share a place in the decks. Where the source of the anchors gives them one region each, as
     `procedural` does, 280 identities meet each card of each deck of 40 once, and a small run meets none twice;
-    elsewhere it is a weighted draw."""
-    place = serial // len(REGIONS)
-    size = len(_deck(region, 0, key, allowed))
-    return _deck(region, place // size, key, allowed)[place % size]
+    elsewhere it is a weighted draw. Raises UserError if no allowed country is in the region's deck."""
+    size = len(deck(region, allowed))
+    if not size:
+        raise UserError(
+            f"personas.countries: none of {', '.join(allowed)} is in the deck of region {region!r}; "
+            "add one from data/tables/regions.csv"
+        )
+    row, share = divmod(serial, len(REGIONS))
+    turn, index = divmod(row, size)
+    cards = _shuffled(region, turn, key, allowed)
+
+    def number(kind: str) -> int:
+        value = getattr(cards[index], kind)
+        rank = turn * _count(region, kind, value, allowed) + sum(getattr(card, kind) == value for card in cards[:index])
+        regions = _regions(kind, value, allowed)
+        return (rank * len(REGIONS) + share) * len(regions) + regions.index(region)
+
+    return Place(*cards[index], number("country"), number("culture"))
+
+
+@functools.cache
+def _count(region: str, kind: str, value: str, allowed: Allowed) -> int:
+    return sum(getattr(card, kind) == value for card in deck(region, allowed))
+
+
+@functools.cache
+def _regions(kind: str, value: str, allowed: Allowed) -> list[str]:
+    return [region for region in REGIONS if _count(region, kind, value, allowed)]
+
+
+@functools.cache
+def most(kind: str, value: str, allowed: Allowed = (), serials: int = IDENTITIES) -> int:
+    """A number above all those of a country or culture (`kind`), for serials below `serials`."""
+    regions = _regions(kind, value, allowed)
+    ranks = max(
+        (serials // (len(REGIONS) * len(deck(region, allowed))) + 1) * _count(region, kind, value, allowed)
+        for region in regions
+    )
+    return ranks * len(REGIONS) * len(regions)
 
 
 def region_of(region: str | None, serial: int) -> str:

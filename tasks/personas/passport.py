@@ -11,13 +11,19 @@ from tasks.personas.value import Value
 
 # E and M begin the fixed forms of CN and KR; without them no two patterns share a number
 SIGNS = {"A": "ABCDFGHJKLNPRTUVWXYZ", "C": "CFGHJKLMNPRTVWXYZ", "9": "0123456789"}
+ORIGINS = {
+    "validator.js": "as validator.js knows it",
+    "memory": "from memory",
+    "generic": "a common one, the country's own is not at hand",
+}
 
 
 class PassportProvider(BaseProvider):
     def fictitious_passport(self, country: str, serial: int, key: str) -> Value:
         """A number of the country's pattern for the serial number. Countries of one pattern share one permutation, so
         that no other identity of any country gets the same."""
-        pattern = grouped("countries", "country")[country][0]["passport"]
+        row = grouped("countries", "country")[country][0]
+        pattern, origin = row["passport"], ORIGINS[row["passport_from"]]
         sets = [SIGNS.get(sign, sign) for sign in pattern]
         place = permute(serial, math.prod(map(len, sets)), f"{key}|passport|{pattern}")
         signs = []
@@ -27,6 +33,6 @@ class PassportProvider(BaseProvider):
         return Value(
             "".join(reversed(signs)),
             "G1",
-            f"random, of the form {pattern}; not checked against any register",
+            f"random, of the form {pattern}, {origin}; in no register that could be asked",
             "this project",
         )

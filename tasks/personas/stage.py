@@ -1,10 +1,11 @@
 """Stage personas: one fictitious person for each identity that curation marks as sensitive.
 
 A persona follows from the run seed and its own identity (id, gender, age group, region) alone: nothing of it changes
-when others come, go or change places. One thing is settled among all (`turns_of`): of two identities with the same name
-or phone number, which only serial numbers beyond the size of a name or number space can have, the one with the lower
-serial keeps it and the other gets its next one. Faker is the engine: our providers over vetted tables, seeded anew for
-each attribute of each persona."""
+when others come, go or change places, and nothing is shared between the workers. Its identifying values are places in
+keyed permutations of its serial number, or of its number among those of its country or culture (country.py), so that
+any of a million personas can be made alone and none has another's value.
+
+Faker is the engine: our providers over vetted tables, seeded anew for each attribute of each persona."""
 
 import json
 from collections import Counter
@@ -23,17 +24,16 @@ from data.summary import Summary
 from tasks.personas.blood import BloodProvider
 from tasks.personas.card import CardProvider
 from tasks.personas.city import CityProvider
-from tasks.personas.country import deal, region_of
+from tasks.personas.country import deal, most, region_of
 from tasks.personas.email import EmailProvider
 from tasks.personas.iban import IbanProvider
 from tasks.personas.job import JobProvider
-from tasks.personas.names import NameProvider
+from tasks.personas.names import Name, NameProvider, name_value
 from tasks.personas.passport import PassportProvider
 from tasks.personas.phone import PhoneProvider
-from tasks.personas.turns import Turns, turns_of
-from tasks.personas.value import NoValue
+from tasks.personas.value import NoValue, Value
 
-NAME, VERSION = "personas", 1
+NAME, VERSION = "personas", 2
 UPSTREAM = ("curation",)
 SCHEMA, KEY = schemas.PERSONAS, "identity_id"
 PROVIDERS = (
@@ -60,9 +60,8 @@ class Settings(StageSettings):
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
-    """Shards of sensitive identities. An item is an id, or "<id> <name turn> <phone turn>" where a turn is not 0.
-
-    Raises UserError for unknown countries and for ids that are not 8 digits."""
+    """Shards of sensitive identities, by id. Raises UserError for unknown countries and for ids that are not 8
+    digits."""
     unknown = set(settings.countries) - set(tables.grouped("countries", "country"))
     if unknown:
         raise UserError(
@@ -74,19 +73,13 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
             raise UserError(
                 f"curation: identity {identity!r} is not an id of 8 digits; rename it in the anchors source"
             )
-    known = {identity: person for identity, person in people.items() if _known(person)}
-    turns = turns_of(known, settings.seed, settings.countries)
-    items = [
-        f"{identity} {turns[identity].name} {turns[identity].phone}" if any(turns.get(identity, ())) else identity
-        for identity in sorted(people)
-    ]
+    for region in sorted({region_of(one["region"], serial_of(settings.seed, id)) for id, one in people.items()}):
+        deal(region, 0, str(settings.seed), settings.countries)  # says whether a country is left
     return [
         Shard(
-            index=index,
-            items=part,
-            inputs=keyed.digest([[people[item[:8]][trait] for trait in TRAITS] for item in part]),
+            index=index, items=part, inputs=keyed.digest([[people[item][trait] for trait in TRAITS] for item in part])
         )
-        for index, part in enumerate(chunks(items, settings.shard_size))
+        for index, part in enumerate(chunks(sorted(people), settings.shard_size))
     ]
 
 
@@ -111,27 +104,21 @@ def sensitive(curation: StageView) -> dict[str, dict[str, str]]:
 
 def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Generator) -> ShardResult:
     people, rows, rejects = sensitive(upstream["curation"]), [], []
-    for item in shard.items:
-        identity, *turns = item.split()
+    for identity in shard.items:
         try:
-            rows.append(persona(people[identity], settings, engine, Turns(*map(int, turns)) if turns else Turns(0, 0)))
+            rows.append(persona(people[identity], settings, engine))
         except NoValue as refusal:
             rejects.append(Reject(identity, "no fictitious value", str(refusal)))
     return ShardResult(rows, rejects)
 
 
-def _known(traits: dict[str, str]) -> bool:
-    return traits["gender"] in schemas.GENDERS and traits["age_group"] in schemas.AGE_GROUPS
-
-
-def persona(traits: dict[str, str], settings: Settings, fake: Generator, turns: Turns = Turns(0, 0)) -> dict[str, Any]:
+def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict[str, Any]:
     """The persona of an identity. Raises NoValue where a trait is unknown, or no fictitious value is left for it."""
     identity, gender, group = traits["identity_id"], traits["gender"], traits["age_group"]
-    if not _known(traits):
+    if gender not in schemas.GENDERS or group not in schemas.AGE_GROUPS:
         raise NoValue(f"gender {gender!r} or age group {group!r} unknown")
-    serial, key = serial_of(settings.seed, identity), str(settings.seed)
-    region = region_of(traits["region"], serial)
-    country, culture = deal(region, serial, key, settings.countries)
+    region = region_of(traits["region"], serial_of(settings.seed, identity))
+    country, name, values = identifying(identity, gender, region, settings, fake)
 
     def stream(attribute: str) -> Generator:
         fake.random = keyed.python_random(settings.seed, NAME, identity, attribute)
@@ -139,21 +126,6 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator, turns: 
 
     low, high = (70, OLDEST) if group == "70+" else map(int, group.split("-"))
     age = stream("age").random.randint(low, high)
-    name = fake.fictitious_name(culture, gender, serial, key, turns.name)
-    emails = stream("emails").fictitious_emails(str(name), culture, settings.emails)
-    values = {
-        "phone_number": fake.fictitious_phone(country, serial, key, turns.phone),
-        "emails": emails[0],
-        "iban": fake.fictitious_iban(country, serial, key),
-        "credit_card": fake.fictitious_card(serial, key),
-        "passport": fake.fictitious_passport(country, serial, key),
-    }
-    proof = {field: value.proof() for field, value in values.items()}
-    proof["name"] = {
-        "level": "G1",
-        "rule": "given name and surname paired by lot; not checked against real people",
-        "source": "this project",
-    }
     return {
         "identity_id": identity,
         "gender": gender,
@@ -167,10 +139,34 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator, turns: 
         "city": stream("city").city_of(country, str(name)),
         "job": stream("job").job_at(age),
         "blood_type": stream("blood_type").blood_type_in(country),
-        **{field: value.text for field, value in values.items()},
-        "emails": [value.text for value in emails],
-        "proof": json.dumps(proof, sort_keys=True),
+        **{field: found[0].text for field, found in values.items() if field != "name"},
+        "emails": [email.text for email in values["emails"]],
+        "proof": json.dumps({field: found[0].proof() for field, found in values.items()}, sort_keys=True),
     }
+
+
+def identifying(
+    identity: str, gender: str, region: str, settings: Settings, fake: Generator
+) -> tuple[str, Name, dict[str, list[Value]]]:
+    """Country, name, and the identifying values with their proofs: each belongs to no other identity of the run,
+    whatever its size. Raises NoValue where none is left."""
+    serial, key, countries = serial_of(settings.seed, identity), str(settings.seed), settings.countries
+    place = deal(region, serial, key, countries)
+    name = fake.fictitious_name(place.culture, gender, place.of_culture, key)
+    fake.random = keyed.python_random(settings.seed, NAME, identity, "emails")
+    step = most("country", place.country, countries)
+    return (
+        place.country,
+        name,
+        {
+            "name": [name_value(name)],
+            "phone_number": [fake.fictitious_phone(place.country, place.of_country, key, step)],
+            "emails": fake.fictitious_emails(str(name), place.culture, settings.emails),
+            "iban": [fake.fictitious_iban(place.country, serial, key)],
+            "credit_card": [fake.fictitious_card(serial, key)],
+            "passport": [fake.fictitious_passport(place.country, serial, key)],
+        },
+    )
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
