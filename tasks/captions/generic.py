@@ -8,11 +8,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from data import keyed
 from data.errors import UserError
+from data.schemas import AGE_GROUPS
 from prompts import loader
-from tasks.captions.validate import HEDGES, MARKUP
+from tasks.captions.validate import HEDGES, MARKUP, article
 
 PARTS = ("clothing", "expression", "pose", "background", "place", "light")  # in this order in the sentence
 ARTICLE = re.compile(r"^(a|an|the)\b", re.I)
+POSSESSIVE = {"female": "her", "male": "his"}
 
 
 def _with_slot(slot: str):
@@ -41,6 +43,7 @@ class GenericPrompts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     person: Annotated[dict[str, tuple[str, ...]], _with_keys("female", "male", "unknown")]
+    ages: Annotated[dict[str, Annotated[str, _with_slot("possessive")]], _with_keys(*AGE_GROUPS)]
     openings: Annotated[dict[str, tuple[Annotated[str, _with_slot("person")], ...]], _with_keys("any")]  # by framing
     parts: Annotated[dict[Part, tuple[Annotated[str, _with_slot("value")], ...]], _with_keys(*PARTS)]
     phrases: dict[Part, dict[str, tuple[str, ...]]]
@@ -55,16 +58,23 @@ def caption(
     file_name: str,
     scene: dict[str, str],
     gender: str | None,
+    age_group: str | None,
     seed: int,
     private: tuple[str, ...],
     attempts: int,
 ) -> tuple[str, int]:
-    """A caption of a portrait, and the attempt that gave it. `private`: texts of which it must hold none.
+    """A caption of a portrait from its scene and its labels, of which any may be missing, and the attempt that gave it.
+    `private`: texts of which it must hold none. A part of the scene that may not be told is left out.
 
     Raises UserError when all attempts hold something private or break a rule of form."""
+    scene = {
+        part: words
+        for part, words in scene.items()
+        if isinstance(words, str) and words.strip() and not broken_rules(words, private)
+    }
     for attempt in range(1, attempts + 1):
         rng = keyed.python_random(seed, "captions", "generic", file_name, attempt)
-        text = _sentence(prompts, scene, gender, rng)
+        text = _sentence(prompts, scene, gender, age_group, rng)
         if not broken_rules(text, private):
             return text, attempt
     raise UserError(
@@ -87,8 +97,10 @@ def broken_rules(text: str, private: tuple[str, ...]) -> list[str]:
     return broken
 
 
-def _sentence(prompts: GenericPrompts, scene: dict[str, str], gender: str | None, rng: random.Random) -> str:
-    told = {part: value for part in PARTS if (value := scene.get(part))}
+def _sentence(
+    prompts: GenericPrompts, scene: dict[str, str], gender: str | None, age_group: str | None, rng: random.Random
+) -> str:
+    told = {part: scene[part] for part in PARTS if part in scene}
     if "background" in told:
         told.pop("place", None)  # the background tells more
     if "clothing" in told:
@@ -97,8 +109,11 @@ def _sentence(prompts: GenericPrompts, scene: dict[str, str], gender: str | None
     framed = scene.get("framing") in prompts.openings and rng.random() < 0.5
     opening = rng.choice(prompts.openings[scene["framing"] if framed else "any"])
     people = [*prompts.person[gender if gender in prompts.person else "unknown"]]
-    if scene.get("person"):
+    if "person" in scene:
         people.append(_with_article(scene["person"]))
+    elif age_group in prompts.ages:
+        age = prompts.ages[age_group].format(possessive=POSSESSIVE.get(gender, "their"))
+        people += [f"{person} {age}" for person in people]
     opening = opening.format(person=rng.choice(people))
     wordings = [_part(prompts, part, told[part], rng) for part in PARTS if part in chosen]
     return " ".join([opening, ", ".join(wordings)]).strip().rstrip(",") + "."
@@ -114,4 +129,4 @@ def _part(prompts: GenericPrompts, part: str, value: str, rng: random.Random) ->
 def _with_article(words: str) -> str:
     if ARTICLE.match(words):
         return words
-    return ("an " if words[0].lower() in "aeiou" else "a ") + words
+    return f"{article(words)} {words}"

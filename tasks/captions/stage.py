@@ -7,32 +7,71 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from data import keyed, schemas
-from data.settings import StageSettings
-from data.store import Shard, ShardResult, StageView, chunks
+from data.errors import UserError
+from data.licences import Model, model
+from data.settings import NOT_IN_FINGERPRINT, StageSettings
+from data.store import Shard, ShardResult, StageView, Work, chunks
 from data.summary import Summary
 from prompts import loader
-from tasks.captions import diversity, generic
-from tasks.captions.grammar import Grammar
-from tasks.captions.validate import Fact, masked
+from tasks.captions import generic, report
+from tasks.captions.grammar import Caption, Grammar
+from tasks.captions.openai_server import OpenAiModel, OpenAiSettings
+from tasks.captions.paraphrase import Paraphraser, refuse_fallbacks
+from tasks.captions.validate import Fact
+from tasks.captions.vllm_batch import VllmModel, VllmSettings, weights
+from tasks.devices import may_use_gpu
 
-NAME, VERSION = "captions", 1
+NAME, VERSION = "captions", 2
 UPSTREAM = ("portraits", "curation", "personas")
 SCHEMA, KEY = schemas.CAPTIONS, "caption_id"
+KEEPS_WORK = True
 GENERIC = "generic"
+JUDGED_FROM = 200  # captions of a shard from which its shares of failures say something
 
 
 class Settings(StageSettings):
     """Captions: what is said about the personas and the portraits."""
 
-    engine: Literal["grammar"] = Field(
-        "grammar", description="Who words the facts: grammar (sentences of prompts/captions.yaml)."
+    engine: Literal["grammar", "vllm", "openai"] = Field(
+        "grammar",
+        description="Who words the facts: grammar (sentences of prompts/captions.yaml), vllm (a language model on this "
+        "machine's GPUs), openai (one behind an OpenAI-compatible server).",
     )
-    attempts: int = Field(20, ge=1, description="Draws for a caption before the run stops.")
-    shard_size: int = Field(100, ge=1, description="Identities a shard.")
+    vllm: VllmSettings = Field(VllmSettings(), description="For the engine vllm.")
+    openai: OpenAiSettings = Field(OpenAiSettings(), description="For the engine openai.")
+    temperature: float = Field(0.9, ge=0, le=2, description="Of a language model's draws.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability that a language model draws from.")
+    retries: int = Field(
+        3, ge=0, le=3, description="Times that a refused sentence is asked for again before the grammar fills in."
+    )
+    max_fallback_share: float = Field(
+        0.10,
+        ge=0,
+        le=1,
+        description="Share of the captions that the grammar may fill in; above it the run stops.",
+        json_schema_extra=NOT_IN_FINGERPRINT,
+    )
+    max_rule_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of the captions that may fail by one and the same rule; above it the run stops.",
+        json_schema_extra=NOT_IN_FINGERPRINT,
+    )
+    attempts: int = Field(20, ge=1, description="Draws of the grammar for a caption before the run stops.")
+    shard_size: int = Field(100, ge=1, description="Identities a shard, with eight facts each.")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the engines only the one in use counts."""
+        values = super().fingerprint() | {"vllm": None, "openai": None}
+        if self.engine == "grammar":
+            return values | {"temperature": None, "top_p": None, "retries": None}
+        return values | {self.engine: getattr(self, self.engine).fingerprint()}
 
 
 class Engine(NamedTuple):
-    facts: Grammar
+    grammar: Grammar
+    paraphraser: Paraphraser | None  # None: the grammar words all
     generic: generic.GenericPrompts
 
 
@@ -40,6 +79,7 @@ class Portrait(NamedTuple):
     file_name: str
     scene: str  # JSON, or empty
     gender: str
+    age_group: str
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
@@ -57,28 +97,71 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
 
 
 def revisions(settings: Settings) -> dict[str, str]:
-    return {name: loader.digest(name) for name in ("captions", "generic")}
+    """Digests of the prompt files, and of the weights where they are at hand."""
+    names = ("captions", "generic") if settings.engine == "grammar" else ("captions", "generic", "paraphrase")
+    found = {name: loader.digest(name) for name in names}
+    return found | ({"vllm": weights(settings.vllm).revision()} if settings.engine == "vllm" else {})
+
+
+def models(settings: Settings) -> list[Model]:
+    """The language model, with its licence."""
+    if settings.engine == "grammar":
+        return []
+    if settings.engine == "vllm":
+        return [model(settings.vllm.model, weights(settings.vllm).commit or "", "wording of the captions")]
+    return [model(settings.openai.model, "as its server has it", "wording of the captions")]
+
+
+def uses_gpu(settings: Settings) -> bool:
+    """Whether the model would compute on GPUs here."""
+    return settings.engine == "vllm" and may_use_gpu("auto")
+
+
+def gpus_a_worker(settings: Settings) -> int:
+    """GPUs that share one model."""
+    return settings.vllm.tensor_parallel_size
 
 
 def load_engine(settings: Settings) -> Engine:
-    return Engine(Grammar(), generic.load())
+    """Raises UserError for a faulty prompt file, or a model that cannot be loaded."""
+    grammar, prompts = Grammar(), generic.load()
+    if settings.engine == "grammar":
+        return Engine(grammar, None, prompts)
+    make = {"vllm": VllmModel, "openai": OpenAiModel}[settings.engine]
+    llm = make(getattr(settings, settings.engine), settings.temperature, settings.top_p)
+    return Engine(grammar, Paraphraser(llm, grammar), prompts)
 
 
-def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Engine) -> ShardResult:
+def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Engine, work: Work) -> ShardResult:
+    """Raises UserError when the language model fails too often."""
     portraits = _portraits(upstream)
     personas = {row["identity_id"]: row for row in upstream["personas"].rows_of(shard.items)}
+    told = [fact for identity in shard.items if identity in personas for fact in facts(personas[identity])]
+    captions = dict(zip(told, _worded(told, settings, engine, work), strict=True))
     rows: list[dict[str, Any]] = []
     for identity in shard.items:
         persona = personas.get(identity)
+        private: tuple[str, ...] = ()
         if persona:
-            rows += _fact_rows(persona, settings, engine)
-        private = (
-            (persona["name"], persona["first_name"], persona["last_name"], *values(persona).values()) if persona else ()
-        )
-        rows += [
-            _generic_row(identity, portrait, private, settings, engine) for portrait in portraits.get(identity, [])
-        ]
+            private = (persona["name"], persona["first_name"], persona["last_name"], *values(persona).values())
+            rows += [row for fact in facts(persona) for row in _fact_rows(fact, captions[fact])]
+        for portrait in portraits.get(identity, []):
+            rows.append(_generic_row(identity, portrait, private, settings, engine))
     return ShardResult(rows)
+
+
+def _worded(told: list[Fact], settings: Settings, engine: Engine, work: Work) -> list[list[Caption]]:
+    """Five captions of each fact."""
+    if engine.paraphraser is None:
+        return [engine.grammar.captions(fact, settings.seed, settings.attempts) for fact in told]
+    captions = engine.paraphraser.captions(told, settings.seed, settings.attempts, settings.retries, work)
+    every = [caption for group in captions for caption in group]
+    failed = [caption for caption in every if caption.generator != settings.engine]
+    if len(every) >= JUDGED_FROM:
+        rules = Counter(rule for caption in failed for rule in set(caption.broken))
+        where = f"personas {told[0].identity} to {told[-1].identity}"
+        refuse_fallbacks(len(every), len(failed), rules, settings, where)
+    return captions
 
 
 def values(persona: dict[str, Any]) -> dict[str, str]:
@@ -104,21 +187,21 @@ def facts(persona: dict[str, Any]) -> list[Fact]:
 
 def _portraits(upstream: dict[str, StageView]) -> dict[str, list[Portrait]]:
     """Identity id -> its kept portraits, by file name."""
-    genders = {
-        row["file_name"]: row["gender"]
-        for row in upstream["curation"].rows(["file_name", "kept", "gender"])
+    labels = {
+        row["file_name"]: (row["gender"] or "", row["age_group"] or "")
+        for row in upstream["curation"].rows(["file_name", "kept", "gender", "age_group"])
         if row["kept"]
     }
     found: dict[str, list[Portrait]] = {}
     for row in upstream["portraits"].rows(["file_name", "identity_id", "scene"]):
-        if row["file_name"] in genders:
+        if row["file_name"] in labels:
             found.setdefault(row["identity_id"], []).append(
-                Portrait(row["file_name"], row["scene"] or "", genders[row["file_name"]] or "")
+                Portrait(row["file_name"], row["scene"] or "", *labels[row["file_name"]])
             )
     return {identity: sorted(portraits) for identity, portraits in found.items()}
 
 
-def _fact_rows(persona: dict[str, Any], settings: Settings, engine: Engine) -> list[dict[str, Any]]:
+def _fact_rows(fact: Fact, captions: list[Caption]) -> list[dict[str, Any]]:
     return [
         {
             "caption_id": f"{fact.identity}/{fact.field}/{variant}",
@@ -128,20 +211,30 @@ def _fact_rows(persona: dict[str, Any], settings: Settings, engine: Engine) -> l
             "variant": variant,
             "style": caption.style,
             "text": caption.text,
-            "generator": engine.facts.name,
+            "generator": caption.generator,
             "attempts": caption.attempts,
+            "broken_rules": list(caption.broken),
         }
-        for fact in facts(persona)
-        for variant, caption in enumerate(engine.facts.captions(fact, settings.seed, settings.attempts))
+        for variant, caption in enumerate(captions)
     ]
 
 
 def _generic_row(
     identity: str, portrait: Portrait, private: tuple[str, ...], settings: Settings, engine: Engine
 ) -> dict[str, Any]:
-    scene = json.loads(portrait.scene) if portrait.scene else {}
+    try:
+        scene = json.loads(portrait.scene) if portrait.scene else {}
+    except ValueError:
+        raise UserError(f"portraits: {portrait.file_name}: the scene is not JSON; make the portrait again") from None
     text, attempts = generic.caption(
-        engine.generic, portrait.file_name, scene, portrait.gender, settings.seed, private, settings.attempts
+        engine.generic,
+        portrait.file_name,
+        scene if isinstance(scene, dict) else {},
+        portrait.gender,
+        portrait.age_group,
+        settings.seed,
+        private,
+        settings.attempts,
     )
     return {
         "caption_id": f"{GENERIC}/{portrait.file_name}",
@@ -153,43 +246,10 @@ def _generic_row(
         "text": text,
         "generator": "grammar",
         "attempts": attempts,
+        "broken_rules": [],
     }
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
-    rows = list(view.rows())
-    names = {row["identity_id"]: row["name"] for row in upstream["personas"].rows(["identity_id", "name"])}
-    stated = [row for row in rows if row["data_field"] != GENERIC]
-    frames: dict[str, list[str]] = {}
-    for row in stated:
-        frames.setdefault(row["data_field"], []).append(
-            masked(row["text"], Fact("", names[row["identity_id"]], "", "", row["value"]))
-        )
-    frames[GENERIC] = [row["text"] for row in rows if row["data_field"] == GENERIC]
-    redrawn = sum(row["attempts"] > 1 for row in rows)
-    sample = keyed.ranked([row["caption_id"] for row in stated], "sample")[:20]
-    text = (
-        f"{len(stated)} captions of {len(names)} personas and {len(frames[GENERIC])} without personal data, all valid; "
-        f"{redrawn} were drawn more than once."
-    )
-    return Summary(
-        text,
-        {
-            "Captions by field and style": [
-                {"field": field, "style": style, "captions": count}
-                for (field, style), count in sorted(Counter((row["data_field"], row["style"]) for row in rows).items())
-            ],
-            "Variety (name and value masked)": [
-                {"field": field, "captions": len(texts), **diversity.measures(texts)}
-                for field, texts in frames.items()
-                if texts
-            ],
-            "Sample captions": [
-                {"field": row["data_field"], "style": row["style"], "text": row["text"]}
-                for row in stated
-                if row["caption_id"] in sample
-            ],
-            "Sample generic captions": [{"text": text} for text in keyed.ranked(frames[GENERIC], "sample")[:10]],
-        },
-        {"Caption length in words": diversity.length_histogram([row["text"] for row in rows])} if rows else {},
-    )
+    """Raises UserError when the language model failed too often over all shards."""
+    return report.summarise(settings, view, upstream)

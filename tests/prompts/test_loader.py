@@ -7,6 +7,7 @@ from data.errors import UserError
 from prompts import loader
 from tasks.captions.generic import GenericPrompts
 from tasks.captions.grammar import CaptionPrompts
+from tasks.captions.prompting import ParaphrasePrompts
 
 
 @pytest.fixture
@@ -30,7 +31,9 @@ def refusal(name: str, model) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("name, model", [("captions", CaptionPrompts), ("generic", GenericPrompts)])
+@pytest.mark.parametrize(
+    "name, model", [("captions", CaptionPrompts), ("generic", GenericPrompts), ("paraphrase", ParaphrasePrompts)]
+)
 def test_the_files_of_the_repository_are_sound(name, model):
     assert isinstance(loader.load(name, model), model)
 
@@ -57,7 +60,21 @@ def test_a_sentence_without_its_placeholder_is_named(edited, sentence, missing):
 def test_an_unknown_placeholder_is_named(edited):
     edited("captions", lambda document: document["job"]["passive"].append("{name} of {town} is {value}."))
     message = refusal("captions", CaptionPrompts)
-    assert "job.passive.15" in message and "{town}" in message
+    assert "job.passive.22" in message and "{town}" in message
+
+
+@pytest.mark.parametrize(
+    "sentence", ["{name} (is|was in {value}.", "{name} is (in) {value}.", "{name} is|was {value}."]
+)
+def test_a_choice_that_is_none_is_named(edited, sentence):
+    edited("captions", lambda document: document["city"]["direct"].append(sentence))
+    message = refusal("captions", CaptionPrompts)
+    assert "city.direct.23" in message and "(one|another)" in message
+
+
+def test_each_side_of_a_choice_needs_the_placeholders(edited):
+    edited("captions", lambda document: document["city"]["direct"].append("{name} is (in {value}|there)."))
+    assert "{value} must stand once" in refusal("captions", CaptionPrompts)
 
 
 def test_an_unknown_style_is_named(edited):
@@ -77,6 +94,12 @@ def test_a_sentence_that_stands_there_twice_is_refused(edited):
     assert "city.direct" in refusal("captions", CaptionPrompts)
 
 
+def test_a_sentence_that_a_choice_makes_again_is_refused(edited):
+    edited("captions", lambda document: document["city"]["direct"].append("{name} (lives|sleeps) in {value}."))
+    message = refusal("captions", CaptionPrompts)
+    assert "city.direct" in message and "none twice: {name} lives in {value}." in message
+
+
 @pytest.mark.parametrize(
     "change, parts",
     [
@@ -85,12 +108,37 @@ def test_a_sentence_that_stands_there_twice_is_refused(edited):
         (lambda document: document["parts"]["light"].append("lit"), ("parts", "{value} must stand once")),
         (lambda document: document["phrases"].update(weather={"rain": ["in the rain"]}), ("phrases", "weather")),
         (lambda document: document["person"].pop("unknown"), ("person", "unknown is missing")),
+        (lambda document: document["ages"].pop("70+"), ("ages", "70+ is missing")),
+        (lambda document: document["ages"].update({"70+": "old"}), ("ages", "{possessive} must stand once")),
     ],
 )
 def test_a_faulty_generic_file_is_named(edited, change, parts):
     edited("generic", change)
     message = refusal("generic", GenericPrompts)
     assert "generic.yaml" in message and all(part in message for part in parts)
+
+
+@pytest.mark.parametrize(
+    "change, parts",
+    [
+        (lambda document: document.update(instructions="Reword [[V]]."), ("instructions", "[[N]] is missing")),
+        (lambda document: document.update(task="Fact: {fact} {styles}"), ("task", "{pronouns} must stand once")),
+        (lambda document: document.update(task="{fact} {pronouns} {styles} {x}"), ("task", "{x} is unknown")),
+        (lambda document: document.update(refused="{style}: {sentence}"), ("refused", "{rule} must stand once")),
+        (lambda document: document["facts"]["iban"].append("[[N]] has it."), ("facts.iban.4", "[[V]] must stand once")),
+        (lambda document: document["facts"].pop("job"), ("facts", "job is missing")),
+        (lambda document: document["facts"].update(job=[]), ("facts.job", "at least 1")),
+        (lambda document: document["rules"].pop("digit"), ("rules", "digit is missing")),
+        (lambda document: document["rules"].update(rhyme="rhyme"), ("rules", "rhyme is no rule")),
+        (lambda document: document["pronouns"].pop("male"), ("pronouns", "male is missing")),
+        (lambda document: document["vocabulary"].pop("all"), ("vocabulary", "all is missing")),
+        (lambda document: document.pop("again"), ("again",)),
+    ],
+)
+def test_a_faulty_instruction_to_the_model_is_named(edited, change, parts):
+    edited("paraphrase", change)
+    message = refusal("paraphrase", ParaphrasePrompts)
+    assert "paraphrase.yaml" in message and all(part.lower() in message.lower() for part in parts)
 
 
 def test_a_missing_file_and_broken_yaml_are_named(tmp_path, monkeypatch):

@@ -1,0 +1,168 @@
+"""Captions from a language model: it words each fact with placeholders, and what it writes is checked before and after
+the person's name and value are filled in. A refused sentence is asked for again with the rule that it broke; where the
+model keeps failing, the grammar fills in."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from data import keyed
+from data.errors import UserError
+from data.store import ShardResult, Work, chunks
+from tasks.captions import prompting
+from tasks.captions.grammar import STYLES, Caption, Grammar
+from tasks.captions.prompting import NO_REPLY, A, N, Refusal, Request, V, request
+from tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
+
+SHOWN = 200  # characters of a refused sentence that the model is shown again
+
+
+class Model(Protocol):
+    """What asks a language model: see vllm_batch.py and openai_server.py."""
+
+    name: str  # generator of its captions
+    identity: list  # what decides its replies beside the request: model, revision, sampling
+    group: int  # requests that are asked, and kept, together
+
+    def ask(self, groups: list[list[Request]]) -> Iterator[tuple[int, list[str]]]:
+        """The replies to each group, with the group's place, as they come."""
+
+
+class Paraphraser:
+    """The engine: a language model, what it is told, and the grammar that fills in."""
+
+    def __init__(self, model: Model, grammar: Grammar):
+        self.model, self.grammar, self.name = model, grammar, model.name
+        self.prompts, self.vocabularies = prompting.load(), vocabularies(grammar)
+
+    def captions(self, facts: list[Fact], seed: int, draws: int, retries: int, work: Work) -> list[list[Caption]]:
+        """One validated caption in each style, for each fact. `retries`: times that a refused sentence is asked for
+        again; `draws`: attempts of the grammar where it fills in. Replies are kept in `work` as they come."""
+        done: list[dict[str, Caption]] = [{} for _ in facts]
+        refused: list[dict[str, list[Refusal]]] = [{style: [] for style in STYLES} for _ in facts]
+        for attempt in range(1, retries + 2):
+            waiting = [place for place, captions in enumerate(done) if len(captions) < len(STYLES)]
+            requests = [
+                request(
+                    self.prompts, facts[place], _open(refused[place], done[place]), seed, attempt, self.model.identity
+                )
+                for place in waiting
+            ]
+            for place, reply in zip(waiting, self._replies(requests, work), strict=True):
+                self._judge(facts[place], reply, done[place], refused[place], attempt)
+        for fact, captions, refusals in zip(facts, done, refused, strict=True):
+            for style in STYLES:
+                if style not in captions:
+                    others = [caption.text for caption in captions.values()]
+                    caption = self.grammar.caption(fact, style, seed, draws, others)
+                    captions[style] = caption._replace(
+                        attempts=retries + 1 + caption.attempts, broken=_rules(refusals[style]) + caption.broken
+                    )
+        return [[captions[style] for style in STYLES] for captions in done]
+
+    def _replies(self, requests: list[Request], work: Work) -> list[str]:
+        """A reply to each request: what is kept, and the model's to the rest."""
+        groups = chunks(requests, self.model.group)
+        keys = [keyed.digest([request.digest for request in group]) for group in groups]
+        kept = {place: work.get(key) for place, key in enumerate(keys)}
+        replies = {place: [row["text"] for row in found.rows] for place, found in kept.items() if found}
+        missing = [place for place in range(len(groups)) if place not in replies]
+        for at, texts in self.model.ask([list(groups[place]) for place in missing]):
+            rows = [
+                {"caption_id": request.digest, "text": text}
+                for request, text in zip(groups[missing[at]], texts, strict=True)
+            ]
+            work.put(keys[missing[at]], ShardResult(rows))
+            replies[missing[at]] = texts
+        return [text for place in range(len(groups)) for text in replies[place]]
+
+    def _judge(
+        self, fact: Fact, reply: str, done: dict[str, Caption], refused: dict[str, list[Refusal]], attempt: int
+    ) -> None:
+        """Take the sentences of a reply that keep the rules, with placeholders and filled in; note what the others
+        broke."""
+        sentences = parsed(reply)
+        masked = fact._replace(name=N, value=V, others=())
+        for style in STYLES:
+            if style in done:
+                continue
+            skeleton = sentences.get(style)
+            if not isinstance(skeleton, str):
+                refused[style].append(Refusal("", (NO_REPLY,)))
+                continue
+            vocabulary = self.vocabularies[fact.field]
+            rules = broken_rules(filled(skeleton, masked), masked, vocabulary)
+            if not _in_style(skeleton, style):
+                rules.append("style")
+            text = filled(skeleton, fact)
+            rules = rules or broken_rules(text, fact, vocabulary)
+            if not rules and too_close(text, fact, [caption.text for caption in done.values()]):
+                rules = ["too close to another style"]
+            if rules:
+                shown = " ".join(skeleton.split())[:SHOWN].encode("ascii", "replace").decode()
+                refused[style].append(Refusal(shown, tuple(rules)))
+            else:
+                done[style] = Caption(style, text, self.name, attempt, _rules(refused[style]))
+
+
+def vocabularies(grammar: Grammar) -> dict[str, frozenset[str]]:
+    """Data field -> the words that a model may use: those of the grammar and the approved ones."""
+    approved = prompting.load().vocabulary
+    return {
+        field: words | words_of(approved["all"]) | words_of(approved[field])
+        for field, words in grammar.vocabularies.items()
+    }
+
+
+def parsed(reply: str) -> dict:
+    """The JSON object in a reply, whatever stands around it; empty where there is none."""
+    start, end = reply.find("{"), reply.rfind("}")
+    try:
+        found = json.loads(reply[start : end + 1], strict=False)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def filled(skeleton: str, fact: Fact) -> str:
+    """The sentence with the fact in place of its placeholders."""
+    word = article(fact.value)
+    begun = re.sub(rf"(^|[.?] ){re.escape(f'{A} {V}')}", lambda found: f"{found[1]}{word.capitalize()} {V}", skeleton)
+    return begun.replace(f"{A} {V}", f"{word} {V}").replace(N, fact.name).replace(V, fact.value)
+
+
+def refuse_fallbacks(total: int, failed: int, rules: Counter, settings, where: str) -> None:
+    """Stop when the model failed too often: `failed` of `total` captions were filled in by the grammar; `rules`: in how
+    many of these each rule was broken.
+
+    Raises UserError when the share of the failed is above settings.max_fallback_share, or that of one rule above
+    settings.max_rule_share."""
+    remedy = "mend prompts/paraphrase.yaml, take another model, or raise captions."
+    if failed > settings.max_fallback_share * total:
+        raise UserError(
+            f"captions: {where}: {settings.engine} failed for {failed} of {total} captions ({failed / total:.0%}; "
+            f"broken most often: {', '.join(rule for rule, _ in rules.most_common(3))}), more than "
+            f"{settings.max_fallback_share:.0%}; {remedy}max_fallback_share (the replies are kept)"
+        )
+    for rule, count in rules.most_common(1):
+        if count > settings.max_rule_share * total:
+            raise UserError(
+                f"captions: {where}: {settings.engine} failed for {count} of {total} captions ({count / total:.0%}) by "
+                f"the rule {rule!r}, more than {settings.max_rule_share:.0%}; {remedy}max_rule_share (the replies are "
+                "kept)"
+            )
+
+
+def _open(refused: dict[str, list[Refusal]], done: dict[str, Caption]) -> dict[str, list[Refusal]]:
+    return {style: refusals for style, refusals in refused.items() if style not in done}
+
+
+def _in_style(skeleton: str, style: str) -> bool:
+    """What can be told of a style by its signs."""
+    return ("?" in skeleton) == (style == "question_answer") and (f"{N}'" in skeleton or style != "possessive")
+
+
+def _rules(refusals: list[Refusal]) -> tuple[str, ...]:
+    return tuple(rule for refusal in refusals for rule in refusal.rules)

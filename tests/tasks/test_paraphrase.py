@@ -1,0 +1,165 @@
+"""A language model's captions: asked for, checked, asked for again, filled in; over a real HTTP server."""
+
+import json
+import os
+import time
+
+import pytest
+from caption_runs import asking, made, prepared, refusal, shard_of, stated, summary_of
+from fake_server import Answer, FakeServer
+from mutations import person
+
+from data.errors import UserError
+from data.schemas import DATA_FIELDS
+from tasks.captions import stage
+from tasks.captions.grammar import STYLES, Grammar
+from tasks.captions.validate import broken_rules
+
+
+def with_bad(style: str, sentence: str, fields=("city",), always: bool = False):
+    """Answers whose sentence in a style is bad for some fields, when first asked or always."""
+
+    def answer(prompt: str, times: int, server: FakeServer) -> Answer:
+        sentences = server.sentences(prompt)
+        facts = [fact for field in fields for fact in server.prompts.facts[field]]
+        if style in sentences and any(f"Fact: {fact}\n" in prompt for fact in facts):
+            if always or "were refused" not in prompt:
+                sentences[style] = sentence
+        return Answer(json.dumps(sentences))
+
+    return answer
+
+
+# ------------------------------------------------------------------------------------------------------ a sound server
+
+
+def test_a_sound_server_words_every_fact_and_never_sees_a_real_value(tmp_path):
+    def answer(prompt, times, server):
+        time.sleep(0.02)
+        return Answer(server.good(prompt))
+
+    store = prepared(tmp_path)
+    with FakeServer(answer) as server:
+        settings = asking(server.url, openai={"concurrency": 3})
+        made(store, settings)
+    rows = list(store.view("captions", "caption_id").rows())
+    assert len(stated(rows)) == 80 and {row["generator"] for row in stated(rows)} == {"openai"}
+    assert [row["style"] for row in stated(rows)] == [*STYLES] * 16
+    vocabularies = stage.load_engine(settings).paraphraser.vocabularies
+    for one in (person(0), person(1)):
+        for fact in stage.facts(one):
+            texts = [row["text"] for row in rows if row["caption_id"].startswith(f"{fact.identity}/{fact.field}/")]
+            assert len({text.casefold() for text in texts}) == 5
+            assert not [broken_rules(text, fact, vocabularies[fact.field]) for text in texts if "[[" in text]
+            assert not any(broken_rules(text, fact, vocabularies[fact.field]) for text in texts)
+        sent = json.dumps(server.bodies, ensure_ascii=False)
+        private = [one["name"], *stage.values(one).values()]
+        assert not [value for value in private if len(value) > 3 and value in sent]
+    assert 1 < server.busiest <= 3
+    body = server.bodies[0]
+    assert body["model"] == "some-model" and (body["temperature"], body["top_p"]) == (0.9, 0.95)
+    assert len({body["seed"] for body in server.bodies}) == len(server.bodies) >= 16
+    schema = body["response_format"]["json_schema"]["schema"]
+    assert schema["required"] == [*STYLES] and all(
+        "{10,120}" in one["pattern"] for one in schema["properties"].values()
+    )
+    constant = os.path.commonprefix([body["messages"][0]["content"] for body in server.bodies])
+    assert "Return only JSON" in constant  # in front, so that a server computes it once
+    assert not list(store.stage_folder("captions").glob(".work-*/*.tmp"))
+
+
+def test_replies_decide_and_nothing_else(tmp_path):
+    with FakeServer() as server:
+        one = shard_of(prepared(tmp_path / "one"), asking(server.url, openai={"concurrency": 1}))
+        other = shard_of(prepared(tmp_path / "other"), asking(server.url, openai={"concurrency": 8}))
+    assert one == other
+
+
+# ------------------------------------------------------------------------------------------------- a model that fails
+
+
+def test_a_refused_sentence_is_asked_for_again_with_its_rule(tmp_path):
+    with FakeServer(with_bad("passive", "[[V]] is where [[N]] lives since 1999.")) as server:
+        rows = stated(shard_of(prepared(tmp_path), asking(server.url, max_rule_share=1)))
+    mended = [row for row in rows if row["data_field"] == "city" and row["style"] == "passive"]
+    assert [(row["generator"], row["attempts"]) for row in mended] == [("openai", 2)] * 2
+    assert all({"digit", "vocabulary"} <= set(row["broken_rules"]) for row in mended)
+    again = [text for body in server.bodies if "were refused" in (text := body["messages"][0]["content"])]
+    named = [text for text in again if "since 1999" in text]
+    assert len(named) == 2
+    for text in named:
+        assert "Styles, in this order: passive\n" in text
+        assert "- passive: [[V]] is where [[N]] lives since 1999. (no digits; only common words" in text
+
+
+def test_the_grammar_fills_in_what_the_model_never_gets_right(tmp_path):
+    with FakeServer(with_bad("direct", "[[N]] lives in gay [[V]].", always=True)) as server:
+        rows = stated(shard_of(prepared(tmp_path), asking(server.url)))
+    filled = [row for row in rows if row["generator"] == "grammar"]
+    assert {(row["data_field"], row["style"]) for row in filled} == {("city", "direct")} and len(filled) == 2
+    assert all(row["attempts"] >= 5 and row["broken_rules"][:4] == ["vocabulary"] * 4 for row in filled)
+    asked = [body for body in server.bodies if "lives in gay" in body["messages"][0]["content"]]
+    assert len(asked) == 2 * 3  # at most three times again, for each of two facts
+    words = Grammar().vocabularies["city"]
+    for one in (person(0), person(1)):
+        fact = stage.facts(one)[0]
+        (row,) = (row for row in filled if row["identity_id"] == fact.identity)
+        assert not broken_rules(row["text"], fact, words)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "Sure! Here are your sentences.",
+        '{"direct": "[[N]] lives in [[V]].", "possess',
+        "",
+        '{"direct": 5, "possessive": ["x"]}',
+        '["[[N]] lives in [[V]]."]',
+        "\ud800",
+        '{"direct": "\\ud800 [[N]] lives in [[V]]."}',
+        '{"a":' * 100_000,
+        '{"direct": "' + "[[N]] [[V]] " * 20_000 + '"}',
+    ],
+    ids=["talk", "half", "empty", "types", "list", "bytes", "surrogate", "deep", "long"],
+)
+def test_nonsense_is_asked_for_again(tmp_path, nonsense):
+    def answer(prompt, times, server):
+        return Answer(server.good(prompt) if "were refused" in prompt else nonsense)
+
+    with FakeServer(answer) as server:
+        rows = stated(shard_of(prepared(tmp_path, (0,)), asking(server.url)))
+    assert {row["generator"] for row in rows} == {"openai"} and min(row["attempts"] for row in rows) == 2
+    assert sum("no reply" in row["broken_rules"] for row in rows) >= 4 * 8
+
+
+def test_json_with_talk_around_it_is_read(tmp_path):
+    with FakeServer(lambda prompt, times, server: Answer(f"Of course:\n```json\n{server.good(prompt)}\n```")) as server:
+        rows = stated(shard_of(prepared(tmp_path, (0,)), asking(server.url)))
+    assert {row["generator"] for row in rows} == {"openai"}
+
+
+def test_too_many_failures_stop_the_run_and_no_prompt_is_paid_again(tmp_path):
+    store = prepared(tmp_path, range(5), retain=())
+    with FakeServer(with_bad("direct", "[[N]] is [[V]] or so.", DATA_FIELDS, always=True)) as server:
+        message = refusal(store, asking(server.url))
+        assert "40 of 200 captions (20%" in message and "max_fallback_share" in message and "vocabulary" in message
+        paid = sum(server.answered.values())
+        message = refusal(store, asking(server.url, max_fallback_share=0.3))
+        assert "40 of 200" in message and "'vocabulary'" in message and "max_rule_share" in message
+        rows = stated(shard_of(store, asking(server.url, max_fallback_share=0.3, max_rule_share=0.3)))
+    assert len(rows) == 200 and sum(server.answered.values()) == paid
+
+
+def test_the_shares_are_judged_over_the_whole_run_too(tmp_path):
+    with FakeServer(with_bad("direct", "[[N]] is [[V]] or so.", DATA_FIELDS, always=True)) as server:
+        settings = asking(server.url)
+        store = made(prepared(tmp_path), settings)  # too few to judge in a shard
+        with pytest.raises(UserError, match="the whole run: openai failed for 16 of 80 captions"):
+            summary_of(store, settings)
+        tolerant = asking(server.url, max_fallback_share=1, max_rule_share=1)
+    summary = summary_of(store, tolerant)
+    assert "16 of them were filled in by the grammar" in summary.text
+    broken = summary.tables["Rules that refused sentences broke"]
+    assert {"generator of the caption": "grammar", "rule": "vocabulary", "times": 64} in broken
+    variety = next(rows for title, rows in summary.tables.items() if title.startswith("Variety"))
+    assert {row["generator"] for row in variety} == {"grammar", "openai"}

@@ -1,0 +1,153 @@
+"""The engine openai against a real HTTP server that misbehaves, and killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from caption_runs import asking, prepared, refusal, shard_of, stated, work_of
+from fake_server import Answer, FakeServer
+
+from data.errors import UserError
+from data.store import Work
+from tasks.captions import openai_server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(openai_server, "LONGEST_WAIT", 0.02)
+
+
+def test_a_server_that_asks_to_wait_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(openai_server, "LONGEST_WAIT", 300)
+
+    def answer(prompt, times, server):
+        if times == 1 and len(server.bodies) == 1:
+            return Answer(status=429, headers={"Retry-After": "1"})
+        return Answer(server.good(prompt))
+
+    with FakeServer(answer) as server:
+        rows = stated(shard_of(prepared(tmp_path, (0,)), asking(server.url, openai={"concurrency": 1})))
+    assert len(rows) == 40 and server.times[1] - server.times[0] >= 1
+
+
+def test_retry_after_may_be_a_date():
+    def wait(header: str) -> float | None:
+        return openai_server._retry_after(openai_server.httpx.Response(429, headers={"Retry-After": header}))
+
+    assert 50 < wait(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
+    assert wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0 and wait("7.5") == 7.5 and wait("-3") == 0
+    assert wait("soon") is None and wait("") is None and wait("nan") == 0
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_may_pass_is_tried_again(tmp_path, status):
+    def answer(prompt, times, server):
+        return Answer(server.good(prompt)) if times > 2 else Answer(status=status)
+
+    with FakeServer(answer) as server:
+        assert len(stated(shard_of(prepared(tmp_path, (0,)), asking(server.url)))) == 40
+    assert set(server.asked.values()) == {3}
+
+
+def test_a_silent_server_stops_the_run_and_nothing_is_lost(tmp_path):
+    store, quiet = prepared(tmp_path, (0,)), {"yes": True}
+
+    def answer(prompt, times, server):
+        return Answer(silent=quiet["yes"] and "blood" in prompt, content=server.good(prompt))
+
+    with FakeServer(answer) as server:
+        patience = {"timeout": 0.4, "tries": 2, "concurrency": 2}
+        message = refusal(store, asking(server.url, openai=patience))
+        assert f"{server.url}: no answer within 0.4 s, 2 times" in message and "are kept" in message
+        quiet["yes"] = False
+        assert len(stated(shard_of(store, asking(server.url)))) == 40
+    assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        (Answer(body="<html>Bad gateway</html>"), "answers something that is no chat completion, 2 times"),
+        (Answer(body='{"choices": []}'), "no chat completion"),
+        (Answer(body='{"choices": [{"message": {"content": 5}}]}'), "no chat completion"),
+        (Answer(body='{"choices": [{"mess'), "no chat completion"),
+        (Answer(status=502), "answers 502, 2 times"),
+        (Answer(status=404, body="model not found"), "refuses the request for model 'some-model' (404): model not"),
+        (Answer(status=401, body="bad key"), "environment variable MY_KEY"),
+    ],
+)
+def test_a_broken_server_is_named_with_the_remedy(tmp_path, monkeypatch, answer, expected):
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    with FakeServer(lambda *_: answer) as server:
+        settings = asking(server.url, openai={"tries": 2, "concurrency": 2, "api_key_variable": "MY_KEY"})
+        message = refusal(prepared(tmp_path, (0,)), settings)
+    assert server.url in message and expected in message and "secret" not in message
+    assert len(server.bodies) <= 8  # two at once, each tried twice, with schema and without: the rest is not asked
+    assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
+    assert "secret" not in settings.model_dump_json()
+
+
+def test_a_full_disk_ends_the_asking(tmp_path, monkeypatch):
+    def full(self, key, result):
+        raise UserError("no space left on the disk")
+
+    monkeypatch.setattr(Work, "put", full)
+    with FakeServer() as server:
+        message = refusal(prepared(tmp_path), asking(server.url, openai={"concurrency": 1}))
+    assert message == "no space left on the disk" and len(server.bodies) < 16
+
+
+def test_no_server_at_all(tmp_path):
+    with FakeServer() as server:
+        pass
+    message = refusal(prepared(tmp_path, (0,)), asking(server.url, openai={"tries": 2}))
+    assert f"{server.url}: cannot be reached" in message
+
+
+def test_a_server_without_json_schema_is_asked_for_plain_json(tmp_path):
+    def answer(prompt, times, server):
+        if "response_format" in server.bodies[-1]:
+            return Answer(status=400, body="unknown field response_format")
+        return Answer(server.good(prompt))
+
+    with FakeServer(answer) as server:
+        rows = stated(shard_of(prepared(tmp_path, (0,)), asking(server.url, openai={"concurrency": 1})))
+    assert {row["generator"] for row in rows} == {"openai"}
+    assert sum("response_format" in body for body in server.bodies) == 1
+
+
+# --------------------------------------------------------------------------------------------------------------- kill
+
+
+def test_after_kill_9_no_prompt_is_paid_twice(tmp_path):
+    store, held = prepared(tmp_path / "killed"), {"from": 6}
+
+    def answer(prompt, times, server):
+        return Answer(silent=len(server.bodies) > held["from"], content=server.good(prompt))
+
+    with FakeServer(answer) as server:
+        settings = asking(server.url, openai={"concurrency": 2, "timeout": 60})
+        process = subprocess.Popen(
+            [sys.executable, "tests/caption_runs.py", str(store.folder), settings.model_dump_json()],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        )
+        work, deadline = work_of(store).folder, time.monotonic() + 90
+        while len(list(work.glob("*.parquet"))) < 6 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert process.poll() is None
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert len(list(work.glob("*.parquet"))) == 6 and sum(server.answered.values()) == 6
+        held["from"] = 10**9
+        rows = shard_of(store, settings)
+        assert set(server.answered.values()) == {1}
+        assert rows == shard_of(prepared(tmp_path / "unharmed"), settings)
