@@ -1,12 +1,20 @@
 """Shows a stage's summary in the Prefect UI: a table of counts, its text, tables and pictures."""
 
 import base64
+import time
 
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 
 from data.store import Manifest
 from data.summary import Summary
 
+TOLD_EVERY = 2.0  # seconds between updates of a progress artifact
 LARGEST_PICTURE = 200_000  # bytes; artifacts are stored in the server's database
 
 
@@ -32,6 +40,24 @@ def counts(manifest: Manifest, cached: int) -> dict:
         "rows/s": round(manifest.rows / seconds, 1) if seconds else None,
         "digest": manifest.digest,
     }
+
+
+class Progress:
+    """How far a stage is, as the artifact `<stage>-progress`, brought up to date every few seconds."""
+
+    def __init__(self, stage: str, done: int, total: int):
+        self.done, self.total, self.told = done, max(total, 1), time.monotonic()
+        text = f"{stage}: share of {total} items done"
+        self.artifact = create_progress_artifact(self._percent(), key=f"{stage}-progress", description=text)
+
+    def advance(self, items: int) -> None:
+        self.done += items
+        if time.monotonic() - self.told >= TOLD_EVERY or self.done >= self.total:
+            update_progress_artifact(self.artifact, self._percent())
+            self.told = time.monotonic()
+
+    def _percent(self) -> float:
+        return min(100.0, round(100 * self.done / self.total, 1))
 
 
 def publish_summary(stage: str, manifest: Manifest, summary: Summary, cached: int) -> None:

@@ -14,7 +14,9 @@ from flows.plan import models_of
 from flows.processes import api_server, worker_pool
 from flows.settings import RunSettings, load_profile, load_run, save
 from flows.stage import require_upstream, run_stage
-from flows.stages import STAGES, downstream
+from flows.stages import STAGES, downstream, state
+
+STALE = ("stale", "partial")  # states of a stage that was made from something else
 
 
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
@@ -69,24 +71,34 @@ def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root:
     """`salmu stage NAME`: the stage's flow, with so many worker processes. Returns the stages that are stale after
     it."""
     with api_server():
-        return STAGE_FLOWS[name].with_options(task_runner=worker_pool(workers))(run, overrides, root)
+        return STAGE_FLOWS[name].with_options(task_runner=worker_pool(workers))(run, overrides=overrides, root=root)
 
 
 def stage_flow(name: str):
     """The flow that runs one stage of a run that exists, with what is above it taken from the store."""
 
-    def run_alone(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> list[str]:
+    form = STAGES[name].Settings
+
+    def run_alone(
+        run: str = "tiny", settings: form | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
+    ) -> list[str]:
         store = Store((Path(root) / run).resolve())
-        settings = load_run(store.folder, overrides)
+        settings = load_run(store.folder, overrides, {name: settings} if settings else {})
         with run_lock(store.folder):
             require_upstream(store, name, lambda other: getattr(settings, other))
-            before = store.manifest(name).digest
             save(settings, store.folder)
             run_stage(store, name, getattr(settings, name))
-            return downstream(name) if store.manifest(name).digest != before else []
+            return [other for other in downstream(name) if state(store, other, getattr(settings, other)) in STALE]
 
     run_alone.__name__ = f"stage_{name}"
-    run_alone.__doc__ = f"Run the stage {name} alone; returns the stages that are stale after it."
+    run_alone.__doc__ = f"""Run the stage {name} alone; returns the stages that are stale after it.
+
+    Args:
+        run: Name of the run; what is above the stage is taken from its store.
+        settings: All settings of the stage; by default those that the run was made with.
+        overrides: Single settings to change, {{"{name}.key": value}}.
+        root: Folder of all runs.
+    """
     return flow(
         run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=worker_pool(), persist_result=False
     )

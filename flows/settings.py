@@ -67,12 +67,18 @@ def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSe
     return build(read_yaml(path), overrides, where=f"profile {profile}")
 
 
-def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettings:
-    """The settings that a run was made with. Raises UserError when there is no such run."""
+def load_run(
+    folder: Path, overrides: dict[str, Any] | None = None, sections: dict[str, Settings] | None = None
+) -> RunSettings:
+    """The settings that a run was made with, some sections replaced as a whole. Raises UserError when there is no such
+    run."""
     path = folder / "settings.yaml"
     if not path.is_file():
         raise UserError(f"no run in {folder}: make one with: salmu run --run {folder.name}")
-    return build(read_yaml(path), overrides, where=str(path))
+    document = read_yaml(path)
+    if sections and isinstance(document, dict):
+        document |= {name: section.model_dump(mode="json") for name, section in sections.items()}
+    return build(document, overrides, where=str(path))
 
 
 def build(document: Any, overrides: dict[str, Any] | None, where: str) -> RunSettings:

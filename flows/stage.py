@@ -21,7 +21,7 @@ from tqdm import tqdm
 from data.errors import UserError
 from data.store import Entry, Manifest, Shard, Store, remove
 from data.summary import write_summary
-from flows.artifacts import publish_summary
+from flows.artifacts import Progress, publish_summary
 from flows.pools import ShardPool
 from flows.stages import STAGES, finished, planned, state, upstream_views
 from tasks.devices import gpu_is_lost
@@ -154,6 +154,8 @@ def _make_missing(store: Store, manifest: Manifest, missing, settings, after, ba
     upstream = tuple(manifest.upstream.values())
     waiting, back = deque(missing), queue.SimpleQueue()
     futures, under_way, lost, losses, failure = [], {}, [], 0, None
+    done = sum(entry.items for entry in manifest.shards)
+    progress = Progress(manifest.stage, done, done + sum(len(shard.items) for shard, _ in missing)) if missing else None
     with ShardPool(manifest.stage, settings) as pool:
         while True:
             while failure is None and not lost and waiting and len(under_way) < IN_FLIGHT:
@@ -198,6 +200,7 @@ def _make_missing(store: Store, manifest: Manifest, missing, settings, after, ba
             store.write_manifest(manifest)
             store.work(manifest.stage, STAGES[manifest.stage].SCHEMA, shard.index, expected).clear()
             bar.update(entry.items)
+            progress.advance(entry.items)
     if failure is not None:
         raise failure
     return futures

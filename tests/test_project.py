@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from flows import cli
+from flows.dataset import STAGE_FLOWS
 from flows.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,15 @@ def test_every_deployment_points_at_a_flow_whose_parameters_prefect_can_show(dep
     found = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
     assert isinstance(found, prefect.Flow)
     assert "run" in found.parameters.model_dump()["properties"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_settings_are_a_form_with_described_fields(stage):
+    schema = STAGE_FLOWS[stage].parameters.model_dump()
+    form = schema["definitions"][schema["properties"]["settings"]["anyOf"][0]["$ref"].rsplit("/", 1)[1]]
+    assert set(form["properties"]) == set(STAGES[stage].Settings.model_fields)
+    assert all(field.get("description") for field in form["properties"].values())
+    assert all(schema["properties"][name]["description"] for name in ("run", "settings", "overrides", "root"))
 
 
 def test_there_is_a_deployment_for_the_whole_and_for_each_stage():

@@ -211,5 +211,10 @@ def test_artifacts_are_on_the_server(chain, prefect_server):
         f"{prefect_server}/artifacts/filter", json={"artifacts": {"key": {"any_": ["letters-counts", "words-summary"]}}}
     ).json()
     assert {artifact["key"] for artifact in found} == {"letters-counts", "words-summary"}
+    progress = httpx.post(
+        f"{prefect_server}/artifacts/filter", json={"artifacts": {"key": {"any_": ["letters-progress"]}}}
+    ).json()
+    assert {artifact["type"] for artifact in progress} == {"progress"}
+    assert any(artifact["data"] == 100 for artifact in progress)  # those of runs that failed stay where they were
     lineage = f"reads **letters** `{chain.store.manifest('letters').digest}`"
     assert any(lineage in artifact["data"] for artifact in found if artifact["key"] == "words-summary")
