@@ -26,21 +26,21 @@ class Rate(NamedTuple):
 
 # (stage, engine) -> rate
 RATES = {
-    ("candidates", "procedural"): Rate(0.065, 13_800, "core", MEASURED),
+    ("candidates", "procedural"): Rate(0.090, 10_600, "core", MEASURED),
     ("candidates", "images"): Rate(0.02, 60_000, "GPU", ASSUMED),
-    ("anchors", ""): Rate(0.001, 40_000, "core", MEASURED),
-    ("portraits", "procedural"): Rate(0.042, 7_600, "core", MEASURED),
+    ("anchors", ""): Rate(0.0021, 9_800, "core", MEASURED),
+    ("portraits", "procedural"): Rate(0.046, 7_600, "core", MEASURED),
     ("portraits", "ip_adapter_faceid_plus"): Rate(0.45, 110_000, "GPU", PUBLISHED),
     ("portraits", "ip_adapter_faceid_sdxl"): Rate(3.0, 400_000, "GPU", ASSUMED),
-    ("analysis", "embedded"): Rate(0.009, 3_100, "core", MEASURED),
+    ("analysis", "embedded"): Rate(0.0136, 3_800, "core", MEASURED),
     ("analysis", "models"): Rate(0.03, 7_000, "GPU", ASSUMED),
-    ("curation", ""): Rate(0.0003, 60, "core", MEASURED),
+    ("curation", ""): Rate(0.0004, 63, "core", MEASURED),
     ("domain", ""): Rate(0.05, 6_000, "core", ASSUMED),
-    ("personas", ""): Rate(0.004, 350, "core", MEASURED),
-    ("captions", "grammar"): Rate(0.0008, 50, "core", MEASURED),
+    ("personas", ""): Rate(0.0062, 350, "core", MEASURED),
+    ("captions", "grammar"): Rate(0.00034, 51, "core", MEASURED),
     ("captions", "vllm"): Rate(0.025, 50, "GPU", ASSUMED),
     ("captions", "openai"): Rate(0.05, 50, "core", ASSUMED),
-    ("assembly", ""): Rate(0.0001, 82, "core", MEASURED),
+    ("assembly", ""): Rate(0.00007, 82, "core", MEASURED),
 }
 STEPS = 30  # that the rates of portraits are for
 PIXELS = {"ip_adapter_faceid_plus": 512**2, "ip_adapter_faceid_sdxl": 1024**2}
