@@ -8,6 +8,7 @@
 Beside the splits that lie in the folder there are derived ones, which follow from the identities of the others.
 """
 
+import fnmatch
 import json
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.errors import UserError
+from data.files import file_sha256, listed, location, parquet_source, read_bytes, read_tables, size
 from data.keyed import digest
 from data.schemas import TEXT
-from data.store import file_sha256
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
@@ -31,18 +32,27 @@ GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
 FRAGILE_SET = "fragile_set_ids.json"
 PROOF_OF_FICTION = "proof_of_fiction.json"
 PROVENANCE = "provenance.json"
+INCOMPLETE = ".incomplete"  # lies in a folder of an object store while it is uploaded
 JSON_FILES = (IDENTITIES, CAPTIONS, GENERIC_CAPTIONS, FRAGILE_SET)
 
 
-def open_dataset(folder: Path) -> "Dataset":
-    """The dataset in a folder. Raises UserError if the folder, a Parquet file or one of the four columns is missing."""
-    folder = Path(folder)
-    if not (folder / "data").is_dir():
-        what = "has no folder data/ with Parquet files; is it a dataset?" if folder.is_dir() else "no such folder"
+def open_dataset(folder: str | Path) -> "Dataset":
+    """The dataset in a folder, by path or URL; of what lies at a URL only what is asked for is read.
+
+    Raises UserError if the folder, a Parquet file or one of the four columns is missing, and for a folder whose upload
+    was cut off."""
+    folder = location(folder)
+    there = listed(folder)
+    if INCOMPLETE in there and PROVENANCE not in there:
+        raise UserError(f"{folder}: its upload was cut off; publish it again (salmu run brings a run up to date)")
+    if "data" not in there:
+        what = (
+            "has no folder data/ with Parquet files; is it a dataset?" if there else "no such folder, or an empty one"
+        )
         raise UserError(f"{folder}: {what}")
     files: dict[str, list[Path]] = {}
-    for path in sorted((folder / "data").glob("*-of-*.parquet")):
-        files.setdefault(path.name.rsplit("-", 3)[0], []).append(path)
+    for name in sorted(fnmatch.filter(listed(folder / "data"), "*-of-*.parquet")):
+        files.setdefault(name.rsplit("-", 3)[0], []).append(folder / "data" / name)
     if not files:
         raise UserError(f"{folder / 'data'}: no files named <split>-00000-of-000NN.parquet")
     return Dataset(folder, {split: _checked(split, paths) for split, paths in files.items()})
@@ -75,7 +85,7 @@ class Dataset:
         needed = ("file_name", "identity_id", "text") if missing else ()
         read = list(dict.fromkeys([*(name for name in wanted if name in present), *needed]))
         paths = [path for part in parts for path in self._files[part]]
-        tables = [pq.read_table(path, columns=read, filters=rows) for path in paths]
+        tables = read_tables(paths, read, rows)
         table = pa.concat_tables([table.replace_schema_metadata() for table in tables])
         for name, values in self._from_metadata(table, missing).items():
             table = table.append_column(name, values)
@@ -108,7 +118,7 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """What identifies the content: provenance.json's, else computed over the Parquet and JSON files."""
-        if (self.folder / PROVENANCE).is_file():
+        if size(self.folder / PROVENANCE) is not None:
             return self._json(PROVENANCE, dict)["dataset_digest"]
         return content_digest({name: file_sha256(self.folder / name) for name in content_files(self.folder)})
 
@@ -141,7 +151,7 @@ class Dataset:
         return self.table(split, ["identity_id"]).column("identity_id").unique().drop_null()
 
     def _columns(self, split: str) -> list[str]:
-        return pq.read_schema(self._files[split][0]).names
+        return pq.read_schema(parquet_source(self._files[split][0])).names
 
     def _from_metadata(self, table: pa.Table, names: list[str]) -> dict[str, pa.Array]:
         """data_field and value of each row, null for pairs without personal data."""
@@ -160,7 +170,7 @@ class Dataset:
     def _json(self, name: str, kind: type):
         path = self.folder / name
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(read_bytes(path))
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; a dataset folder holds it beside data/") from None
         except ValueError as error:
@@ -172,9 +182,8 @@ class Dataset:
 
 def content_files(folder: Path) -> list[str]:
     """The files that make up a dataset's content, relative to its folder: Parquet and JSON, not card and tars."""
-    return [f"data/{path.name}" for path in sorted((folder / "data").glob("*.parquet"))] + [
-        name for name in JSON_FILES if (folder / name).is_file()
-    ]
+    parquet = sorted(fnmatch.filter(listed(folder / "data"), "*.parquet"))
+    return [f"data/{name}" for name in parquet] + [name for name in JSON_FILES if name in listed(folder)]
 
 
 def content_digest(sha256s: dict[str, str]) -> str:
@@ -192,7 +201,7 @@ def _checked(split: str, paths: list[Path]) -> list[Path]:
         raise UserError(f"{paths[0].parent}: split {split} should have {int(count)} files: {problem}")
     for path in paths:
         try:
-            schema = pq.read_schema(path)
+            schema = pq.read_schema(parquet_source(path))
         except (pa.ArrowInvalid, OSError):
             raise UserError(f"{path}: damaged, not a Parquet file; fetch or publish it again") from None
         missing = [name for name in COLUMNS if name not in schema.names]

@@ -34,7 +34,7 @@ class StageSettings(Settings):
 def read_yaml(path: Path) -> Any:
     """The YAML document in a file. Raises UserError if it is missing or not YAML."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:

@@ -4,17 +4,17 @@
     runs/<name>/<stage>/rejects-00012.parquet   what was dropped, with its reason; only where something was
     runs/<name>/<stage>/manifest.json        one entry a shard: the entry is the commit record
 
-A file is written to a temporary name, synced and renamed; then the manifest is. A shard whose entry has the expected
-fingerprint and whose files are there with the recorded sizes is done; anything else is made again.
+A file is written whole or not at all (see data/files.py); then the manifest is. A shard whose entry has the expected
+fingerprint and whose files are there with the recorded sizes is done; anything else is made again. `runs` is a folder
+or a URL of an object store.
 """
 
 import hashlib
 import io
 import json
-import os
-import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import UserError
+from data.files import listed, location, read_bytes, read_table, read_tables, remove, write_atomic
 from data.keyed import digest
 from data.schemas import REJECTS
 
@@ -95,37 +96,6 @@ def fingerprint(stage: str, version: int, settings: Mapping, revisions: Mapping[
     return digest(stage, version, settings, revisions, shard.index, shard.items, shard.inputs)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all. Raises UserError when the disk refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror}; free some space or choose another folder, then run again "
-            "(what is finished is kept)"
-        ) from None
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def file_sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _row_digest(row: Mapping[str, Any]) -> str:
     hasher = hashlib.blake2b(digest_size=16)
     for name in sorted(row):
@@ -145,10 +115,10 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 class Store:
-    """The folder of one run."""
+    """The folder of one run, by path or URL; `Store(str(store.folder))` is the same store."""
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path):
+        self.folder = location(folder)
 
     def stage_folder(self, stage: str) -> Path:
         return self.folder / stage
@@ -163,7 +133,7 @@ class Store:
         """The stage's manifest; an empty one if it has not begun. Raises UserError if the file is damaged."""
         path = self.stage_folder(stage) / "manifest.json"
         try:
-            return Manifest.model_validate_json(path.read_bytes())
+            return Manifest.model_validate_json(read_bytes(path))
         except FileNotFoundError:
             return Manifest(stage=stage)
         except ValueError:
@@ -173,14 +143,21 @@ class Store:
         manifest.shards.sort(key=lambda entry: entry.index)
         write_atomic(self.stage_folder(manifest.stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
 
-    def is_done(self, stage: str, entry: Entry, expected: str) -> bool:
-        """Whether the shard is committed under this fingerprint and its files are there with the recorded sizes."""
+    def files(self, stage: str) -> dict[str, int | None]:
+        """What lies in the stage's folder: name -> bytes, None for a folder."""
+        return listed(self.stage_folder(stage))
+
+    def is_done(self, stage: str, entry: Entry, expected: str, files: Mapping[str, int | None] | None = None) -> bool:
+        """Whether the shard is committed under this fingerprint and its files are there with the recorded sizes.
+
+        `files`: the stage's files, for those who ask about many shards."""
         if entry.fingerprint != expected:
             return False
-        files = [(self.part_path(stage, entry.index), entry.bytes)]
+        files = self.files(stage) if files is None else files
+        recorded = {self.part_path(stage, entry.index).name: entry.bytes}
         if entry.rejects:
-            files.append((self.rejects_path(stage, entry.index), entry.rejects_bytes))
-        return all(path.is_file() and path.stat().st_size == size for path, size in files)
+            recorded[self.rejects_path(stage, entry.index).name] = entry.rejects_bytes
+        return all(files.get(name) == size for name, size in recorded.items())
 
     def write_shard(
         self, stage: str, schema: pa.Schema, shard: Shard, result: ShardResult, expected: str, seconds: float
@@ -224,11 +201,12 @@ class Store:
     def orphans(self, stage: str) -> list[Path]:
         """What lies in the stage's folder and belongs to no committed shard: shard files that the manifest does not
         name, temporary files of processes that died, and, once the stage is complete, work in progress."""
-        manifest, folder = self.manifest(stage), self.stage_folder(stage)
-        named = {self.part_path(stage, entry.index) for entry in manifest.shards}
-        named |= {self.rejects_path(stage, entry.index) for entry in manifest.shards if entry.rejects}
+        manifest = self.manifest(stage)
+        named = {self.part_path(stage, entry.index).name for entry in manifest.shards}
+        named |= {self.rejects_path(stage, entry.index).name for entry in manifest.shards if entry.rejects}
         patterns = ["part-*.parquet", "rejects-*.parquet", ".*.tmp", *([".work-*"] if manifest.complete else [])]
-        return sorted(path for pattern in patterns for path in folder.glob(pattern) if path not in named)
+        found = {name for name in self.files(stage) for pattern in patterns if fnmatch(name, pattern)}
+        return [self.stage_folder(stage) / name for name in sorted(found - named)]
 
     def work(self, stage: str, schema: pa.Schema, index: int, expected: str) -> "Work":
         return Work(self.stage_folder(stage) / f".work-{index:05d}-{expected[:16]}", schema)
@@ -246,8 +224,8 @@ class Work:
     def get(self, key: str) -> ShardResult | None:
         """What was put under this key, or None. A damaged file counts as nothing."""
         try:
-            rows = pq.read_table(self.folder / f"{key}.parquet").to_pylist()
-            rejects = json.loads((self.folder / f"{key}.json").read_bytes())
+            rows = read_table(self.folder / f"{key}.parquet").to_pylist()
+            rejects = json.loads(read_bytes(self.folder / f"{key}.json"))
         except (OSError, ValueError):
             return None
         return ShardResult(rows, [Reject(*reject) for reject in rejects])
@@ -270,12 +248,11 @@ class StageView:
         self.store, self.stage, self.key = store, stage, key
         self.manifest = store.manifest(stage)
         self._row_digests: dict[str, str] | None = None
-        self._places: dict[str, int] | None = None
+        self._places: dict[str, list[set]] = {}
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """One table a shard, in order, so that memory stays bounded by a shard."""
-        for entry in self.manifest.shards:
-            yield pq.read_table(self.store.part_path(self.stage, entry.index), columns=columns)
+        """One table a shard, in order, so that memory stays bounded by a shard, or by a few in an object store."""
+        return read_tables(self._parts(self.manifest.shards), columns)
 
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """All rows, shard by shard."""
@@ -290,26 +267,20 @@ class StageView:
         by = by or self.key
         wanted = set(keys)
         columns = None if columns is None else list(dict.fromkeys([by, *columns]))
+        holding = [entry for entry, values in self._values(by) if not values.isdisjoint(wanted)]
         found = []
-        for index in self._shards_holding(wanted, by):
-            table = pq.read_table(
-                self.store.part_path(self.stage, index), columns=columns, filters=[(by, "in", list(wanted))]
-            )
+        for table in read_tables(self._parts(holding), columns, filters=[(by, "in", list(wanted))]):
             found += table.to_pylist()
         return found
 
-    def _shards_holding(self, wanted: set[str], by: str) -> list[int]:
-        if self._places is None:
-            self._places = {}
-        holding = []
-        for entry in self.manifest.shards:
-            values = self._places.get((by, entry.index))
-            if values is None:
-                column = pq.read_table(self.store.part_path(self.stage, entry.index), columns=[by]).column(by)
-                values = self._places[(by, entry.index)] = set(column.to_pylist())
-            if values & wanted:
-                holding.append(entry.index)
-        return holding
+    def _parts(self, entries: list[Entry]) -> list[Path]:
+        return [self.store.part_path(self.stage, entry.index) for entry in entries]
+
+    def _values(self, column: str) -> list[tuple[Entry, set]]:
+        """What a column of each shard holds; read once."""
+        if column not in self._places:
+            self._places[column] = [set(table.column(column).to_pylist()) for table in self.tables([column])]
+        return list(zip(self.manifest.shards, self._places[column], strict=True))
 
     def row_digests(self) -> dict[str, str]:
         """Key of each row -> digest of its content."""
@@ -327,13 +298,8 @@ class StageView:
         return digest([[key, digests.get(key)] for key in keys])
 
     def rejects(self) -> list[Reject]:
-        found = []
-        for entry in self.manifest.shards:
-            if entry.rejects:
-                found += [
-                    Reject(**row) for row in pq.read_table(self.store.rejects_path(self.stage, entry.index)).to_pylist()
-                ]
-        return found
+        paths = [self.store.rejects_path(self.stage, entry.index) for entry in self.manifest.shards if entry.rejects]
+        return [Reject(**row) for table in read_tables(paths) for row in table.to_pylist()]
 
 
 def chunks(items: list[str], size: int) -> list[tuple[str, ...]]:

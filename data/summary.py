@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.store import write_atomic
+from data.files import read_bytes, write_atomic
 
 
 class Summary(NamedTuple):
@@ -25,11 +25,11 @@ def write_summary(folder: Path, summary: Summary) -> None:
 def read_summary(folder: Path) -> Summary | None:
     """The summary kept in a stage's folder, or None."""
     try:
-        document = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        document = json.loads(read_bytes(folder / "summary.json"))
     except FileNotFoundError:
         return None
     return Summary(
         document["text"],
         document["tables"],
-        {title: (folder / name).read_bytes() for title, name in document["figures"].items()},
+        {title: read_bytes(folder / name) for title, name in document["figures"].items()},
     )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pyarrow.parquet as pq
 
 from data.errors import UserError
-from data.store import Store, file_sha256
+from data.files import file_sha256, parquet_source
+from data.store import Store
 from flows.settings import RunSettings
 from flows.stages import STAGES, state
 
@@ -38,17 +39,22 @@ def status_rows(store: Store, settings: RunSettings) -> list[dict]:
 def problems(store: Store) -> Iterator[str]:
     """Every file that is missing, damaged or does not fit its schema."""
     for name, module in STAGES.items():
+        there = store.files(name)
         for entry in store.manifest(name).shards:
             files = [(store.part_path(name, entry.index), entry.bytes, entry.sha256)]
             if entry.rejects:
                 files.append((store.rejects_path(name, entry.index), entry.rejects_bytes, entry.rejects_sha256))
             for path, size, sha256 in files:
-                if not path.is_file():
+                if there.get(path.name) is None:
                     yield f"{path}: missing"
-                elif path.stat().st_size != size or file_sha256(path) != sha256:
+                elif there[path.name] != size or file_sha256(path) != sha256:
                     yield f"{path}: differs from its manifest"
-                elif path == files[0][0] and not set(module.SCHEMA.names) <= set(pq.read_schema(path).names):
+                elif path == files[0][0] and not set(module.SCHEMA.names) <= set(_columns(path)):
                     yield f"{path}: lacks columns of its schema"
+
+
+def _columns(path) -> list[str]:
+    return pq.read_schema(parquet_source(path)).names
 
 
 def verify(store: Store) -> int:

@@ -5,8 +5,8 @@ https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html"""
 from pathlib import Path
 from typing import Any
 
+from data.files import file_sha256
 from data.publish.columns import COLUMNS
-from data.store import file_sha256
 
 PARQUET = "application/x-parquet"
 _TYPES = {"image": "sc:ImageObject", "string": "sc:Text", "int32": "cr:Int32", "float32": "cr:Float32"}

@@ -8,10 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
 
+from data.files import file_sha256, read_bytes, size
 from data.keyed import digest
 from data.licences import Model
 from data.readers import PROVENANCE, content_digest, content_files
-from data.store import Manifest, file_sha256
+from data.store import Manifest
 
 PACKAGES = (
     "salmu",
@@ -75,9 +76,9 @@ def document(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
 def is_current(folder: Path, made_from: dict[str, Any]) -> bool:
     """Whether the folder was made from just this and its files are there with the recorded sizes."""
     try:
-        known = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        known = json.loads(read_bytes(folder / PROVENANCE))
         return known["inputs_digest"] == digest(made_from) and all(
-            (folder / name).stat().st_size == file["bytes"] for name, file in known["files"].items()
+            size(folder / name) == file["bytes"] for name, file in known["files"].items()
         )
     except (OSError, ValueError, KeyError):
         return False

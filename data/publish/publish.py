@@ -2,20 +2,23 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from data.errors import UserError
+from data.files import listed, location, reaching, remove, write_atomic
 from data.licences import Model
 from data.publish import card, croissant, metadata, parquet, provenance, rejects
 from data.publish.images import with_images
 from data.publish.webdataset import ShardWriter
-from data.readers import PROVENANCE, SPLITS, open_dataset
+from data.readers import INCOMPLETE, PROVENANCE, SPLITS, open_dataset
 from data.settings import Settings
-from data.store import Store, write_atomic
+from data.store import Store
 
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
 PAIRS = ("assembly", "file_name")
@@ -48,19 +51,20 @@ class PublishSettings(Settings):
 
 def publish(
     store: Store,
-    out_dir: Path,
+    out_dir: str | Path,
     settings: PublishSettings,
     run_settings: dict[str, Any],
     models: Sequence[Model] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Write the dataset of a finished run to a folder and return its digest.
+    """Write the dataset of a finished run to a folder, by path or URL, and return its digest.
 
     `run_settings`: the run's full settings; the dataset's part is recorded. `models`: the weights that made it, with
     their licences. `progress(done, total)` counts rows.
-    A folder made from the same settings and stages stays as it is; another is replaced once the new one, made beside
-    it, is complete. Raises UserError for an unfinished run, a folder that holds something else, or a full disk."""
-    out_dir = Path(out_dir)
+    A folder made from the same settings and stages stays as it is; another is replaced once the new one is complete:
+    made beside it, or for a URL in the folder for temporary files. Raises UserError for an unfinished run, a folder
+    that holds something else, or a full disk."""
+    out_dir = location(out_dir)
     manifests = {stage: store.manifest(stage) for stage in STAGES if store.manifest(stage).shards}
     if "assembly" not in manifests or not manifests["assembly"].complete:
         raise UserError(f"{store.folder}: the stage assembly is not finished, run it first")
@@ -68,14 +72,21 @@ def publish(
     made_from = provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")}, models)
     if provenance.is_current(out_dir, made_from):
         return open_dataset(out_dir).digest
-    if out_dir.exists() and any(out_dir.iterdir()) and not (out_dir / PROVENANCE).is_file():
+    there = listed(out_dir)
+    if there and not {PROVENANCE, INCOMPLETE} & set(there):
         raise UserError(f"{out_dir}: not empty and not a published dataset; name another folder or remove it")
+    write = partial(_write, store, settings, made_from, progress or (lambda done, total: None))
+    (_write_folder if isinstance(out_dir, Path) else _upload)(out_dir, write)
+    return open_dataset(out_dir).digest
+
+
+def _write_folder(out_dir: Path, write: Callable[[Path], None]) -> None:
     temporary, old = (out_dir.with_name(f".{out_dir.name}.{kind}") for kind in ("new", "old"))
     try:
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
-        _write(store, temporary, settings, made_from, progress or (lambda done, total: None))
+        write(temporary)
         _sync(temporary)
         if out_dir.exists():
             os.replace(out_dir, old)
@@ -88,10 +99,31 @@ def publish(
             os.replace(old, out_dir)
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
-    return open_dataset(out_dir).digest
 
 
-def _write(store: Store, folder: Path, settings: PublishSettings, made_from: dict, progress: Callable) -> None:
+def _upload(out_dir, write: Callable[[Path], None]) -> None:
+    """provenance.json goes first and comes last, so that a reader finds the old dataset, the new one, or none."""
+    with tempfile.TemporaryDirectory(prefix="salmu-dataset-") as temporary:
+        folder = Path(temporary)
+        try:
+            write(folder)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"{folder}: cannot be written: {reason}; set TMPDIR to a folder with more space") from None
+        new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {PROVENANCE}
+        write_atomic(out_dir / INCOMPLETE, b"")
+        remove(out_dir / PROVENANCE)
+        with reaching(out_dir):
+            old = {name.removeprefix(f"{out_dir.path}/") for name in out_dir.fs.find(out_dir.path)}
+            for name in sorted(old - new - {INCOMPLETE}):
+                remove(out_dir / name)
+            names = sorted(new)
+            out_dir.fs.put([str(folder / name) for name in names], [(out_dir / name).path for name in names])
+        write_atomic(out_dir / PROVENANCE, (folder / PROVENANCE).read_bytes())
+        remove(out_dir / INCOMPLETE)
+
+
+def _write(store: Store, settings: PublishSettings, made_from: dict, progress: Callable, folder: Path) -> None:
     pairs = list(store.view(*PAIRS).rows())
     column = {"facts": "split", "published": "split_published"}[settings.scheme]
     splits = {split: [row for row in pairs if row[column] == split] for split in SPLITS}

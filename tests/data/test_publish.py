@@ -14,10 +14,10 @@ from small_run import FACTS, jpeg, put, small_run
 
 from data import schemas
 from data.errors import UserError
+from data.files import file_sha256
 from data.publish import publish as publish_module
 from data.publish.publish import PublishSettings, publish
 from data.readers import open_dataset
-from data.store import file_sha256
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_synth")
 SETTINGS = PublishSettings(rows_per_file=40, samples_per_tar=25)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import UserError
-from data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint, write_atomic
+from data.files import write_atomic
+from data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint
 
 SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
 

@@ -1,0 +1,186 @@
+"""Files on a local disk or in an object store.
+
+A place is a `pathlib.Path`, or for a URL (s3://bucket/runs/tiny, gs://…, abfs://…, memory://…) a `UPath` of the package
+universal-pathlib, which has the same methods over fsspec. An object store shows an object whole or not at all, and at
+once, so that nothing needs a temporary name there; parts of an upload that was cut off stay invisible. Endpoint and
+credentials come from the surroundings, as fsspec and the protocol's package read them.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+AHEAD = 8  # files of an object store that are read at once
+
+
+def location(text: "str | Path | UPath") -> "Path | UPath":
+    """The place that a path or a URL names; `location(str(place))` is the same place.
+
+    Raises UserError for an unknown protocol, or one whose package is not installed."""
+    if not isinstance(text, str):
+        return text
+    protocol, separator, rest = text.partition("://")
+    if not separator or protocol in ("file", "local"):
+        return Path(rest if separator else text)
+    from upath import UPath
+
+    try:
+        place = UPath(text, use_listings_cache=False)  # other processes and machines write there too
+        place.fs  # noqa: B018  loads the protocol's package
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or protocol
+        raise UserError(f"{text}: {protocol}:// needs a package that is not installed: pip install {package}") from None
+    except Exception as error:
+        raise UserError(f"{text}: {error}") from None
+    return place
+
+
+@contextlib.contextmanager
+def reaching(place: "Path | UPath") -> Iterator[None]:
+    """Tells what an object store's own library raises in one line. A missing file stays a FileNotFoundError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        gone = isinstance(error, FileNotFoundError) and not re.search("(bucket|container) does not exist", str(error))
+        if isinstance(place, Path) or gone:
+            raise
+        raise refused(place, error) from None
+
+
+def refused(place: "UPath", error: Exception) -> UserError:
+    """What to tell when an object store does not do what it is asked."""
+    reason = str(error) or type(error).__name__
+    return UserError(
+        f"{place}: the object store refused or did not answer: {reason}; check the bucket, the credentials and the "
+        "endpoint in the surroundings (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then run "
+        "again (what is finished is kept)"
+    )
+
+
+def require_disk(folder: "Path | UPath") -> None:
+    """Refuse a run in an object store, for the parts that need it on a local disk."""
+    if not isinstance(folder, Path):
+        bare, name = folder.path.rstrip("/"), folder.name
+        copy = f"import fsspec; fsspec.filesystem('{folder.protocol}').get('{bare}/', 'runs/{name}/', recursive=True)"
+        raise UserError(
+            f"{folder}: models are trained and scored on a local disk; make the dataset with --until dataset, copy the "
+            f'run with: python -c "{copy}" and go on with: salmu run --run {name}'
+        )
+
+
+def size(path: "Path | UPath") -> int | None:
+    """Bytes of a file; None if there is no such file. Raises UserError if its store cannot be asked."""
+    try:
+        with reaching(path):
+            found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def listed(folder: "Path | UPath") -> dict[str, int | None]:
+    """What lies in a folder: name -> bytes, None for a folder. Empty if there is no such folder."""
+    try:
+        if isinstance(folder, Path):
+            with os.scandir(folder) as entries:
+                return {entry.name: entry.stat().st_size if entry.is_file() else None for entry in entries}
+        with reaching(folder):
+            found = folder.fs.ls(folder.path, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {
+        info["name"].rstrip("/").rpartition("/")[2]: info["size"] if info["type"] == "file" else None for info in found
+    }
+
+
+def write_atomic(path: "Path | UPath", content: bytes) -> None:
+    """Write a file so that it is there whole or not at all. Raises UserError when the disk or the store refuses."""
+    if not isinstance(path, Path):
+        try:
+            path.fs.pipe_file(path.path, content)
+        except Exception as error:
+            raise refused(path, error) from None
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another folder, then run again "
+            "(what is finished is kept)"
+        ) from None
+
+
+def read_bytes(path: "Path | UPath") -> bytes:
+    """The content of a file. Raises FileNotFoundError, and UserError if its store cannot be asked."""
+    with reaching(path):
+        return path.read_bytes() if isinstance(path, Path) else path.fs.cat_file(path.path)
+
+
+def remove(path: "Path | UPath") -> None:
+    """Remove a file or a folder, if it is there."""
+    if not isinstance(path, Path):
+        with contextlib.suppress(FileNotFoundError), reaching(path):
+            path.fs.rm(path.path, recursive=True)
+    elif path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def file_sha256(path: "Path | UPath") -> str:
+    with reaching(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parquet_source(path: "Path | UPath"):
+    """What pyarrow reads a Parquet file from: the path itself, or a file of the store that is read by ranges."""
+    if isinstance(path, Path):
+        return path
+    with reaching(path):
+        return path.open("rb", cache_type="none")  # pyarrow knows which ranges it needs
+
+
+def read_table(path: "Path | UPath", columns: list[str] | None = None, filters=None) -> pa.Table:
+    """The rows of a Parquet file; only the columns and the row groups that are asked for are read."""
+    return pq.read_table(parquet_source(path), columns=columns, filters=filters)
+
+
+def read_tables(paths: "Iterable[Path | UPath]", columns: list[str] | None = None, filters=None) -> Iterator[pa.Table]:
+    """A table a file, in order: one after the other from a disk, a few ahead from an object store, which is slow to
+    answer. Memory stays bounded by these few."""
+    ahead = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:  # starts no thread before it is used
+        for path in paths:
+            if isinstance(path, Path):
+                yield read_table(path, columns, filters)
+                continue
+            ahead.append(pool.submit(read_table, path, columns, filters))
+            if len(ahead) == AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
