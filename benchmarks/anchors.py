@@ -29,10 +29,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from data.files import write_atomic
 from data.keyed import generator, ranked
 from data.procedural.render import render
 from data.procedural.view import anchor_view
-from data.store import Manifest, Store, write_atomic
+from data.store import Manifest, Store
 from flows.stages import STAGES, planned, upstream_views
 from tasks.candidates import images, procedural
 from tasks.faces import EMBEDDED_PACK

@@ -13,6 +13,8 @@ _DEFAULTS = {
     "OMP_NUM_THREADS": "1",  # a worker is one process on one core: more threads would change sums, and so bytes
     "OPENBLAS_NUM_THREADS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a Ray task that asked for no GPU leaves CUDA_VISIBLE_DEVICES alone
     "TOKENIZERS_PARALLELISM": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }

@@ -5,22 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from data.errors import UserError
+from data.files import require_disk
 from data.store import Store
 from evaluation.evaluate import EvaluationSettings, evaluate_once
 from evaluation.leaderboard import markdown, write_leaderboard
 from evaluation.report.build import build
 from evaluation.report.plots import forgetting
-from evaluation.unlearning.registry import Run
+from evaluation.unlearning.registry import Run, UnlearningSettings
 from evaluation.unlearning.runner import unlearn
-from flows.artifacts import data_uri
+from flows.artifacts import show_link, show_picture, show_text, shown_progress
 from flows.dataset import open_run
+from flows.forms import filled_in
 from flows.lock import run_lock
-from flows.processes import worker_pool
-from flows.settings import RunSettings
+from flows.runners import task_runner
+from flows.settings import RunSettings, save
 from flows.training import PAIR, progress_bar
 
 
@@ -34,7 +35,7 @@ def unlearn_model(folder: str, run: Run, place: int) -> None:
         home / "models" / "compromised",
         home / "dataset",
         home / "unlearned" / run.folder,
-        progress_bar(run.method[:10], place),
+        shown_progress(f"unlearning by {run.folder}", progress_bar(run.method[:10], place)),
     )
 
 
@@ -48,21 +49,22 @@ def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: 
         home / "dataset",
         home / "results" / f"{name}.json",
         home / "cache",
-        progress_bar(f"eval {name}"[:10], place),
+        shown_progress(f"evaluation of {name}", progress_bar(f"eval {name}"[:10], place)),
     )
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def write_report(folder: str) -> str:
     """Write report/index.html from what the run holds; returns its path."""
-    path = build(Path(folder))
-    create_link_artifact(key="report", link=path.as_uri(), link_text=str(path), description="The run's report")
+    path = build(folder)
+    show_link("report", path.as_uri(), str(path), "The run's report")
     return str(path)
 
 
 def make_benchmark(store: Store, settings: RunSettings) -> None:
     """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods
     run."""
+    require_disk(store.folder)
     folder = str(store.folder)
     for which in PAIR:
         if not (store.folder / "models" / which / "training.json").is_file():
@@ -86,17 +88,31 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
         f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}",
         flush=True,
     )
-    create_markdown_artifact(key="results", markdown=markdown(records), description="The ten metrics of every model")
-    create_image_artifact(
-        key="trade-off", image_url=data_uri(forgetting(records)), description="RetFail against InterIdSim"
-    )
+    show_text("results", markdown(records), "The ten metrics of every model")
+    show_picture("trade-off", forgetting(records), "RetFail against InterIdSim")
 
 
-@flow(name="benchmark", flow_run_name="benchmark-{run}", task_runner=worker_pool(), persist_result=False)
-def benchmark(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> str:
+@flow(name="benchmark", flow_run_name="benchmark-{run}", task_runner=task_runner(), persist_result=False)
+def benchmark(
+    run: str = "tiny",
+    unlearning: UnlearningSettings | None = None,
+    evaluation: EvaluationSettings | None = None,
+    overrides: dict[str, Any] | None = None,
+    root: str = "runs",
+) -> str:
     """Run the unlearning methods on the run's pair, score every model, and write leaderboard and report; returns the
-    report's path."""
-    store, settings = open_run(root, run, None, overrides)
+    report's path.
+
+    Args:
+        run: Name of the run; its dataset and its pair are taken from its folder.
+        unlearning: Methods and budgets; by default those that the run was made with.
+        evaluation: Settings of the metrics; by default those that the run was made with.
+        overrides: Single settings above all others, {"unlearning.key": value}.
+        root: Folder or URL of all runs.
+    """
+    given = filled_in(filled_in(overrides, evaluation, "evaluation"), unlearning, "unlearning")
+    store, settings = open_run(root, run, None, given)
     with run_lock(store.folder):
+        save(settings, store.folder)
         make_benchmark(store, settings)
         return write_report(str(store.folder))

@@ -1,4 +1,4 @@
-"""The command line: salmu run | stage | status | plan | verify | inspect | clean | evaluate | unlearn | report."""
+"""The command line: salmu run | stage | status | plan | verify | inspect | clean | crashed | evaluate | …"""
 
 import argparse
 import os
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-os.environ.setdefault(
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
-)  # the terminal shows bars and one-line errors; logs are in the UI
+for _level in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
+    os.environ.setdefault(_level, "CRITICAL")  # the terminal shows bars and one-line errors; logs are in the UI
 
 from data.errors import UserError  # noqa: E402
+from data.files import listed, location, remove, size  # noqa: E402
 from data.readers import open_dataset  # noqa: E402
-from data.store import Store, remove  # noqa: E402
+from data.store import Store  # noqa: E402
 from flows.lock import run_lock  # noqa: E402
 from flows.plan import models_of, plan_rows, totals  # noqa: E402
 from flows.settings import load_profile, load_run, parse_assignment, profiles  # noqa: E402
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         if run:
             sub.add_argument("--run", metavar="NAME", help="name of the run (default: the profile's name, or tiny)")
-            sub.add_argument("--runs", metavar="DIR", default="runs", help="folder of all runs (default: runs)")
+            sub.add_argument("--runs", metavar="DIR", default="runs", help="folder or URL of all runs (default: runs)")
         if change:
             sub.add_argument(
                 "--set",
@@ -49,9 +49,13 @@ def parser() -> argparse.ArgumentParser:
                 help="change a setting, for instance portraits.per_identity=40; may be given many times",
             )
         if work:
+            sub.add_argument("--workers", type=int, help="how many workers (default: one a core)")
             sub.add_argument(
-                "--workers", type=int, default=os.cpu_count(), help="worker processes (default: all cores)"
+                "--runner",
+                choices=["process", "thread", "ray", "dask", "workpool"],
+                help="where shards are made (default: processes of this machine, one a GPU where a stage uses GPUs)",
             )
+            sub.add_argument("--address", help="of a Ray or Dask cluster (default: one of this machine, for the run)")
         return sub
 
     run = command("run", "the whole chain: dataset, model pair, benchmark, report", change=True, work=True)
@@ -64,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     stage = command("stage", "one stage of a run, with what is above it taken from the run", change=True, work=True)
     stage.add_argument("stage", choices=list(STAGES))
     command("status", "what a run has done")
-    plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True, work=True)
+    plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True)
+    plan.add_argument("--workers", type=int, default=os.cpu_count(), help="cores to plan with (default: all)")
     plan.add_argument("--profile", help="plan this profile rather than the run's own settings")
     plan.add_argument("--gpus", type=int, default=1, help="GPUs to plan with (default: 1)")
     plan.add_argument("--gpu-price", type=float, default=2.5, help="price of a GPU-hour (default: 2.5)")
@@ -82,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
     clean = command("clean", "remove files that no manifest names")
     clean.add_argument("--dry-run", action="store_true", help="tell them, remove nothing")
+    crashed = command("crashed", "mark flow runs that nobody works on any more, on the Prefect server", run=False)
+    crashed.add_argument(
+        "--silent", type=float, default=600, metavar="SECONDS", help="without a sign of life (default: 600)"
+    )
+    crashed.add_argument("--retry", action="store_true", help="put them on again; only what is missing is made")
+    crashed.add_argument("--dry-run", action="store_true", help="tell them, change nothing")
     command("report", "write a run's HTML report again")
     evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True)
     evaluate.add_argument(
@@ -124,36 +135,39 @@ def _overrides(options) -> dict:
 
 
 def _run(options) -> None:
+    from flows import runners
     from flows.everything import run_everything
 
+    runners.choose(options.runner, options.workers, options.address)
     if options.profile:
         load_profile(options.profile, _overrides(options))  # refuse bad settings before a server starts
     start = time.perf_counter()
     report = run_everything(
-        options.run or options.profile or "tiny",
-        options.profile,
-        _overrides(options),
-        options.runs,
-        options.until,
-        options.workers,
+        options.run or options.profile or "tiny", options.profile, _overrides(options), options.runs, options.until
     )
     print(f"done in {time.perf_counter() - start:.0f} s; report: {report}")
 
 
 def _stage(options) -> None:
+    from flows import runners
     from flows.dataset import run_stage_alone
 
+    runners.choose(options.runner, options.workers, options.address)
     run = options.run or "tiny"
-    stale = run_stage_alone(options.stage, run, _overrides(options), options.runs, options.workers)
+    stale = run_stage_alone(options.stage, run, _overrides(options), options.runs)
     print(
         f"stage {options.stage} of {run} is up to date"
         + (f"; stale now: {', '.join(stale)} (salmu run --run {run})" if stale else "")
     )
 
 
+def _store(options) -> Store:
+    return Store(location(options.runs) / (options.run or "tiny"))
+
+
 def _opened(options) -> tuple[Store, object]:
-    folder = Path(options.runs) / (options.run or "tiny")
-    return Store(folder), load_run(folder)
+    store = _store(options)
+    return store, load_run(store.folder)
 
 
 def _status(options) -> None:
@@ -161,8 +175,8 @@ def _status(options) -> None:
 
 
 def _plan(options) -> None:
-    folder = Path(options.runs) / (options.run or options.profile or "tiny")
-    known = (folder / "settings.yaml").is_file() and not options.profile
+    folder = location(options.runs) / (options.run or options.profile or "tiny")
+    known = not options.profile and size(folder / "settings.yaml") is not None
     settings = (
         load_run(folder, _overrides(options)) if known else load_profile(options.profile or "tiny", _overrides(options))
     )
@@ -185,14 +199,14 @@ def _verify(options) -> None:
 def _persona_rows(options) -> Iterable[dict]:
     if not options.dataset:
         return _opened(options)[0].view("personas", "identity_id").rows()
-    dataset = open_dataset(Path(options.dataset))
+    dataset = open_dataset(options.dataset)
     return published_rows(dataset.identities, dataset.proofs)
 
 
 def _inspect(options) -> None:
-    from flows.inspect import as_page, as_text, select, write_page
+    from flows.items import as_page, as_text, select, write_page
 
-    store = Store(Path(options.runs) / (options.run or "tiny"))
+    store = _store(options)
     where = {name: value for name, _, value in (text.partition("=") for text in options.where)}
     rows = list(islice(select(store, options.stage, options.item, where, options.rejects), options.rows))
     if not rows:
@@ -210,15 +224,24 @@ def _inspect(options) -> None:
 
 
 def _clean(options) -> None:
-    store = Store(Path(options.runs) / (options.run or "tiny"))
+    store = _store(options)
     with run_lock(store.folder):
         found = [path for stage in STAGES for path in store.orphans(stage)]
-        size = sum(file.stat().st_size for path in found for file in (path.rglob("*") if path.is_dir() else [path]))
+        freed = sum(sum(filter(None, listed(path).values())) if path.is_dir() else size(path) or 0 for path in found)
         for path in found:
             print(path)
             if not options.dry_run:
                 remove(path)
-    print(f"{len(found)} {'would be ' if options.dry_run else ''}removed, {size / 1e6:.1f} MB")
+    print(f"{len(found)} {'would be ' if options.dry_run else ''}removed, {freed / 1e6:.1f} MB")
+
+
+def _crashed(options) -> None:
+    from flows.crashed import mark_all
+    from flows.processes import api_server
+
+    with api_server():
+        rows = mark_all(options.silent, options.retry, options.dry_run)
+    print(text_table(rows) or f"every flow run at work gave a sign of life in the last {options.silent:g} s")
 
 
 def _report(options) -> None:
@@ -233,7 +256,9 @@ def _evaluate(options) -> None:
     from flows.training import progress_bar
 
     settings = load_profile("tiny", _overrides(options)).evaluation
-    evaluate_once(settings, options.model, Path(options.dataset), Path(options.out), progress=progress_bar("evaluate"))
+    evaluate_once(
+        settings, options.model, location(options.dataset), Path(options.out), progress=progress_bar("evaluate")
+    )
     print(f"results: {options.out}")
 
 
@@ -243,7 +268,7 @@ def _unlearn(options) -> None:
 
     settings = load_profile("tiny", _overrides(options)).unlearning
     run = settings.run(options.method, options.budget, options.seed)
-    folders = (Path(folder) for folder in (options.model, options.dataset, options.out))
+    folders = (Path(options.model), location(options.dataset), Path(options.out))
     unlearn(run.method, run.settings, *folders, progress_bar(run.method))
     print(f"model: {options.out}")
 
@@ -256,6 +281,7 @@ COMMANDS = {
     "verify": _verify,
     "inspect": _inspect,
     "clean": _clean,
+    "crashed": _crashed,
     "report": _report,
     "evaluate": _evaluate,
     "unlearn": _unlearn,

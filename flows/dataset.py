@@ -1,17 +1,19 @@
 """The dataset: all stages, then the published folder. And each stage alone."""
 
-from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from data.files import location, read_bytes, size
 from data.publish.publish import publish
 from data.store import Store
+from flows.artifacts import publish_stale, show_text
+from flows.forms import Profile, Sections, filled_in
 from flows.lock import run_lock
 from flows.plan import models_of
-from flows.processes import api_server, worker_pool
+from flows.processes import api_server, interruptible
+from flows.runners import task_runner
 from flows.settings import RunSettings, load_profile, load_run, save
 from flows.stage import require_upstream, run_stage
 from flows.stages import STAGES, downstream, state
@@ -22,8 +24,8 @@ STALE = ("stale", "partial")  # states of a stage that was made from something e
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
     """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
     profile `tiny`."""
-    folder = (Path(root) / (run or profile or "tiny")).resolve()
-    known = (folder / "settings.yaml").is_file()
+    folder = (location(root) / (run or profile or "tiny")).resolve()
+    known = size(folder / "settings.yaml") is not None
     settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
     return Store(folder), settings
 
@@ -31,12 +33,11 @@ def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any]
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_dataset(folder: str, settings: RunSettings) -> str:
     """Write the published folder, dataset/; returns its digest."""
-    store = Store(Path(folder))
-    digest = publish(
-        store, store.folder / "dataset", settings.publish, settings.model_dump(mode="json"), models_of(settings)
-    )
-    card = (store.folder / "dataset" / "README.md").read_text(encoding="utf-8").split("---", 2)[-1]
-    create_markdown_artifact(key="dataset-card", markdown=card, description=f"Published dataset, digest {digest}")
+    store = Store(folder)
+    plain = settings.model_dump(mode="json", exclude={"drill"})
+    digest = publish(store, store.folder / "dataset", settings.publish, plain, models_of(settings))
+    card = read_bytes(store.folder / "dataset" / "README.md").decode().split("---", 2)[-1]
+    show_text("dataset-card", card, f"Published dataset, digest {digest}")
     return digest
 
 
@@ -44,34 +45,37 @@ def make_dataset(store: Store, settings: RunSettings) -> str:
     """Inside a flow: bring every stage up to date and publish. Returns the dataset's digest."""
     last = None
     for name in STAGES:
-        last = run_stage(store, name, getattr(settings, name), after=last and [last])
+        last = run_stage(store, name, getattr(settings, name), after=last and [last], drill=settings.drill)
     return publish_dataset.submit(str(store.folder), settings, wait_for=[last]).result()
 
 
-@flow(name="dataset", flow_run_name="dataset-{run}", task_runner=worker_pool(), persist_result=False)
+@flow(name="dataset", flow_run_name="dataset-{run}", task_runner=task_runner(), persist_result=False)
 def dataset(
-    run: str = "tiny", profile: str | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
+    run: str = "tiny",
+    profile: Profile | None = None,
+    settings: Sections | None = None,
+    overrides: dict[str, Any] | None = None,
+    root: str = "runs",
 ) -> str:
-    """Regenerate the dataset: five stages, assembly, published folder. Only what is missing or stale is made.
+    """Regenerate the dataset: every stage, then the published folder. Only what is missing or stale is made.
 
     Args:
         run: Name of the run; its folder lies in `root`.
-        profile: Name of a profile or path of a YAML file; by default the settings that the run was made with, else
-        `tiny`.
-        overrides: Settings to change, {"stage.key": value}.
-        root: Folder of all runs.
+        profile: A profile by name or YAML file; by default the settings that the run was made with, else tiny.
+        settings: Sections that stand above those of the profile or the run.
+        overrides: Single settings above all others, {"stage.key": value}.
+        root: Folder or URL of all runs.
     """
-    store, settings = open_run(root, run, profile, overrides)
+    store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
     with run_lock(store.folder):
-        save(settings, store.folder)
-        return make_dataset(store, settings)
+        save(chosen, store.folder)
+        return make_dataset(store, chosen)
 
 
-def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str, workers: int) -> list[str]:
-    """`salmu stage NAME`: the stage's flow, with so many worker processes. Returns the stages that are stale after
-    it."""
-    with api_server():
-        return STAGE_FLOWS[name].with_options(task_runner=worker_pool(workers))(run, overrides=overrides, root=root)
+def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str) -> list[str]:
+    """`salmu stage NAME`: the stage's flow on the chosen runner. Returns the stages that are stale after it."""
+    with interruptible(), api_server():
+        return STAGE_FLOWS[name].with_options(task_runner=task_runner())(run, overrides=overrides, root=root)
 
 
 def stage_flow(name: str):
@@ -82,25 +86,29 @@ def stage_flow(name: str):
     def run_alone(
         run: str = "tiny", settings: form | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
     ) -> list[str]:
-        store = Store((Path(root) / run).resolve())
-        settings = load_run(store.folder, overrides, {name: settings} if settings else {})
+        store = Store((location(root) / run).resolve())
+        chosen = load_run(store.folder, filled_in(overrides, settings, name))
         with run_lock(store.folder):
-            require_upstream(store, name, lambda other: getattr(settings, other))
-            save(settings, store.folder)
-            run_stage(store, name, getattr(settings, name))
-            return [other for other in downstream(name) if state(store, other, getattr(settings, other)) in STALE]
+            require_upstream(store, name, lambda other: getattr(chosen, other))
+            save(chosen, store.folder)
+            run_stage(store, name, getattr(chosen, name), drill=chosen.drill)
+            stale = [other for other in downstream(name) if state(store, other, getattr(chosen, other)) in STALE]
+            if stale:
+                get_run_logger().warning("stale now: %s (salmu run --run %s)", ", ".join(stale), run)
+            publish_stale(name, run, stale)
+            return stale
 
     run_alone.__name__ = f"stage_{name}"
     run_alone.__doc__ = f"""Run the stage {name} alone; returns the stages that are stale after it.
 
     Args:
         run: Name of the run; what is above the stage is taken from its store.
-        settings: All settings of the stage; by default those that the run was made with.
-        overrides: Single settings to change, {{"{name}.key": value}}.
-        root: Folder of all runs.
+        settings: The stage's settings; by default those that the run was made with.
+        overrides: Single settings above all others, {{"{name}.key": value}}.
+        root: Folder or URL of all runs.
     """
     return flow(
-        run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=worker_pool(), persist_result=False
+        run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=task_runner(), persist_result=False
     )
 
 

@@ -4,20 +4,24 @@ from typing import Any, Literal
 
 from prefect import flow
 
+from data.files import require_disk
 from flows.benchmark import make_benchmark, write_report
 from flows.dataset import make_dataset, open_run
+from flows.forms import Profile, Sections, filled_in
 from flows.lock import run_lock
-from flows.processes import api_server, worker_pool
+from flows.processes import api_server, interruptible
+from flows.runners import task_runner
 from flows.settings import save
 from flows.training import make_pair
 
 Part = Literal["dataset", "pair", "benchmark"]
 
 
-@flow(name="everything", flow_run_name="everything-{run}", task_runner=worker_pool(), persist_result=False)
+@flow(name="everything", flow_run_name="everything-{run}", task_runner=task_runner(), persist_result=False)
 def everything(
     run: str = "tiny",
-    profile: str | None = None,
+    profile: Profile | None = None,
+    settings: Sections | None = None,
     overrides: dict[str, Any] | None = None,
     root: str = "runs",
     until: Part = "benchmark",
@@ -26,26 +30,28 @@ def everything(
 
     Args:
         run: Name of the run; its folder lies in `root`.
-        profile: Name of a profile or path of a YAML file; by default the settings that the run was made with, else
-        `tiny`.
-        overrides: Settings to change, {"stage.key": value}.
-        root: Folder of all runs.
+        profile: A profile by name or YAML file; by default the settings that the run was made with, else tiny.
+        settings: Sections that stand above those of the profile or the run.
+        overrides: Single settings above all others, {"stage.key": value}.
+        root: Folder or URL of all runs.
         until: The last part to make.
     """
-    store, settings = open_run(root, run, profile, overrides)
+    store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
+    if until != "dataset":
+        require_disk(store.folder)
     with run_lock(store.folder):
-        save(settings, store.folder)
-        make_dataset(store, settings)
+        save(chosen, store.folder)
+        make_dataset(store, chosen)
         if until in ("pair", "benchmark"):
-            make_pair(store, settings)
+            make_pair(store, chosen)
         if until == "benchmark":
-            make_benchmark(store, settings)
+            make_benchmark(store, chosen)
         return write_report(str(store.folder))
 
 
-def run_everything(
-    run: str, profile: str | None, overrides: dict[str, Any], root: str, until: Part, workers: int
-) -> str:
-    """`salmu run`: the flow, with so many worker processes."""
-    with api_server():
-        return everything.with_options(task_runner=worker_pool(workers))(run, profile, overrides, root, until)
+def run_everything(run: str, profile: str | None, overrides: dict[str, Any], root: str, until: Part) -> str:
+    """`salmu run`: the flow on the chosen runner."""
+    with interruptible(), api_server():
+        return everything.with_options(task_runner=task_runner())(
+            run, profile, overrides=overrides, root=root, until=until
+        )

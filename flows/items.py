@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data.errors import UserError
-from data.store import ROW_DIGEST, Store, write_atomic
+from data.files import parquet_source, write_atomic
+from data.store import ROW_DIGEST, Store
 from flows.stages import STAGES
 
 LONGEST = 300  # characters of a value in the terminal
@@ -44,10 +45,11 @@ def select(
         if rejects and not entry.rejects:
             continue
         path = (store.rejects_path if rejects else store.part_path)(stage, entry.index)
-        columns = [name for name in pq.read_schema(path).names if name != ROW_DIGEST]
+        file = pq.ParquetFile(parquet_source(path))
+        columns = [name for name in file.schema_arrow.names if name != ROW_DIGEST]
         if unknown := set(where) - set(columns):
             raise UserError(f"stage {stage} has no column {sorted(unknown)[0]!r}; it has: {', '.join(columns)}")
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=256, columns=columns):
+        for batch in file.iter_batches(batch_size=256, columns=columns):
             for row in batch.to_pylist():
                 if all(str(row[name]) == value for name, value in where.items()):
                     yield row

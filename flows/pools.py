@@ -6,13 +6,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from prefect.context import FlowRunContext
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from data.errors import UserError
-from flows.processes import exit_with_parent
+from flows.processes import begin_worker
+from flows.runners import with_gpus
 from flows.stages import STAGES
 
 PROBE = "import torch; torch.ones(8, device='cuda').sum().item()"
@@ -44,7 +46,7 @@ def claim_gpus(groups: list[list[str]]) -> None:
     machine.
 
     The locks are the operating system's: they go when the process does, however it ends."""
-    exit_with_parent()
+    begin_worker()
     folder = Path(tempfile.gettempdir()) / f"salmu-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     while True:
@@ -65,13 +67,16 @@ def claim_gpus(groups: list[list[str]]) -> None:
 
 class ShardPool:
     """Runs the shard tasks of one stage inside a flow: on the flow's own runner, or, where the stage computes on GPUs
-    and the flow's workers are local processes, on one worker a GPU (or as many GPUs as one model takes)."""
+    and the flow's workers are local processes, on one worker a GPU (or as many GPUs as one model takes).
+
+    A Ray or Dask cluster is asked for the GPUs."""
 
     def __init__(self, stage: str, settings):
         self.stage, self.runner = stage, FlowRunContext.get().task_runner
-        local = isinstance(self.runner, ProcessPoolTaskRunner)
+        self.local = isinstance(self.runner, ProcessPoolTaskRunner)
         module = STAGES[stage]
-        self.on_gpus = local and hasattr(module, "uses_gpu") and module.uses_gpu(settings)
+        self.wants_gpus = hasattr(module, "uses_gpu") and module.uses_gpu(settings)
+        self.on_gpus = self.wants_gpus and self.local and bool(gpus())
         self.gpus_a_worker = module.gpus_a_worker(settings) if hasattr(module, "gpus_a_worker") else 1
 
     def __enter__(self):
@@ -84,10 +89,15 @@ class ShardPool:
             self.runner.__exit__(*error)
 
     def submit(self, task, parameters: dict, wait_for: list | None):
-        return self.runner.submit(task, parameters, wait_for=wait_for)
+        with with_gpus(self.runner, self.gpus_a_worker) if self.wants_gpus else nullcontext():
+            return self.runner.submit(task, parameters, wait_for=wait_for)
 
     def renew(self) -> None:
-        """New workers for lost ones; of the GPUs only those that still answer. Raises UserError if none does."""
+        """New workers for lost ones; of the GPUs only those that still answer. Raises UserError if none does.
+
+        A cluster brings new workers itself."""
+        if not self.local:
+            return
         self.runner.__exit__(None, None, None)
         if not self.on_gpus:
             self.runner.__enter__()

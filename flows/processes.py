@@ -2,7 +2,9 @@
 even if it is killed."""
 
 import contextlib
+import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +15,6 @@ import urllib.request
 from prefect.context import refresh_global_settings_context
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from data.errors import UserError
 
@@ -32,9 +33,26 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="exit-with-parent").start()
 
 
-def worker_pool(workers: int | None = None) -> ProcessPoolTaskRunner:
-    """One worker process a core by default; a worker keeps its engine between shards."""
-    return ProcessPoolTaskRunner(max_workers=workers, initializer=exit_with_parent)
+def begin_worker() -> None:
+    """What a worker process does first: it ends with its parent, which alone hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exit_with_parent()
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Inside, Ctrl-C ends the worker processes first, so that nobody waits for a shard of minutes, then the run."""
+
+    def stop(*_) -> None:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -53,6 +71,7 @@ def api_server():
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"},
+        start_new_session=True,  # Ctrl-C is not for the server, which still has to hear how the run ended
     )
     try:
         _wait_until_healthy(url, server)

@@ -9,11 +9,12 @@ import yaml
 from pydantic import Field
 
 from data.errors import UserError
+from data.files import size, write_atomic
 from data.publish.publish import PublishSettings
 from data.settings import Settings, read_yaml, validate
-from data.store import write_atomic
 from evaluation.evaluate import EvaluationSettings
 from evaluation.unlearning.registry import UnlearningSettings
+from flows.drill import DrillSettings
 from flows.stages import STAGES
 from model_training.pair import PairSettings
 
@@ -43,6 +44,7 @@ class RunSettings(Settings):
     pair: PairSettings = Field(description="Training of Clean and Compromised.")
     unlearning: UnlearningSettings = Field(description="Methods and budgets.")
     evaluation: EvaluationSettings = Field(description="The benchmark's metrics.")
+    drill: DrillSettings = Field(DrillSettings(), description="A failure on purpose, to try out reruns and alarms.")
 
 
 def profiles() -> list[str]:
@@ -67,18 +69,12 @@ def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSe
     return build(read_yaml(path), overrides, where=f"profile {profile}")
 
 
-def load_run(
-    folder: Path, overrides: dict[str, Any] | None = None, sections: dict[str, Settings] | None = None
-) -> RunSettings:
-    """The settings that a run was made with, some sections replaced as a whole. Raises UserError when there is no such
-    run."""
+def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettings:
+    """The settings that a run was made with. Raises UserError when there is no such run."""
     path = folder / "settings.yaml"
-    if not path.is_file():
+    if size(path) is None:
         raise UserError(f"no run in {folder}: make one with: salmu run --run {folder.name}")
-    document = read_yaml(path)
-    if sections and isinstance(document, dict):
-        document |= {name: section.model_dump(mode="json") for name, section in sections.items()}
-    return build(document, overrides, where=str(path))
+    return build(read_yaml(path), overrides, where=str(path))
 
 
 def build(document: Any, overrides: dict[str, Any] | None, where: str) -> RunSettings:
@@ -117,5 +113,6 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def save(settings: RunSettings, folder: Path) -> None:
-    """Keep the full settings of a run beside its stages."""
-    write_atomic(folder / "settings.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).encode())
+    """Keep the full settings of a run beside its stages; a drill is none of them."""
+    document = settings.model_dump(mode="json", exclude={"drill"})
+    write_atomic(folder / "settings.yaml", yaml.safe_dump(document, sort_keys=False).encode())

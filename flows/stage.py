@@ -1,86 +1,29 @@
-"""Runs any stage shard by shard: plan, skip what the store already holds, submit the rest, commit, summarise.
+"""Runs any stage shard by shard: plan, skip what the store already holds, have the rest made, commit, summarise.
 
-The store is the truth. A shard task writes its files and hands back an entry; the flow, alone, puts the entry into
-the manifest, which commits the shard. Prefect sees one task run a shard and one a stage, and never carries data.
+The store is the truth. The flow, alone, puts a shard's entry into the manifest, which commits the shard. Prefect sees
+one task run a shard and one a stage, and never carries data.
 """
 
-import errno
-import functools
-import os
-import queue
 import time
-from collections import deque
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 from tqdm import tqdm
 
 from data.errors import UserError
-from data.store import Entry, Manifest, Shard, Store, remove
+from data.files import remove
+from data.store import Entry, Manifest, Shard, Store
 from data.summary import write_summary
+from flows import runners
 from flows.artifacts import Progress, publish_summary
-from flows.pools import ShardPool
+from flows.drill import DrillSettings
+from flows.shards import make_shards
 from flows.stages import STAGES, finished, planned, state, upstream_views
-from tasks.devices import gpu_is_lost
+from flows.workpool import make_on_work_pool
 
-IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
 CACHED_SHOWN = 100  # cached shards shown as task runs of their own
-LOSSES = 3  # times that workers may be lost with no shard finished in between
-
-
-def may_help(task, task_run, state) -> bool:
-    """Whether trying again can change anything: not after bad input."""
-    try:
-        state.result()
-    except UserError:
-        return False
-    except Exception:
-        return True
-    return False
-
-
-@functools.lru_cache(maxsize=2)
-def _engine(stage: str, settings):
-    module = STAGES[stage]
-    return module.load_engine(settings) if hasattr(module, "load_engine") else None
-
-
-@functools.lru_cache(maxsize=4)
-def _views(folder: str, stage: str, upstream: tuple[str, ...]):
-    return upstream_views(Store(Path(folder)), stage)
-
-
-@task(
-    name="shard",
-    task_run_name="{stage}-{index:05d}",
-    retries=2,
-    retry_delay_seconds=[2, 10],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=may_help,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def make_shard(
-    folder: str, stage: str, index: int, shard: Shard, settings, expected: str, upstream: tuple[str, ...]
-) -> Entry:
-    """Make one shard in a worker; the engine stays loaded there for the next one. A worker whose GPU is lost ends."""
-    store, module, start = Store(Path(folder)), STAGES[stage], time.perf_counter()
-    try:
-        work = [store.work(stage, module.SCHEMA, index, expected)] if getattr(module, "KEEPS_WORK", False) else []
-        result = module.run(shard, settings, _views(folder, stage, upstream), _engine(stage, settings), *work)
-        return store.write_shard(stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise UserError(
-                f"stage {stage}, shard {index}: no space left on the disk; free some and run again "
-                "(what is finished is kept)"
-            ) from None
-        if gpu_is_lost(error):
-            os._exit(1)  # nothing on this GPU works any more in this process: its shard goes back to the others
-        raise
 
 
 @task(name="cached-shard", task_run_name="{stage}-{index:05d}", cache_policy=NO_CACHE, persist_result=False)
@@ -92,13 +35,13 @@ def show_cached(stage: str, index: int, rows: int):
 @task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
 def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
     """Summarise a complete stage: beside its manifest, and as artifacts in the UI."""
-    store, module = Store(Path(folder)), STAGES[stage]
+    store, module = Store(folder), STAGES[stage]
     summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
     write_summary(store.stage_folder(stage), summary)
-    publish_summary(stage, store.manifest(stage), summary, cached)
+    publish_summary(stage, store.manifest(stage), summary, cached, str(store.folder))
 
 
-def run_stage(store: Store, name: str, settings, after: list | None = None):
+def run_stage(store: Store, name: str, settings, after: list | None = None, drill: DrillSettings = DrillSettings()):
     """Bring a stage up to date inside a flow; returns the future of its last task, for others to wait on.
 
     Raises UserError when something above is missing, and the first shard's error once the shards under way are
@@ -125,85 +68,40 @@ def run_stage(store: Store, name: str, settings, after: list | None = None):
         for index, entry in list(done.items())[:CACHED_SHOWN]
     ]
     missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
-    with tqdm(
-        total=sum(len(shard.items) for shard, _ in plan),
-        desc=f"{name:<10}",
-        unit="item",
-        disable=None,
-        initial=sum(entry.items for entry in done.values()),
-    ) as bar:
-        futures += _make_missing(store, manifest, missing, settings, after, bar)
+    if missing:
+        futures += _make_missing(store, manifest, missing, settings, after, drill)
     manifest.complete = True
     store.write_manifest(manifest)
     for path in store.orphans(name):
         remove(path)
     last = finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
     last.result()
-    print(
+    told = (
         f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
-        f"{time.perf_counter() - start:.1f} s",
-        flush=True,
+        f"{time.perf_counter() - start:.1f} s"
     )
+    print(told, flush=True)
+    get_run_logger().info(told)
     return last
 
 
-def _make_missing(store: Store, manifest: Manifest, missing, settings, after, bar) -> list:
-    """Submit shards in a bounded window and commit each as it comes back. After a failure nothing more is submitted.
+def _make_missing(store: Store, manifest: Manifest, missing: list, settings, after, drill: DrillSettings) -> list:
+    name, done = manifest.stage, sum(entry.items for entry in manifest.shards)
+    total = done + sum(len(shard.items) for shard, _ in missing)
+    progress = Progress(name, done, total)
+    with tqdm(desc=f"{name:<10}", unit="item", disable=None, initial=done, total=total) as bar:
 
-    The shards of workers that died go back to the others, or to new ones."""
-    upstream = tuple(manifest.upstream.values())
-    waiting, back = deque(missing), queue.SimpleQueue()
-    futures, under_way, lost, losses, failure = [], {}, [], 0, None
-    done = sum(entry.items for entry in manifest.shards)
-    progress = Progress(manifest.stage, done, done + sum(len(shard.items) for shard, _ in missing)) if missing else None
-    with ShardPool(manifest.stage, settings) as pool:
-        while True:
-            while failure is None and not lost and waiting and len(under_way) < IN_FLIGHT:
-                shard, expected = waiting.popleft()
-                parameters = {
-                    "folder": str(store.folder),
-                    "stage": manifest.stage,
-                    "index": shard.index,
-                    "shard": shard,
-                    "settings": settings,
-                    "expected": expected,
-                    "upstream": upstream,
-                }
-                future = pool.submit(make_shard, parameters, wait_for=after)
-                under_way[id(future)] = (shard, expected)
-                future.add_done_callback(back.put)
-            if not under_way:
-                break
-            future = back.get()
-            shard, expected = under_way.pop(id(future))
-            try:
-                entry = future.result()
-            except BrokenProcessPool:  # a worker died, and every shard that was not back yet comes back so
-                lost.append((shard, expected))
-                if not under_way and failure is None:
-                    losses += 1
-                    if losses > LOSSES:
-                        raise UserError(
-                            f"stage {manifest.stage}: worker processes were killed {losses} times with no shard "
-                            "finished in between; is there enough memory? Fewer --workers or smaller batches need less"
-                        ) from None
-                    pool.renew()
-                    waiting.extendleft(sorted(lost, key=lambda work: -work[0].index))
-                    lost.clear()
-                continue
-            except Exception as error:
-                failure = failure or error
-                continue
-            futures.append(future)
-            losses = 0
+        def commit(shard: Shard, entry: Entry) -> None:
             manifest.shards.append(entry)
             store.write_manifest(manifest)
-            store.work(manifest.stage, STAGES[manifest.stage].SCHEMA, shard.index, expected).clear()
             bar.update(entry.items)
             progress.advance(entry.items)
-    if failure is not None:
-        raise failure
-    return futures
+
+        if runners.kind() == "workpool" and len(missing) > 1:
+            make_on_work_pool(store, name, missing, commit)
+            return []
+        flow_run = str(FlowRunContext.get().flow_run.id)
+        return make_shards(store, name, settings, missing, commit, drill, flow_run, after)
 
 
 def require_upstream(store: Store, name: str, settings_of) -> None:

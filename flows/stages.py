@@ -45,11 +45,11 @@ def planned(store: Store, name: str, settings) -> list[tuple[Shard, str]]:
 
 def finished(store: Store, name: str, plan: list[tuple[Shard, str]]) -> dict[int, Entry]:
     """Index -> entry of the planned shards that the store already holds under the same fingerprint."""
-    entries = {entry.index: entry for entry in store.manifest(name).shards}
+    entries, files = {entry.index: entry for entry in store.manifest(name).shards}, store.files(name)
     return {
         shard.index: entries[shard.index]
         for shard, expected in plan
-        if shard.index in entries and store.is_done(name, entries[shard.index], expected)
+        if shard.index in entries and store.is_done(name, entries[shard.index], expected, files)
     }
 
 
@@ -60,7 +60,10 @@ def state(store: Store, name: str, settings) -> str:
     manifest = store.manifest(name)
     if not manifest.shards:
         return "new"
-    plan = planned(store, name, settings)
+    try:
+        plan = planned(store, name, settings)
+    except FileNotFoundError:  # of a stage above it
+        return "stale"
     if len(finished(store, name, plan)) == len(plan) and manifest.complete:
         return "done"
     known = {entry.fingerprint for entry in manifest.shards}

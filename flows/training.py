@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_image_artifact
 from prefect.cache_policies import NO_CACHE
 from tqdm import tqdm
 
 from data.errors import UserError
+from data.files import require_disk
 from data.store import Store
+from evaluation.monitor import monitor
 from evaluation.report.plots import training_curves
-from flows.artifacts import data_uri
+from flows.artifacts import show_picture, shown_progress
 from flows.dataset import open_run
+from flows.forms import filled_in
 from flows.lock import run_lock
-from flows.processes import worker_pool
-from flows.settings import RunSettings
-from model_training.pair import PairSettings, train
+from flows.runners import task_runner
+from flows.settings import RunSettings, save
+from model_training.distributed import start
+from model_training.pair import PairSettings, model_folder, planned, train, write_plan
 
 PAIR = ("clean", "compromised")
 
@@ -35,36 +38,66 @@ def progress_bar(name: str, place: int = 0):
     return show
 
 
-@task(name="train", task_run_name="train-{which}", cache_policy=NO_CACHE, persist_result=False)
-def train_model(folder: str, settings: PairSettings, which: str) -> None:
-    """Train one model of the pair into models/<which>/."""
+@task(name="plan", task_run_name="plan-pair", cache_policy=NO_CACHE, persist_result=False)
+def plan_pair(folder: str, settings: PairSettings) -> None:
+    """Index the retain files once, before both trainings ask for it."""
+    models = Path(folder) / "models"
+    write_plan(planned(settings, Path(folder) / "dataset", models / "clean"), models)
+
+
+@task(name="train", task_run_name="train-{which}-{number}", cache_policy=NO_CACHE, persist_result=False)
+def train_model(folder: str, settings: PairSettings, which: str, number: int) -> None:
+    """Train one model of a pair into models/<which>/, or models/s<number>/<which>/; by torchrun where it takes several
+    processes."""
+    home, models = Path(folder), Path(folder) / "models"
+    if settings.processes > 1:
+        places = ["--settings", home / "settings.yaml", "--dataset", home / "dataset", "--models", models]
+        which_one = ["--which", which, "--number", number, "--monitor", "evaluation.monitor:monitor"]
+        return start(settings.processes, [str(part) for part in places + which_one])
     train(
         settings,
-        Path(folder) / "dataset",
-        Path(folder) / "models" / which,
+        home / "dataset",
+        model_folder(models, which, number),
         which,
-        progress_bar(which, PAIR.index(which)),
+        shown_progress(f"training of {which}", progress_bar(which, PAIR.index(which))),
+        monitor(home / "dataset", settings.seed) if settings.monitor else None,
+        number,
+        models / "index",
     )
 
 
 def make_pair(store: Store, settings: RunSettings) -> None:
     """Inside a flow: bring both models up to date with the dataset, at the same time where there are two workers."""
+    require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
-    start = time.perf_counter()
-    for future in [train_model.submit(str(store.folder), settings.pair, which) for which in PAIR]:
+    began, folder, futures = time.perf_counter(), str(store.folder), []
+    if settings.pair.retain:
+        plan_pair.submit(folder, settings.pair).result()
+    for number in range(settings.pair.seeds):
+        for which in PAIR:
+            futures.append(train_model.submit(folder, settings.pair, which, number))
+            if settings.pair.device != "cpu":  # one training has the GPU to itself
+                futures[-1].result()
+    for future in futures:
         future.result()
-    print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - start:.1f} s", flush=True)
-    create_image_artifact(
-        key="training-curves",
-        image_url=data_uri(training_curves(store.folder / "models")),
-        description="Training loss of Clean and Compromised",
-    )
+    print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s", flush=True)
+    show_picture("training-curves", training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
 
 
-@flow(name="pair", flow_run_name="pair-{run}", task_runner=worker_pool(), persist_result=False)
-def pair(run: str = "tiny", overrides: dict[str, Any] | None = None, root: str = "runs") -> None:
-    """Train Clean and Compromised on the run's dataset; a model that is up to date is kept."""
-    store, settings = open_run(root, run, None, overrides)
+@flow(name="pair", flow_run_name="pair-{run}", task_runner=task_runner(), persist_result=False)
+def pair(
+    run: str = "tiny", settings: PairSettings | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
+) -> None:
+    """Train Clean and Compromised on the run's dataset; a model that is up to date is kept.
+
+    Args:
+        run: Name of the run; its dataset is taken from its folder.
+        settings: Settings of the training; by default those that the run was made with.
+        overrides: Single settings above all others, {"pair.key": value}.
+        root: Folder or URL of all runs.
+    """
+    store, chosen = open_run(root, run, None, filled_in(overrides, settings, "pair"))
     with run_lock(store.folder):
-        make_pair(store, settings)
+        save(chosen, store.folder)
+        make_pair(store, chosen)

@@ -16,12 +16,12 @@ from PIL import Image
 from pydantic import Field
 
 from data.errors import UserError
+from data.files import file_sha256
 from data.keyed import digest
 from data.licences import Model, model
 from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from data.settings import Settings
-from data.store import file_sha256
-from tasks.devices import Device, torch_device
+from tasks.devices import Device, in_parts_that_fit, torch_device
 from tasks.labels import one_thread
 
 AGES = ("0-2", "3-9", "10-19", *AGE_GROUPS)
@@ -112,7 +112,7 @@ def classify(fairface: FairFace, chips: list[Image.Image]) -> list[dict[str, dic
             batch = chips[start : start + fairface.batch_size]
             rows: list[dict] = [{} for _ in batch]
             for network in fairface.networks:
-                scores = network.scores(batch)
+                scores = torch.cat(in_parts_that_fit(network.scores, batch, "fairface.batch_size"))
                 for question, outputs in network.outputs.items():
                     labels = LABELS[question]
                     found = scores[:, [outputs[label] for label in labels]].float().softmax(dim=1).tolist()

@@ -11,12 +11,12 @@ from PIL import Image
 from pydantic import Field, RootModel, model_validator
 
 from data.errors import UserError
+from data.files import file_sha256
 from data.keyed import digest
 from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from data.settings import Settings
-from data.store import file_sha256
 from prompts.loader import load
-from tasks.devices import Device, torch_device
+from tasks.devices import Device, in_parts_that_fit, torch_device
 
 EMBEDDED_CLIP = Path(__file__).parents[1] / "data" / "models" / "clip"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -128,8 +128,12 @@ def answer(
 
 def embed(zero_shot: ZeroShot, pixels: list[torch.Tensor]) -> torch.Tensor:
     """L2-normalised embeddings [n, embedding] of a batch of preprocessed pictures."""
+
+    def encode(part: list[torch.Tensor]) -> torch.Tensor:
+        return zero_shot.model.encode_image(torch.stack(part).to(zero_shot.device), normalize=True)
+
     with torch.no_grad(), one_thread():
-        return zero_shot.model.encode_image(torch.stack(pixels).to(zero_shot.device), normalize=True)
+        return torch.cat(in_parts_that_fit(encode, pixels, "analysis.batch_size"))
 
 
 def answers_to(zero_shot: ZeroShot, embeddings: torch.Tensor, view: str) -> list[dict[str, dict[str, float]]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import UserError
+from data.files import file_sha256
 from data.keyed import digest
-from data.store import file_sha256
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -15,6 +15,14 @@ import pytest  # noqa: E402
 import data  # noqa: E402, F401  torchvision_compat is in place before anybody imports torchvision
 
 
+@pytest.fixture(autouse=True)
+def runner_of_nobody():
+    """A command's choice of a runner ends with its test."""
+    yield
+    for name in ("SALMU_RUNNER", "SALMU_WORKERS", "SALMU_ADDRESS"):
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def prefect_server():
     """A real Prefect server on a free port; flows of this process and its children use it. Gives the URL of its API."""

@@ -1,6 +1,9 @@
 """What tests of several packages share."""
 
+from prefect.task_runners import ProcessPoolTaskRunner
+
 from data.store import Store
+from flows.processes import begin_worker
 from flows.stages import STAGES, finished, planned, upstream_views
 
 
@@ -29,3 +32,8 @@ def run_stages(store: Store, settings: dict) -> Store:
         manifest.complete = True
         store.write_manifest(manifest)
     return store
+
+
+def process_pool(workers: int) -> ProcessPoolTaskRunner:
+    """Worker processes as a run has them."""
+    return ProcessPoolTaskRunner(max_workers=workers, initializer=begin_worker)

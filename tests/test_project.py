@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import prefect
@@ -26,10 +27,10 @@ def test_ci_runs_the_readmes_second_command_and_nothing_else():
     assert commands[0].endswith("salmu run --profile tiny") and commands[1].endswith("pytest")
 
 
-@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda each: f"{each['entrypoint']}/{each['name']}")
 def test_every_deployment_points_at_a_flow_whose_parameters_prefect_can_show(deployment):
-    path, name = deployment["entrypoint"].split(":")
-    found = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    found = getattr(importlib.import_module(module), name)
     assert isinstance(found, prefect.Flow)
     assert "run" in found.parameters.model_dump()["properties"]
 
@@ -44,7 +45,15 @@ def test_a_stages_settings_are_a_form_with_described_fields(stage):
 
 
 def test_there_is_a_deployment_for_the_whole_and_for_each_stage():
-    assert {deployment["name"] for deployment in DEPLOYMENTS} == {"all", "dataset", "pair", "benchmark", *STAGES}
+    pools = {pool: [d for d in DEPLOYMENTS if d["work_pool"]["name"] == pool] for pool in ("salmu-cpu", "salmu-gpu")}
+    assert {deployment["name"] for deployment in pools["salmu-cpu"]} == {"all", "dataset", "pair", "benchmark", *STAGES}
+    assert {deployment["name"] for deployment in pools["salmu-gpu"]} == {"gpu"}
+    assert sum(map(len, pools.values())) == len(DEPLOYMENTS)
+
+
+def test_no_module_of_the_flows_hides_one_of_the_standard_library():
+    """A folder of modules may come first on a worker's path."""
+    assert not {path.stem for path in (ROOT / "flows").glob("*.py")} & set(sys.stdlib_module_names)
 
 
 def test_the_commands_that_the_readme_shows_exist():

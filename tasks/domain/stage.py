@@ -10,10 +10,11 @@ from pydantic import Field
 
 from data import schemas
 from data.errors import UserError
+from data.files import file_sha256
 from data.keyed import digest
 from data.licences import Model
 from data.settings import NOT_IN_FINGERPRINT, StageSettings
-from data.store import Shard, ShardResult, StageView, file_sha256
+from data.store import Shard, ShardResult, StageView
 from data.summary import Summary
 from tasks.analysis import stage as analysis
 from tasks.devices import Device

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data.errors import UserError
 from data.store import Reject, ShardResult, Work
+from tasks.devices import in_parts_that_fit
 from tasks.faces import aligned_crop
 from tasks.labels import one_thread
 from tasks.pictures import jpeg_file
@@ -51,6 +51,16 @@ class Face(NamedTuple):
     structure: torch.Tensor | None  # [patches + 1, width]: CLIP's last but one hidden states of the aligned face
 
 
+class Drawn(NamedTuple):
+    """Portraits made at once: their orders, pictures (uint8 [n, h, w, 3]), the event after which these are there, and
+    the safety checker's flags."""
+
+    batch: list[Order]
+    pixels: torch.Tensor
+    copied: Any
+    flags: list[bool]
+
+
 def batches(orders: list[Order], batch_size: int) -> list[list[Order]]:
     """Orders of one size together, in order of their first appearance, in groups of at most batch_size."""
     buckets: dict[tuple[int, int], list[Order]] = {}
@@ -72,7 +82,8 @@ def make(
     """The portraits' rows in the order of the orders, and what the safety checker flagged as rejects.
 
     `anchors`: identity -> image, landmarks, face_embedding. A batch that `work` holds is not made again, a finished one
-    is put there. Raises UserError when the GPU's memory is too small for a batch."""
+    is put there. A batch that the memory is too small for is made in parts. Raises UserError if one portrait is too
+    much."""
     groups = {f"batch-{number:05}": batch for number, batch in enumerate(batches(orders, settings.batch_size))}
     finished = {key: held for key in groups if work is not None and (held := work.get(key)) is not None}
     missing = {key: batch for key, batch in groups.items() if key not in finished}
@@ -83,8 +94,12 @@ def make(
         with ThreadPoolExecutor(1, "write-portraits") as writer:
             under_way: deque[tuple[str, Future]] = deque()
             for key, batch in missing.items():
-                drawn = draw(engine, settings, prompts, batch, faces, blank)
-                under_way.append((key, writer.submit(_write, key, batch, *drawn, work)))
+                parts = in_parts_that_fit(
+                    lambda some: Drawn(some, *draw(engine, settings, prompts, some, faces, blank)),
+                    batch,
+                    "portraits.faceid.batch_size",
+                )
+                under_way.append((key, writer.submit(_write, key, parts, work)))
                 while len(under_way) > UNWRITTEN:
                     done, future = under_way.popleft()
                     finished[done] = future.result()
@@ -132,7 +147,7 @@ def draw(
     """The pictures of a batch (uint8 [n, h, w, 3], on the CPU), the event after which they are there (None: at once),
     and for each whether the safety checker flags it.
 
-    `blank`: structure(engine, None). Raises UserError when the GPU's memory is too small."""
+    `blank`: structure(engine, None)."""
     identity = torch.stack([faces[order.identity_id].identity for order in batch])
     if blank is not None:
         shown = torch.stack([faces[order.identity_id].structure for order in batch])
@@ -140,23 +155,17 @@ def draw(
         layer.clip_embeds = torch.cat([blank.expand_as(shown), shown])[:, None]
         layer.shortcut, layer.shortcut_scale = True, settings.structure_scale  # with the shortcut Plus is Plus v2
     width, height = batch[0].width, batch[0].height
-    try:
-        images = engine.pipe(
-            prompt=[order.wish.prompt for order in batch],
-            negative_prompt=[prompts.negative[engine.negative]] * len(batch),
-            ip_adapter_image_embeds=[torch.cat([torch.zeros_like(identity), identity])],
-            generator=[torch.Generator("cpu").manual_seed(order.seed) for order in batch],
-            width=width,
-            height=height,
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
-            output_type="pt",
-        ).images
-    except torch.OutOfMemoryError:
-        raise UserError(
-            f"{len(batch)} portraits of {width} x {height} at once are too many for this GPU's memory: lower "
-            "portraits.faceid.batch_size or portraits.short_side"
-        ) from None
+    images = engine.pipe(
+        prompt=[order.wish.prompt for order in batch],
+        negative_prompt=[prompts.negative[engine.negative]] * len(batch),
+        ip_adapter_image_embeds=[torch.cat([torch.zeros_like(identity), identity])],
+        generator=[torch.Generator("cpu").manual_seed(order.seed) for order in batch],
+        width=width,
+        height=height,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance,
+        output_type="pt",
+    ).images
     pixels = (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     flags = [False] * len(batch) if engine.checker is None else _flags(engine, pixels.cpu().numpy())
     return *_to_host(pixels), flags
@@ -180,32 +189,33 @@ def _flags(engine: Engine, pictures: np.ndarray) -> list[bool]:
     return [bool(flag) for flag in flags]
 
 
-def _write(
-    key: str, batch: list[Order], pixels: torch.Tensor, copied: Any, flags: list[bool], work: Work | None
-) -> ShardResult:
+def _write(key: str, parts: list[Drawn], work: Work | None) -> ShardResult:
     """The rows of a batch with their JPEG files; kept in `work`."""
-    if copied is not None:
-        copied.synchronize()
     rows, rejects = [], []
-    for order, image, unsafe in zip(batch, pixels.numpy(), flags, strict=True):
-        if unsafe:
-            rejects.append(Reject(order.file_name, "unsafe", "flagged by the safety checker"))
-            continue
-        rows.append(
-            {
-                "file_name": order.file_name,
-                "identity_id": order.identity_id,
-                "portrait_index": order.number,
-                "prompt": order.wish.prompt,
-                "scene": json.dumps(order.wish.scene),
-                "seed": order.seed,
-                "width": order.width,
-                "height": order.height,
-                "image": jpeg_file(image, JPEG_QUALITY),
-                "fault": None,
-            }
-        )
+    for part in parts:
+        if part.copied is not None:
+            part.copied.synchronize()
+        for order, image, unsafe in zip(part.batch, part.pixels.numpy(), part.flags, strict=True):
+            if unsafe:
+                rejects.append(Reject(order.file_name, "unsafe", "flagged by the safety checker"))
+            else:
+                rows.append(_row(order, image))
     result = ShardResult(rows, rejects)
     if work is not None:
         work.put(key, result)
     return result
+
+
+def _row(order: Order, image: np.ndarray) -> dict[str, Any]:
+    return {
+        "file_name": order.file_name,
+        "identity_id": order.identity_id,
+        "portrait_index": order.number,
+        "prompt": order.wish.prompt,
+        "scene": json.dumps(order.wish.scene),
+        "seed": order.seed,
+        "width": order.width,
+        "height": order.height,
+        "image": jpeg_file(image, JPEG_QUALITY),
+        "fault": None,
+    }

@@ -222,9 +222,7 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     else:
         text += f"; {view.manifest.rejects} rejected as unsafe."
     images = _first_images(view, list(identities)[:SHEET])
-    return Summary(
-        text, tables, {f"{SHEET} identities, {SHEET} portraits each": contact_sheet(images)} if images else {}
-    )
+    return Summary(text, tables, {"Some identities": contact_sheet(images)} if images else {})
 
 
 def _format(width: int, height: int) -> str:

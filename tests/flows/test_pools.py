@@ -12,13 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import run_stages
+from helpers import process_pool, run_stages
 from prefect import flow
 
 from data.errors import UserError
 from data.store import Store
 from flows import pools
-from flows.processes import worker_pool
 from flows.stage import run_stage
 from flows.stages import STAGES
 
@@ -62,7 +61,7 @@ def test_two_workers_get_two_gpus_and_a_third_one_gets_that_of_the_first_to_die(
 def test_a_model_on_two_gpus_waits_until_both_are_free(tmp_path, monkeypatch):
     claimed = []
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(pools, "exit_with_parent", lambda: None)
+    monkeypatch.setattr(pools, "begin_worker", lambda: None)
     monkeypatch.setattr(pools, "_claimed", claimed)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     pools.claim_gpus([["5"]])
@@ -96,7 +95,7 @@ def stage_settings(**values):
 def run_with(store: Store, settings, disturb) -> str:
     """Run the stage candidates on two worker processes; `disturb(worker processes)` once the first shard is there."""
 
-    @flow(name="disturbed", task_runner=worker_pool(2), persist_result=False)
+    @flow(name="disturbed", task_runner=process_pool(2), persist_result=False)
     def disturbed():
         run_stage(store, "candidates", settings)
 
@@ -142,7 +141,7 @@ def test_the_shard_of_a_killed_worker_goes_to_another_one_and_nothing_changes(pr
 def test_workers_that_die_again_and_again_end_the_run_with_one_line(prefect_server, tmp_path):
     store, settings, done = Store(tmp_path / "run"), stage_settings(), threading.Event()
 
-    @flow(name="doomed", task_runner=worker_pool(1), persist_result=False)
+    @flow(name="doomed", task_runner=process_pool(1), persist_result=False)
     def doomed():
         run_stage(store, "candidates", settings)
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import checkpoints
 import pytest
-from helpers import run_stages
+from helpers import process_pool, run_stages
 from PIL import Image
 from prefect import flow
 
 from data.store import Store
-from flows.processes import worker_pool
 from flows.stage import run_stage
 from flows.stages import STAGES
 from tasks.candidates import procedural
@@ -102,7 +101,7 @@ def runs(settings, prefect_server, tmp_path_factory) -> tuple[Store, Store]:
     """The same chain by two worker processes of a flow, and in this process alone."""
     by_flow, alone = (Store(tmp_path_factory.mktemp(name)) for name in ("flow", "alone"))
 
-    @flow(name="real-engines", task_runner=worker_pool(2), persist_result=False)
+    @flow(name="real-engines", task_runner=process_pool(2), persist_result=False)
     def real_engines():
         last = None
         for stage in CHAIN:

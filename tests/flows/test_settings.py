@@ -26,14 +26,6 @@ def test_the_seed_reaches_every_section_unless_it_has_its_own():
     assert settings.captions.seed == 9
 
 
-def test_a_section_can_be_replaced_as_a_whole(tmp_path):
-    save(load_profile("tiny", {"curation.identities": 20, "captions.seed": 4}), tmp_path)
-    section = SECTIONS["curation"](min_portraits=7)
-    changed = load_run(tmp_path, {"curation.retain_identities": 3}, {"curation": section})
-    assert changed.curation == section.model_copy(update={"retain_identities": 3})
-    assert changed.captions.seed == 4
-
-
 @pytest.mark.parametrize(
     "overrides, words",
     [

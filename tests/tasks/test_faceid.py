@@ -168,6 +168,25 @@ def test_a_portrait_made_again_alone_is_the_one_of_its_batch(weights, three, plu
     assert len(alone) == 4 and max(difference(alone, {name: together[name] for name in alone}).values()) <= 1
 
 
+class SmallMemory(Pipe):
+    """A pipeline on a device that holds two pictures at once."""
+
+    def __call__(self, **asked):
+        if len(asked["prompt"]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().__call__(**asked)
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_made_in_parts(weights, three, plus_engine, drawn, caplog):
+    settings = plus(weights)
+    together = pixels(settings, three, drawn, plus_engine)
+    pipe = SmallMemory(plus_engine.pipe)
+    in_parts = pixels(settings, three, drawn, plus_engine._replace(pipe=pipe))
+    assert max(pipe.calls) == 2 and sum(pipe.calls) == 12
+    assert max(difference(in_parts, together).values()) <= 1
+    assert "lower portraits.faceid.batch_size" in caplog.text
+
+
 def test_several_identities_share_a_batch_and_keep_their_faces(weights, three, plus_engine, drawn, monkeypatch):
     """The same seed, prompt and size for all: only the face tells the portraits of a batch apart."""
     monkeypatch.setattr(stage, "integer", lambda *key: 5)

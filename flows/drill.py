@@ -1,0 +1,54 @@
+"""A fire drill: one shard is made to fail, so that retries, reruns and alarms are tried out before they are needed."""
+
+import os
+import signal
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from data.errors import UserError
+from data.files import write_atomic
+from data.settings import Settings
+from data.store import Store
+
+
+class DrillSettings(Settings):
+    """A failure on purpose. It never changes what a run makes, and is not kept with the run's settings."""
+
+    shard: str | None = Field(
+        None,
+        pattern=r"^[a-z]+:[0-9]+$",
+        description="Stage and number of a shard that fails, for instance captions:0; null: none.",
+    )
+    kind: Literal["bad_input", "error", "kill"] = Field(
+        "bad_input",
+        description="bad_input: a UserError, which fails the stage at once; error: another exception, which is tried "
+        "again with backoff; kill: the worker process dies, and its shard goes to another.",
+    )
+    times: int = Field(
+        1, ge=1, description="How often it fails in one flow run, retries of that run included; then it passes."
+    )
+
+
+class Drill(NamedTuple):
+    """What a shard's task carries when it shall fail."""
+
+    settings: DrillSettings
+    flow_run: str  # the count starts anew with each flow run, and goes on when a flow run is retried
+
+    def strike(self, store: Store, shard: str) -> None:
+        """Fail if the shard's turn has come and it has not failed often enough; counted in files of the run."""
+        for time in range(1, self.settings.times + 1):
+            mark = store.folder / ".drill" / f"{self.flow_run}-{shard.replace(':', '-')}-{time}"
+            if mark.exists():
+                continue
+            write_atomic(mark, b"")
+            message = f"shard {shard}: failed on purpose, time {time} of {self.settings.times} (drill.shard); run again"
+            if self.settings.kind == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise UserError(message) if self.settings.kind == "bad_input" else RuntimeError(message)
+
+
+def drill_of(settings: DrillSettings, stage: str, index: int, flow_run: str) -> Drill | None:
+    """The drill for this shard, or None."""
+    return Drill(settings, flow_run) if settings.shard == f"{stage}:{index}" else None

@@ -1,0 +1,270 @@
+"""Deployments as README makes them, on a real server with a real process worker: forms, reruns, crashes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+from prefect.server.events.schemas.automations import EventTrigger
+from prefect.server.events.schemas.events import ReceivedEvent
+
+from data.store import Store
+from flows import cli
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "candidates.count=12",
+    "anchors.count=10",
+    "portraits.per_identity=6",
+    "portraits.short_side=96",
+    "portraits.identities_per_shard=2",
+    "curation.identities=6",
+    "curation.retain_identities=2",
+    "curation.min_portraits=3",
+    "captions.shard_size=3",
+]
+AT_WORK = {"Running", "Pending", "Scheduled"}
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+
+
+def prefect(*arguments: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [PREFECT, "--no-prompt", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"SALMU_HOME": str(ROOT), "COLUMNS": "500"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
+def start_worker(pool: str = "salmu-cpu") -> subprocess.Popen:
+    surroundings = os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "1", "SALMU_RUNNER": "thread"}
+    command = [PREFECT, "worker", "start", "--pool", pool, "--type", "process"]  # makes the pool
+    return subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill(worker: subprocess.Popen) -> None:
+    """End a worker and its flow processes as a power cut would."""
+    family = [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]
+    for process in [family[-1], *family[:-1]]:
+        process.kill()
+    worker.wait()
+
+
+@pytest.fixture(scope="module")
+def server(prefect_server):
+    """The server with all deployments, and its worker; `server.get`, `server.post` speak to the API."""
+    workers = [start_worker()]
+    with httpx.Client(base_url=prefect_server, timeout=30) as client:
+        assert client.post("/work_pools/", json={"name": "salmu-gpu", "type": "process"}).status_code == 201
+        eventually(lambda: client.get("/work_pools/salmu-cpu").status_code, lambda code: code == 200)
+        prefect("deploy", "--all")
+        client.workers = workers
+        yield client
+    for worker in workers:
+        if worker.poll() is None:
+            kill(worker)
+
+
+def started(server: httpx.Client, deployment: str, **parameters) -> httpx.Response:
+    """Start a run of a deployment as the UI's form does."""
+    flow, name = deployment.split("/")
+    query = {"deployments": {"name": {"any_": [name]}}, "flows": {"name": {"any_": [flow]}}}
+    found = server.post("/deployments/filter", json=query).json()[0]
+    return server.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters})
+
+
+def ended(server: httpx.Client, flow_run: str) -> str:
+    """Wait until a flow run is over; returns the name of its state."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        state = server.get(f"/flow_runs/{flow_run}").json()["state"]
+        if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            return state["name"]
+        time.sleep(0.2)
+    raise AssertionError(f"still {state}")
+
+
+def logs(server: httpx.Client, flow_run: str) -> str:
+    query = {"logs": {"flow_run_id": {"any_": [flow_run]}}}
+    return "\n".join(line["message"] for line in server.post("/logs/filter", json=query).json())
+
+
+def eventually(read, wanted, seconds: int = 60) -> None:
+    """The server writes task runs and events a moment later."""
+    deadline = time.monotonic() + seconds
+    while not wanted(read()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert wanted(read()), read()
+
+
+def task_runs(server: httpx.Client, flow_run: str) -> dict[str, list[str]]:
+    """Name of a task run -> the states in which its runs are."""
+    query = {"flow_runs": {"id": {"any_": [flow_run]}}, "limit": 200}
+    found = {}
+    for run in server.post("/task_runs/filter", json=query).json():
+        found.setdefault(run["name"], []).append(run["state"]["name"])
+    return found
+
+
+def stamps(run: Path) -> dict[str, int]:
+    """When each part was written."""
+    return {str(path.relative_to(run)): path.stat().st_mtime_ns for path in run.glob("*/part-*.parquet")}
+
+
+@pytest.fixture(scope="module")
+def run(server, tmp_path_factory) -> Path:
+    """The folder of a run with a dataset."""
+    runs = tmp_path_factory.mktemp("runs")
+    changes = [word for change in SMALL for word in ("--set", change)]
+    cli.main(["run", "--run", "one", "--runs", str(runs), "--until", "dataset", "--runner", "thread", *changes])
+    return runs / "one"
+
+
+@pytest.fixture(scope="module")
+def failed(server, run) -> tuple[str, dict]:
+    """A run of stage-captions/captions whose second shard failed, started as a person does: its id, and when each part
+    had been written by then."""
+    values = {"run": "one", "root": str(run.parent), "settings": '{"seed": 1}'}
+    values["overrides"] = '{"drill.shard": "captions:1"}'
+    words = [word for name, value in values.items() for word in ("-p", f"{name}={value}")]
+    flow_run = re.search(r"UUID: (\S+)", prefect("deployment", "run", "stage-captions/captions", *words))[1]
+    assert ended(server, flow_run) == "Failed"
+    return flow_run, stamps(run)
+
+
+@pytest.fixture(scope="module")
+def retried(server, failed) -> tuple[str, dict]:
+    """The same after Retry in the UI."""
+    answer = server.post(
+        f"/flow_runs/{failed[0]}/set_state", json={"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}}
+    )
+    assert answer.json()["status"] == "ACCEPT"
+    eventually(lambda: server.get(f"/flow_runs/{failed[0]}").json()["run_count"], lambda count: count == 2)
+    assert ended(server, failed[0]) == "Completed"
+    return failed
+
+
+def test_retry_of_a_failed_run_makes_only_what_failed(server, run, retried):
+    flow_run, before = retried
+    assert "failed on purpose" in logs(server, flow_run)
+    kept = {name: stamp for name, stamp in before.items() if name != "captions/part-00001.parquet"}
+    after = stamps(run)
+    assert {name: after[name] for name in kept} == kept
+    assert after["captions/part-00001.parquet"] != before["captions/part-00001.parquet"]
+    eventually(lambda: task_runs(server, flow_run), lambda runs: "Cached" in runs.get("captions-00000", []))
+    assert sorted(task_runs(server, flow_run)["captions-00001"]) == ["Completed", "Failed"]
+
+
+def test_one_stage_by_its_deployment_says_what_is_stale_after_it(server, run, retried):
+    eventually(lambda: logs(server, retried[0]), lambda text: "stale now: assembly" in text)
+    query = {"artifacts": {"key": {"any_": ["captions-stale"]}}}
+    assert any("**assembly**" in found["data"] for found in server.post("/artifacts/filter", json=query).json())
+    kept = yaml.safe_load((run / "settings.yaml").read_text())
+    assert kept["captions"]["seed"] == 1 and kept["captions"]["shard_size"] == 3  # what the form did not name stays
+    assert kept["candidates"]["count"] == 12
+
+
+def test_one_stage_on_the_command_line_makes_the_one_shard_that_is_missing(run, retried, capfd):
+    Store(run).part_path("captions", 1).unlink()
+    before = stamps(run)
+    cli.main(["stage", "captions", "--run", "one", "--runs", str(run.parent), "--runner", "thread"])
+    assert "1 of 3 shards made" in capfd.readouterr().out
+    after = stamps(run)
+    assert set(after) - set(before) == {"captions/part-00001.parquet"}
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize(
+    "deployment, parameters, words",
+    [
+        ("stage-captions/captions", {"settings": {"attempts": -3}}, "less than the minimum of 1"),
+        ("stage-captions/captions", {"settings": {"engine": "parrot"}}, "'grammar', 'vllm', 'openai'"),
+        ("everything/all", {"settings": {"captions": {"retries": 9}}}, "greater than the maximum of 3"),
+        ("everything/all", {"until": "tomorrow"}, "'dataset', 'pair', 'benchmark'"),
+        ("benchmark/gpu", {"unlearning": {"budgets": []}}, "unlearning.budgets"),
+        ("pair/pair", {"settings": {"epochs": "many"}}, "'many' is not of type 'integer'"),
+    ],
+)
+def test_a_bad_value_of_a_form_is_refused_before_the_run_starts(server, deployment, parameters, words):
+    answer = started(server, deployment, **parameters)
+    assert answer.status_code == 409 and words in answer.text, answer.text
+
+
+def test_every_field_of_every_form_is_described(server):
+    for deployment in server.post("/deployments/filter", json={}).json():
+        schema = deployment["parameter_openapi_schema"]
+        forms = [schema, *schema.get("definitions", {}).values()]
+        fields = [(name, field) for form in forms for name, field in form.get("properties", {}).items()]
+        assert len(fields) > 3 and not [name for name, field in fields if not field.get("description")], deployment
+
+
+def test_the_automation_sees_the_heartbeats_and_the_end_of_a_deployed_run(server, retried):
+    automation = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text())["automations"][0]
+    assert server.post("/automations/", json=automation).status_code == 201
+    trigger = EventTrigger.model_validate(automation["trigger"])
+    flow_run = retried[0]
+    query = {"filter": {"resource": {"id": [f"prefect.flow-run.{flow_run}"]}}}
+    events = [
+        ReceivedEvent.model_validate(event | {"received": event["occurred"]})
+        for event in server.post("/events/filter", json=query).json()["events"]
+    ]
+    beats = [event for event in events if event.event == "prefect.flow-run.heartbeat"]
+    assert beats and all(trigger.covers(event) and trigger.starts_after(event.event) for event in beats)
+    ends = [event for event in events if event.event in ("prefect.flow-run.Failed", "prefect.flow-run.Completed")]
+    assert len(ends) == 2 and all(trigger.covers(event) and trigger.expects(event.event) for event in ends)
+
+
+def test_a_run_whose_machine_died_is_found_and_put_on_again(server, run, retried, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "two")
+    store = Store(tmp_path / "two")
+    parameters = {"run": "two", "root": str(tmp_path), "overrides": {"portraits.per_identity": 7}}
+    answer = started(server, "dataset/dataset", **parameters)
+    assert answer.status_code == 201, answer.text
+    flow_run = answer.json()["id"]
+    eventually(lambda: store.manifest("portraits"), lambda manifest: len(manifest.shards) in (1, 2, 3), 60)
+    kill(server.workers[-1])
+    before = stamps(tmp_path / "two")
+    server.workers.append(start_worker())
+    time.sleep(2)
+    cli.main(["crashed", "--silent", "600"])
+    assert "gave a sign of life" in capsys.readouterr().out
+    assert server.get(f"/flow_runs/{flow_run}").json()["state"]["name"] == "Running"
+    cli.main(["crashed", "--silent", "1", "--retry"])
+    assert re.search(rf"{flow_run} .*marked Crashed, put on again", capsys.readouterr().out)
+    assert ended(server, flow_run) == "Completed"
+    made = [entry.index for entry in store.manifest("portraits").shards]
+    after = stamps(tmp_path / "two")
+    kept = {name: stamp for name, stamp in before.items() if name.startswith(("candidates/", "anchors/", "personas/"))}
+    assert len(kept) == 3 and {name: after[name] for name in kept} == kept
+    runs = task_runs(server, flow_run)
+    assert "Cached" in runs["portraits-00000"] and "Completed" in runs[f"portraits-{max(made):05d}"]
+    eventually(lambda: task_runs(server, flow_run), lambda runs: not AT_WORK & set().union(*runs.values()))
+
+
+def test_shards_made_by_the_workers_of_a_pool_are_those_of_one_machine(server, run, retried, tmp_path):
+    shutil.copytree(run, tmp_path / "pooled")
+    store, expected = Store(tmp_path / "pooled"), Store(run).manifest("captions")
+    for index in (0, 2):
+        store.part_path("captions", index).unlink()
+    kept = store.part_path("captions", 1).stat().st_mtime_ns
+    server.workers.append(start_worker("salmu-gpu"))
+    where = ["--run", "pooled", "--runs", str(tmp_path)]
+    cli.main(["stage", "captions", *where, "--runner", "workpool", "--workers", "1"])
+    assert store.manifest("captions").digest == expected.digest and store.manifest("captions").complete
+    assert store.part_path("captions", 1).stat().st_mtime_ns == kept
+    assert not store.orphans("captions") and not list(store.stage_folder("captions").glob(".made-*"))
+    runs = server.post("/flow_runs/filter", json={"flows": {"name": {"any_": ["shards"]}}}).json()
+    assert {each["state"]["name"] for each in runs} == {"Completed"} and len(runs) == 2
+    assert sorted(sum((each["parameters"]["indices"] for each in runs), [])) == [0, 2]

@@ -1,0 +1,104 @@
+"""The same stage on every runner: the same bytes; a worker that dies costs nothing; threads share an engine."""
+
+import os
+from pathlib import Path
+
+import pytest
+from helpers import run_stages
+from prefect import flow
+
+from data.errors import UserError
+from data.store import ShardResult, Store
+from flows import runners, shards
+from flows.drill import DrillSettings
+from flows.runners import task_runner
+from flows.stage import run_stage
+from flows.stages import STAGES
+
+SHARDS = 6
+
+
+def settings():
+    return STAGES["candidates"].Settings(count=SHARDS, shard_size=1, size=96)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> str:
+    """The digest of the stage, made in this process."""
+    store = run_stages(Store(tmp_path_factory.mktemp("undisturbed")), {"candidates": settings()})
+    return store.manifest("candidates").digest
+
+
+@pytest.fixture
+def surroundings(monkeypatch):
+    for name in ("SALMU_RUNNER", "SALMU_WORKERS", "SALMU_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def choose(**choice):
+        for name, value in choice.items():
+            monkeypatch.setenv(f"SALMU_{name.upper()}", value)
+
+    return choose
+
+
+def run_on(store: Store, drill: DrillSettings) -> str:
+    @flow(name="on-a-runner", task_runner=task_runner(), persist_result=False)
+    def on_a_runner():
+        run_stage(store, "candidates", settings(), drill=drill)
+
+    on_a_runner()
+    return store.manifest("candidates").digest
+
+
+@pytest.mark.parametrize("kind, trouble", [("thread", "error"), ("process", "kill"), ("ray", "kill"), ("dask", "kill")])
+def test_every_runner_gives_the_same_bytes_even_when_a_worker_dies(
+    kind, trouble, surroundings, prefect_server, tmp_path, undisturbed, monkeypatch
+):
+    if kind in ("ray", "dask"):
+        pytest.importorskip(f"prefect_{kind}")
+    surroundings(runner=kind, workers="2")
+    here = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{here.parent}")  # Ray unpickles the flow from this module
+    store = Store(tmp_path / kind)
+    assert run_on(store, DrillSettings(shard="candidates:2", kind=trouble)) == undisturbed
+    assert len(list((tmp_path / kind / ".drill").iterdir())) == 1  # it did happen
+    assert not store.orphans("candidates")
+
+
+def test_threads_share_one_engine(surroundings, prefect_server, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(STAGES["candidates"], "load_engine", lambda settings: loaded.append(1) or "engine")
+    monkeypatch.setattr(STAGES["candidates"], "run", lambda shard, settings, views, engine: ShardResult([]))
+    shards._engine.cache_clear()
+    surroundings(runner="thread", workers="4")
+    run_on(Store(tmp_path / "run"), DrillSettings())
+    shards._engine.cache_clear()
+    assert loaded == [1]
+
+
+@pytest.mark.parametrize(
+    "choice, words",
+    [
+        ({"runner": "slurm"}, "SALMU_RUNNER: no runner 'slurm'; there are process, thread, ray, dask, workpool"),
+        ({"workers": "many"}, "SALMU_WORKERS: must be a number of at least 1, got 'many'"),
+        ({"workers": "0"}, "SALMU_WORKERS: must be a number of at least 1"),
+    ],
+)
+def test_a_wrong_choice_is_one_line(choice, words, surroundings):
+    surroundings(**choice)
+    with pytest.raises(UserError, match=words):
+        task_runner()
+
+
+@pytest.mark.parametrize("kind", ["ray", "dask"])
+def test_a_missing_package_names_the_extra(kind, surroundings, monkeypatch):
+    surroundings(runner=kind)
+    monkeypatch.setattr(runners.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=rf"pip install 'salmu\[{kind}\]'"):
+        task_runner()
+
+
+def test_a_choice_goes_into_the_surroundings_and_none_leaves_them(surroundings):
+    surroundings(runner="thread", workers="3")
+    runners.choose(None, 2, None)
+    assert (runners.kind(), runners.workers()) == ("thread", 2) and "SALMU_ADDRESS" not in os.environ
