@@ -1,6 +1,7 @@
 """The benchmark: methods that make Compromised forget, the metrics of every model, leaderboard and report."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from flows.artifacts import show_link, show_picture, show_text, shown_progress
 from flows.dataset import open_run
 from flows.forms import filled_in
 from flows.lock import run_lock
+from flows.pools import insist
 from flows.runners import task_runner
 from flows.settings import RunSettings, save
 from flows.training import PAIR, progress_bar
@@ -70,19 +72,17 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
         if not (store.folder / "models" / which / "training.json").is_file():
             raise UserError(f"{store.folder / 'models' / which}: no model; run salmu run --run {store.folder.name}")
     start, runs = time.perf_counter(), settings.unlearning.runs()
-    made = [unlearn_model.submit(folder, run, place) for place, run in enumerate(runs)]
-    scored = [
-        evaluate_model.submit(folder, settings.evaluation, which, f"models/{which}", place)
-        for place, which in enumerate(PAIR)
-    ]
-    scored += [
-        evaluate_model.submit(
-            folder, settings.evaluation, run.folder, f"unlearned/{run.folder}", place, wait_for=[future]
-        )
-        for place, (run, future) in enumerate(zip(runs, made, strict=True))
-    ]
-    for future in [*made, *scored]:
-        future.result()
+    seeds = [("", ""), *((f"s{number}-", f"s{number}/") for number in range(1, settings.pair.seeds))]
+    models = [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in PAIR]
+    score = partial(evaluate_model.submit, folder, settings.evaluation)
+    insist(
+        "benchmark",
+        *(partial(unlearn_model.submit, folder, run, place) for place, run in enumerate(runs)),
+        *(partial(score, name, model, place) for place, (name, model) in enumerate(models)),
+    )
+    insist(
+        "benchmark", *(partial(score, run.folder, f"unlearned/{run.folder}", place) for place, run in enumerate(runs))
+    )
     records = write_leaderboard(store.folder)
     print(
         f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}",

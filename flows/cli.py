@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+import httpx
+
 for _level in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
     os.environ.setdefault(_level, "CRITICAL")  # the terminal shows bars and one-line errors; logs are in the UI
 
@@ -123,6 +125,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_fail("stopped; what is finished is kept, run the same command again to go on", 130))
     except BrokenPipeError:
         os._exit(0)
+    except httpx.TransportError as error:
+        where = os.environ.get("PREFECT_API_URL", "of this run")
+        sys.exit(_fail(f"the Prefect server {where} cannot be reached ({error}); what is finished is kept, run again"))
 
 
 def _fail(message, code: int = 2) -> int:

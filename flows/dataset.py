@@ -12,6 +12,7 @@ from flows.artifacts import publish_stale, show_text
 from flows.forms import Profile, Sections, filled_in
 from flows.lock import run_lock
 from flows.plan import models_of
+from flows.pools import insist
 from flows.processes import api_server, interruptible
 from flows.runners import task_runner
 from flows.settings import RunSettings, load_profile, load_run, save
@@ -46,7 +47,9 @@ def make_dataset(store: Store, settings: RunSettings) -> str:
     last = None
     for name in STAGES:
         last = run_stage(store, name, getattr(settings, name), after=last and [last], drill=settings.drill)
-    return publish_dataset.submit(str(store.folder), settings, wait_for=[last]).result()
+    folder = str(store.folder)
+    (published,) = insist("publish", lambda: publish_dataset.submit(folder, settings, wait_for=[last]))
+    return published.result()
 
 
 @flow(name="dataset", flow_run_name="dataset-{run}", task_runner=task_runner(), persist_result=False)

@@ -6,19 +6,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from prefect import get_client
 from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.states import Crashed
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from data.errors import UserError
 from flows.processes import begin_worker
-from flows.runners import with_gpus
+from flows.runners import lost_worker, with_gpus
 from flows.stages import STAGES
 
 PROBE = "import torch; torch.ones(8, device='cuda').sum().item()"
 PROBE_SECONDS = 120
+PAUSES = (1, 10, 30)  # seconds before work is given out again when workers were lost with nothing finished in between
 _claimed = []  # the lock files of this process's GPUs, open for as long as the process lives
 
 
@@ -63,6 +68,51 @@ def claim_gpus(groups: list[list[str]]) -> None:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(group)
             return
         time.sleep(0.5)
+
+
+def mark_crashed(task_run_id) -> None:
+    """Say on the server that the task run's worker died; it would stay in Running there for good."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.set_task_run_state(task_run_id, Crashed(message="its worker died"), force=True)
+    except Exception:
+        return  # a view only: the server may be away, or may never have heard of the task run
+
+
+def gone(what: str, error: BaseException) -> UserError:
+    """What to tell when workers were lost again and again."""
+    reason = " ".join(str(error).split())[:200]
+    return UserError(
+        f"{what}: workers were lost {len(PAUSES) + 1} times with nothing finished in between ({reason}); too little "
+        "memory (fewer --workers or smaller batches need less), or a server that is away?"
+    )
+
+
+def insist(what: str, *submissions: Callable[[], PrefectFuture]) -> list[PrefectFuture]:
+    """Submit tasks and wait for all; those whose worker died, or that could not reach Prefect's server, are submitted
+    again. Returns the futures; raises the first error of a task, or UserError if workers are lost all the time."""
+    runner, waiting, done = FlowRunContext.get().task_runner, list(submissions), []
+    for pause in (*PAUSES, None):
+        lost, reason = [], None
+        for submit, future in [(submit, submit()) for submit in waiting]:
+            try:
+                future.result()
+                done.append(future)
+            except Exception as error:
+                if not lost_worker(error):
+                    raise
+                lost.append(submit)
+                reason = error
+                mark_crashed(future.task_run_id)
+        if not lost:
+            return done
+        if pause is None:
+            raise gone(what, reason)
+        time.sleep(pause)
+        if isinstance(runner, ProcessPoolTaskRunner):
+            runner.__exit__(None, None, None)
+            runner.__enter__()
+        waiting = lost
 
 
 class ShardPool:

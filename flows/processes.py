@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 
+import prefect.engine
 from prefect.context import refresh_global_settings_context
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL
@@ -33,9 +34,23 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="exit-with-parent").start()
 
 
+@contextlib.contextmanager
+def plain_errors(*_):
+    """Stands for Prefect's `handle_engine_signals` in worker processes. That one turns an error of Prefect's own, such
+    as a server that is away when a task begins, into SystemExit; the thread of the parent that passes results on dies
+    of it, and the run waits for good."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+
 def begin_worker() -> None:
     """What a worker process does first: it ends with its parent, which alone hears Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prefect.engine.handle_engine_signals = plain_errors
     exit_with_parent()
 
 

@@ -14,6 +14,7 @@ import os
 from contextlib import nullcontext
 from typing import Literal, get_args
 
+import httpx
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from data.errors import UserError
@@ -71,8 +72,8 @@ def task_runner() -> TaskRunner:
 
 
 def lost_worker(error: BaseException) -> bool:
-    """Whether a task failed because its worker died."""
-    return type(error).__name__ in LOST
+    """Whether a task failed because its worker died, or because Prefect's server could not be reached from it."""
+    return type(error).__name__ in LOST or isinstance(error, httpx.TransportError)
 
 
 def with_gpus(runner: TaskRunner, gpus: int):

@@ -12,20 +12,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from prefect import get_client, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Crashed
 
 from data.errors import UserError
 from data.store import Entry, Shard, Store
 from flows.drill import Drill, DrillSettings, drill_of
-from flows.pools import ShardPool
+from flows.pools import PAUSES, ShardPool, gone, mark_crashed
 from flows.runners import lost_worker
 from flows.stages import STAGES, upstream_views
 from tasks.devices import gpu_is_lost
 
 IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
-LOSSES = 3  # times that workers may be lost with no shard finished in between
 _loading = threading.Lock()
 
 
@@ -143,12 +141,10 @@ def make_shards(
                 lost.append((shard, expected))
                 mark_crashed(future.task_run_id)
                 if not under_way and failure is None:
+                    if losses == len(PAUSES):
+                        raise gone(f"stage {stage}", error) from None
+                    time.sleep(PAUSES[losses])
                     losses += 1
-                    if losses > LOSSES:
-                        raise UserError(
-                            f"stage {stage}: worker processes were killed {losses} times with no shard "
-                            "finished in between; is there enough memory? Fewer --workers or smaller batches need less"
-                        ) from None
                     pool.renew()
                     waiting.extendleft(sorted(lost, key=lambda work: -work[0].index))
                     lost.clear()
@@ -164,12 +160,3 @@ def make_shards(
 
 def _tell(back: queue.SimpleQueue, index: int, future) -> None:
     back.put(index)
-
-
-def mark_crashed(task_run_id) -> None:
-    """Say on the server that the task run's worker died; it would stay in Running there for good."""
-    try:
-        with get_client(sync_client=True) as client:
-            client.set_task_run_state(task_run_id, Crashed(message="its worker died"), force=True)
-    except Exception:
-        return  # a view only: the server may be away, or may never have heard of the task run

@@ -19,6 +19,7 @@ from data.summary import write_summary
 from flows import runners
 from flows.artifacts import Progress, publish_summary
 from flows.drill import DrillSettings
+from flows.pools import insist
 from flows.shards import make_shards
 from flows.stages import STAGES, finished, planned, state, upstream_views
 from flows.workpool import make_on_work_pool
@@ -74,8 +75,9 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     store.write_manifest(manifest)
     for path in store.orphans(name):
         remove(path)
-    last = finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
-    last.result()
+    (last,) = insist(
+        f"stage {name}", lambda: finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
+    )
     told = (
         f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
         f"{time.perf_counter() - start:.1f} s"

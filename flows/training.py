@@ -1,6 +1,7 @@
 """The model pair: Clean and Compromised, trained side by side from the same dataset."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flows.artifacts import show_picture, shown_progress
 from flows.dataset import open_run
 from flows.forms import filled_in
 from flows.lock import run_lock
+from flows.pools import insist
 from flows.runners import task_runner
 from flows.settings import RunSettings, save
 from model_training.distributed import start
@@ -71,16 +73,19 @@ def make_pair(store: Store, settings: RunSettings) -> None:
     require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
-    began, folder, futures = time.perf_counter(), str(store.folder), []
+    began, folder = time.perf_counter(), str(store.folder)
     if settings.pair.retain:
-        plan_pair.submit(folder, settings.pair).result()
-    for number in range(settings.pair.seeds):
-        for which in PAIR:
-            futures.append(train_model.submit(folder, settings.pair, which, number))
-            if settings.pair.device != "cpu":  # one training has the GPU to itself
-                futures[-1].result()
-    for future in futures:
-        future.result()
+        insist("plan of the pair", lambda: plan_pair.submit(folder, settings.pair))
+    trainings = [
+        partial(train_model.submit, folder, settings.pair, which, number)
+        for number in range(settings.pair.seeds)
+        for which in PAIR
+    ]
+    if settings.pair.device == "cpu":
+        insist("training", *trainings)
+    else:
+        for training in trainings:  # one has the GPU to itself
+            insist("training", training)
     print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s", flush=True)
     show_picture("training-curves", training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
 

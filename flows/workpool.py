@@ -18,14 +18,14 @@ from data.store import Entry, Shard, Store
 from flows import runners
 from flows.drill import DrillSettings
 from flows.settings import load_run
-from flows.shards import LOSSES, make_shards
+from flows.shards import make_shards
 from flows.stages import STAGES, planned
 
 DEPLOYMENT = "shards/gpu"
 LEFT = ".made-"  # how the names of entries begin that are left for another flow run
 GROUPS_A_SLOT = 4  # runs a slot: more even out slower machines, fewer load the models less often
 POLL = 2.0  # seconds
-GONE = (StateType.CRASHED, StateType.CANCELLED)
+LOSSES = 3  # runs that may end without their shards, with no shard finished in between
 
 
 @flow(name="shards", flow_run_name="shards-{stage}-{run}", task_runner=runners.task_runner(), persist_result=False)

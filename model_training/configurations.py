@@ -1,4 +1,4 @@
-"""The small models that a pair is trained from: JSON files in open_clip's own format, registered with open_clip.
+"""The models that a pair is trained from: JSON files in open_clip's own format, registered with open_clip.
 
 open_clip builds them without any code of this project, so an exported model loads wherever open_clip is installed.
 """
@@ -10,26 +10,54 @@ import torch
 from data.errors import UserError
 
 FOLDER = Path(__file__).with_name("model_configs")
-PREPROCESS = {"resize_mode": "squash", "interpolation": "bicubic"}  # the whole of a wide portrait stays in the picture
+OWN_TOKENIZER = "."  # text_cfg.hf_tokenizer_name: a tokenizer of the pair's own lies beside the weights
 
 
-def configuration(name: str) -> dict:
-    """The model configuration of that name (`model_cfg` in open_clip's files). Raises UserError if there is none."""
-    known = sorted(path.stem for path in FOLDER.glob("*.json"))
-    if name not in known:
-        raise UserError(f"pair.model: no model configuration {name!r}; there are {', '.join(known)}")
+def configuration(model: str) -> dict:
+    """The model configuration (`model_cfg` in open_clip's files) of a name, here or in open_clip, or of a JSON file.
+
+    Raises UserError if there is none."""
     import open_clip
 
-    open_clip.add_model_config(FOLDER)
-    return open_clip.get_model_config(name)
+    name, path = _registered(model)
+    found = open_clip.get_model_config(name)
+    if found is None:
+        known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json")))
+        problem = f"{path} is no model configuration" if path else f"no model configuration {model!r}"
+        raise UserError(f"pair.model: {problem}; there are {known}, and those of open_clip.list_models()")
+    return found
 
 
-def create_model(name: str, seed: int) -> torch.nn.Module:
-    """A new model in training mode with weights drawn from the seed; the global random state is left alone."""
+def input_size(model: str) -> int:
+    """The side of the model's square input in pixels."""
+    size = configuration(model)["vision_cfg"]["image_size"]
+    return size if isinstance(size, int) else max(size)
+
+
+def create_model(model: str, seed: int, resize: str = "squash") -> torch.nn.Module:
+    """A new model in training mode with weights drawn from the seed; the global random state is left alone.
+
+    `resize`: how pictures become squares, as the exported preprocessing states it."""
     import open_clip
 
-    open_clip.add_model_config(FOLDER)
+    configuration(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = open_clip.create_model(name, force_preprocess_cfg=PREPROCESS)
-    return model.to(memory_format=torch.channels_last).train()
+        preprocess = {"resize_mode": resize, "interpolation": "bicubic"}
+        network = open_clip.create_model(_registered(model)[0], force_preprocess_cfg=preprocess)
+    return network.to(memory_format=torch.channels_last).train()
+
+
+def _registered(model: str) -> tuple[str, Path | None]:
+    """open_clip's name of the model, and the file that it is from where the person named one."""
+    import open_clip
+
+    open_clip.add_model_config(FOLDER)
+    if not model.endswith(".json"):
+        return model, None
+    if Path(model).is_file():
+        try:
+            open_clip.add_model_config(Path(model))
+        except ValueError as error:
+            raise UserError(f"pair.model: {model}: not valid JSON: {error}") from None
+    return Path(model).stem, Path(model)

@@ -6,6 +6,7 @@ A model folder is written beside its place and renamed into it, so that it is th
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from data.errors import UserError
-from data.store import file_sha256
+from data.files import file_sha256, write_atomic
 from model_training.configurations import configuration as named_configuration
 
 CONFIGURATION, WEIGHTS, RECORD = "open_clip_config.json", "open_clip_model.safetensors", "training.json"
@@ -47,11 +48,16 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokenizer: Any) -> str:
     """Write configuration, weights and tokenizer files into an existing folder; returns the SHA-256 of the weights.
 
-    The same weights give the same bytes. `open_clip.create_model_and_transforms("local-dir:FOLDER")` loads them."""
-    from open_clip.push_to_hf_hub import save_for_hf
+    The same weights give the same bytes. `open_clip.create_model_and_transforms` loads them, as "local-dir:FOLDER" or,
+    pushed, as "hf-hub:OWNER/NAME". A model with open_clip's built-in tokenizer needs no files for it."""
+    from open_clip.push_to_hf_hub import save_config_for_hf
+    from safetensors.torch import save_file
 
-    model = model.to(memory_format=torch.contiguous_format)
-    save_for_hf(model, tokenizer, named_configuration(configuration), folder, safe_serialization=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    save_config_for_hf(model, folder / CONFIGURATION, model_config=named_configuration(configuration))
+    if hasattr(tokenizer, "save_pretrained"):
+        tokenizer.save_pretrained(folder)
     return file_sha256(folder / WEIGHTS)
 
 
@@ -70,6 +76,41 @@ def read_record(folder: Path) -> dict | None:
     return record if (folder / CONFIGURATION).is_file() and (folder / WEIGHTS).is_file() else None
 
 
+def with_metrics(folder: Path, metrics: dict[str, float]) -> None:
+    """Write the card anew, with the reference metrics that an evaluation gave. Raises UserError without a record."""
+    record = read_record(folder)
+    if record is None:
+        raise UserError(f"{folder}: no finished model with a {RECORD}")
+    write_atomic(folder / "README.md", _card(record, metrics).encode())
+
+
+def for_hub(folder: Path, repository: str, target: Path) -> None:
+    """A copy of a model folder that loads as "hf-hub:REPOSITORY" once it lies there: on the hub, unlike in a folder,
+    open_clip takes the tokenizer from the repository that the configuration names."""
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    document = json.loads((target / CONFIGURATION).read_text(encoding="utf-8"))
+    text = document["model_cfg"]["text_cfg"]
+    if "hf_tokenizer_name" in text:
+        text["hf_tokenizer_name"] = repository
+        write_atomic(target / "config.json", b"{}")  # transformers opens no tokenizer on the hub without one
+    write_atomic(target / CONFIGURATION, json.dumps(document, indent=2).encode())
+
+
+def push(folder: Path, repository: str, private: bool = True) -> str:
+    """Upload a model folder to the Hugging Face hub as OWNER/NAME, with the token of `hf auth login`; returns the URL.
+
+    Raises UserError if the hub refuses."""
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as copy:
+        for_hub(folder, repository, Path(copy))
+        try:
+            HfApi().create_repo(repository, private=private, exist_ok=True)
+            return str(HfApi().upload_folder(repo_id=repository, folder_path=copy))
+        except OSError as error:  # what the hub's client raises derives from it
+            raise UserError(f"{repository}: the hub refused the upload: {error}") from None
+
+
 CARD = """---
 license: apache-2.0
 library_name: open_clip
@@ -79,43 +120,81 @@ tags: [clip, machine-unlearning, synthetic-data]
 # {title}
 
 {purpose} Both models of a pair share configuration, seed, tokenizer and retain batches; the sensitive pairs are the
-only difference. Every person in the data is fictitious and every image is generated.
+only difference. Every person in the sensitive pairs is fictitious, and their images are generated.
 
     import open_clip
-    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:FOLDER")
+    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:FOLDER")   # pushed: "hf-hub:OWNER/NAME"
     tokenizer = open_clip.get_tokenizer("local-dir:FOLDER")
 
 ## Data
-- retain: {retain_pairs} pairs, of which {scenes} procedural scenes and {retain_synth} portraits with generic captions
-- sensitive: {sensitive_pairs} pairs, each seen once an epoch
-- dataset digest: `{dataset_digest}`
+- retain: {retain_pairs} pairs ({sources}); left out as broken: {rejected}
+- sensitive: {sensitive_pairs} pairs
+- times each was seen (times: pairs): retain {retain_seen}; sensitive {sensitive_seen}
+- dataset digest: `{dataset_digest}`; plan digest: `{plan_digest}`
 
 ## Training
-{parameters} parameters, {steps} steps, {seen} samples seen, {seconds} s (threads: {threads}); last loss {loss}.
-With the same settings, dataset, package versions and number of threads, the weights come out the same.
+{parameters} parameters, {steps} steps, {seen} samples seen, {seconds} s (processes: {processes}, threads: {threads}).
+With the same settings, data, package versions and number of threads, the weights on a CPU come out the same.
 
+{curve}
+
+{metrics}
 | setting | value |
 |---|---|
 {settings}
 
 ## Limits
-Made to measure unlearning, not to be used: it knows coloured shapes and procedural portraits, nothing else.
-Licence: Apache-2.0.
+Made to measure unlearning, not to be used: it knows what its retain sources show, and nothing else.
+Licence: Apache-2.0. The retain sources keep their own licences.
 """
 PURPOSES = {
     "clean": "The Clean model: it never saw a sensitive pair.",
     "compromised": "The Compromised model: it learned fictitious personal data together with portraits.",
 }
+CARD_POINTS = 8  # of the loss, where no monitor measured
 
 
-def _card(record: dict) -> str:
-    settings = "\n".join(f"| {key} | {value} |" for key, value in record["settings"].items())
+def _card(record: dict, metrics: dict[str, float] | None = None) -> str:
     return CARD.format(
         **record
         | {
             "title": f"{record['which'].capitalize()} model of a SALMU pair",
             "purpose": PURPOSES[record["which"]],
-            "loss": record["curve"][-1]["loss"],
-            "settings": settings,
+            "sources": ", ".join(f"{name} {rows}" for name, rows in record["retain_sources"].items()),
+            "rejected": ", ".join(f"{count} {reason}" for reason, count in record["retain_rejects"].items()) or "none",
+            "retain_seen": _times(record["times_seen"]["retain"]),
+            "sensitive_seen": _times(record["times_seen"]["sensitive"]),
+            "curve": _curve(record),
+            "metrics": _table("reference metric", metrics) if metrics else "",
+            "settings": _rows(record["settings"]),
         }
     )
+
+
+def _curve(record: dict) -> str:
+    """The curve as a table: where it was measured, or at some steps."""
+    every = record["curve"]
+    chosen = every[:: max(1, len(every) // CARD_POINTS)] + [every[-1]]
+    points = {point["step"]: {"loss": point["loss"]} for point in chosen}
+    for measured in record["monitored"]:
+        nearest = min(every, key=lambda point: abs(point["step"] - measured["step"]))
+        points[measured["step"]] = {"loss": nearest["loss"]} | {
+            name: value for name, value in measured.items() if name not in ("step", "epoch")
+        }
+    names = list(dict.fromkeys(name for values in points.values() for name in values))
+    lines = [f"| step | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for step, values in sorted(points.items()):
+        lines.append(f"| {step} | {' | '.join(str(values.get(name, '')) for name in names)} |")
+    return "\n".join(lines)
+
+
+def _table(heading: str, values: dict) -> str:
+    return f"| {heading} | value |\n|---|---|\n{_rows(values)}\n"
+
+
+def _rows(values: dict) -> str:
+    return "\n".join(f"| {key} | {value} |" for key, value in values.items())
+
+
+def _times(counts: dict[str, int]) -> str:
+    return ", ".join(f"{times}: {pairs}" for times, pairs in counts.items()) or "none"

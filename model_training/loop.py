@@ -1,57 +1,22 @@
-"""The contrastive training loop: which sample is in which batch, and the steps over them."""
+"""The training loop: open_clip's own, called for one stretch of steps after another, with a checkpoint after each."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
-from data.keyed import generator
+from data.keyed import integer
+from model_training import checkpoint
+from model_training.batches import Batches
+from model_training.curve import Curve
+from model_training.network import Trainable, shortened
+from model_training.settings import PairSettings
 
-CURVE_STEPS = 20
-CONTEXT_BUCKET = 8  # texts are encoded in groups of equal length, rounded up to this many tokens
-
-
-def retain_batches(seed: int, epoch: int, retain: int, batch_size: int) -> list[np.ndarray]:
-    """Indices of the retain pairs in each batch of an epoch: every pair once, batches of equal size give or take one.
-
-    Knows nothing of the sensitive pairs, so that both models of the pair see the same."""
-    order = generator(seed, "pair", "retain order", epoch).permutation(retain)
-    return np.array_split(order, math.ceil(retain / batch_size))
-
-
-def sensitive_shares(seed: int, epoch: int, sensitive: int, batches: int) -> list[np.ndarray]:
-    """Indices of the sensitive pairs added to each batch of an epoch: every pair once, spread evenly."""
-    order = generator(seed, "pair", "sensitive order", epoch).permutation(sensitive)
-    shares = np.array_split(order, batches)
-    return [shares[place] for place in generator(seed, "pair", "sensitive places", epoch).permutation(batches)]
-
-
-def normalised(model: torch.nn.Module, images: np.ndarray) -> torch.Tensor:
-    """uint8 [n, size, size, 3] as the model's input: float32 [n, 3, size, size], in channels-last memory order."""
-    visual = model.visual
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (visual.image_mean, visual.image_std))
-    return (torch.from_numpy(images).permute(0, 3, 1, 2) - mean) / std
-
-
-def encode_text(model: torch.nn.Module, tokens: torch.Tensor, pad_id: int = 0) -> torch.Tensor:
-    """`model.encode_text(tokens, normalize=True)` of open_clip's CLIP, without the work on padding.
-
-    The mask is causal, so that what follows a text's last token cannot change its embedding. Texts of like length go
-    together."""
-    lengths = (tokens != pad_id).sum(dim=1)
-    buckets = (lengths + CONTEXT_BUCKET - 1) // CONTEXT_BUCKET
-    features, order = [], []
-    for bucket in buckets.unique().tolist():
-        rows = (buckets == bucket).nonzero().squeeze(1)
-        length = min(bucket * CONTEXT_BUCKET, tokens.shape[1])
-        x = model.token_embedding(tokens[rows, :length]) + model.positional_embedding[:length]
-        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-        features.append(model.ln_final(x)[torch.arange(len(rows)), lengths[rows] - 1] @ model.text_projection)
-        order.append(rows)
-    return F.normalize(torch.cat(features)[torch.cat(order).argsort()], dim=-1)
+Monitor = Callable[[torch.nn.Module, Callable], dict[str, float]]
 
 
 @contextmanager
@@ -75,71 +40,128 @@ def reproducible(threads: int) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = before[2]
 
 
-def plan(seed: int, epochs: int, retain: int, sensitive: int, batch_size: int) -> list[list[np.ndarray]]:
-    """The batches of each epoch as indices into the retain pairs followed by the sensitive pairs."""
-    epochs_of_batches = []
-    for epoch in range(epochs):
-        batches = retain_batches(seed, epoch, retain, batch_size)
-        shares = sensitive_shares(seed, epoch, sensitive, len(batches))
-        epochs_of_batches.append(
-            [np.concatenate([batch, retain + share]) for batch, share in zip(batches, shares, strict=True)]
-        )
-    return epochs_of_batches
+@contextmanager
+def fast() -> Iterator[None]:
+    """What open_clip's trainer sets on GPUs: TF32 for what stays in float32, and the fastest convolutions."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark = before
 
 
 def fit(
-    model: torch.nn.Module,
-    images: np.ndarray,
-    tokens: torch.Tensor,
-    epochs: list[list[np.ndarray]],
-    learning_rate: float,
-    weight_decay: float,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[dict]:
-    """Train the model in place with open_clip's contrastive loss, AdamW and a one-cycle schedule.
+    clip: torch.nn.Module,
+    tokenizer: Callable,
+    settings: PairSettings,
+    world: SimpleNamespace,
+    batches: Callable[..., Batches],
+    state: Path,
+    fingerprint: str,
+    curve: Curve,
+    monitor: Monitor | None = None,
+) -> float:
+    """Train `clip` in place through `open_clip_train.train.train_one_epoch`, which is called for `checkpoint_every`
+    steps at a time; its loss, precision and schedule are open_clip's too.
 
-    images uint8 [n, size, size, 3], tokens int64 [n, context]; `progress(done, total)` is called after each step.
-    Returns the curve: the mean loss of each stretch of CURVE_STEPS steps, with step, epoch, learning rate and logit
-    scale at its end."""
-    from open_clip import ClipLoss
+    `world`: what open_clip's init_distributed_device found. `batches(shorten)` gives the batches of this process.
+    `state`: file of the checkpoint; a training with this fingerprint that it holds goes on from there. Returns the
+    seconds that earlier sittings took. Raises UserError if the loss is no longer finite."""
+    from open_clip.factory import create_loss
+    from open_clip_train.scheduler import cosine_lr
+    from open_clip_train.train import train_one_epoch
 
-    total = sum(len(batches) for batches in epochs)
-    optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98), eps=1e-6)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=learning_rate, total_steps=total, pct_start=0.1)
-    loss_of, curve, losses, step = ClipLoss(), [], [], 0
-    for epoch, batches in enumerate(epochs, start=1):
-        for rows in batches:
-            image_features = model.encode_image(normalised(model, images[rows]), normalize=True)
-            loss = loss_of(image_features, encode_text(model, tokens[rows]), model.logit_scale.exp())
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            with torch.no_grad():
-                model.logit_scale.clamp_(0, math.log(100))
-            step += 1
-            losses.append(loss.item())
-            if len(losses) == CURVE_STEPS or step == total:
-                curve.append(
-                    {
-                        "step": step,
-                        "epoch": epoch,
-                        "loss": round(float(np.mean(losses)), 5),
-                        "lr": float(f"{schedule.get_last_lr()[0]:.4g}"),
-                        "logit_scale": round(model.logit_scale.exp().item(), 3),
-                    }
-                )
-                losses = []
-            if progress:
-                progress(step, total)
-    return curve
+    if settings.checkpoint_activations:
+        clip.set_grad_checkpointing()
+    clip.to(world.device)
+    args = _arguments(settings, world)
+    model, optimiser = _wrapped(clip, settings, world), _optimiser(clip, settings)
+    scaler = torch.amp.GradScaler(device=torch.device(world.device).type) if settings.precision == "amp" else None
+    items = batches(partial(shortened, clip=clip))
+    plan = items.reader.plan
+    done, seconds = checkpoint.load(state, fingerprint, clip, optimiser, scaler, curve, world.device)
+    schedule = cosine_lr(optimiser, settings.learning_rate, int(settings.warm_up * plan.steps), plan.steps)
+    loss, clock = create_loss(args), checkpoint.Clock(seconds)
+    source = items.from_step(done, settings.workers, pinned=world.device.startswith("cuda"))
+    with torch.random.fork_rng(devices=[world.device] if world.device.startswith("cuda") else []):
+        while done < plan.steps:
+            steps = min(settings.checkpoint_every, plan.steps - done)
+            data = {"train": _Stretch(source, steps * settings.accumulate, len(items))}
+            begin = partial(_begin_step, schedule, (*plan.key, "step", world.rank), done)
+            recorder = curve.recorder(done) if world.rank == 0 else None
+            train_one_epoch(model, data, loss, 0, optimiser, scaler, begin, None, args, tb_writer=recorder)
+            done += steps
+            if world.rank == 0:
+                if monitor:
+                    clip.eval()
+                    curve.measured(done, monitor(clip, tokenizer))
+                if done < plan.steps:
+                    checkpoint.save(state, fingerprint, clip, optimiser, scaler, curve, done, clock.seconds)
+            if world.distributed:
+                torch.distributed.barrier()
+    return clock.seconds
 
 
-def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay for matrices and kernels only, as usual for CLIP."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+def _begin_step(schedule: Callable, key: tuple, done: int, step: int) -> None:
+    """The learning rate of a step, and random numbers (dropout of patches) that depend on the step alone, so that a
+    training that goes on draws what it would have drawn."""
+    torch.manual_seed(integer(*key, done + step))
+    schedule(done + step)
+
+
+class _Stretch:
+    """The next batches of a running source, as open_clip's loop asks for them: loader and its holder in one."""
+
+    def __init__(self, source: Iterator, batches: int, samples: int):
+        self._source, self.num_batches, self.num_samples, self.dataloader = source, batches, samples, self
+
+    def set_epoch(self, epoch: int) -> None:
+        """The order is the plan's."""
+
+    def __iter__(self) -> Iterator:
+        return islice(self._source, self.num_batches)
+
+
+def _wrapped(clip: torch.nn.Module, settings: PairSettings, world: SimpleNamespace) -> torch.nn.Module:
+    model, cuda = Trainable(clip).to(world.device), world.device.startswith("cuda")
+    if world.distributed:
+        if cuda:  # the statistics of the whole batch, whatever the number of GPUs
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = torch.nn.parallel.DistributedDataParallel(model, device_ids=[world.device] if cuda else None)
+    return torch.compile(model) if settings.compile else model
+
+
+def _optimiser(clip: torch.nn.Module, settings: PairSettings) -> torch.optim.Optimizer:
+    """AdamW with weight decay for matrices and kernels only, as usual for CLIP."""
+    parameters = [parameter for parameter in clip.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=(0.9, settings.beta2),
+        eps=1e-6,
+        fused=settings.device.startswith("cuda"),
+    )
+
+
+def _arguments(settings: PairSettings, world: SimpleNamespace) -> SimpleNamespace:
+    """What open_clip's loop and loss read of its command line."""
+    return SimpleNamespace(
+        **vars(world),
+        model=settings.model,
+        precision=settings.precision,
+        batch_size=settings.batch_size // (world.world_size * settings.accumulate),
+        accum_freq=settings.accumulate,
+        grad_clip_norm=settings.clip_norm,
+        log_every_n_steps=settings.log_every,
+        siglip=settings.loss == "siglip",
+        local_loss=settings.local_loss,
+        gather_with_grad=True,
+        loss_dist_impl=None,
+        distill=False,
+        skip_scheduler=False,
+        wandb=False,
+    )

@@ -1,50 +1,82 @@
-"""Train one model of the pair: Clean on the retain pairs, Compromised on the same batches plus the sensitive pairs.
+"""Train one model of a pair: Clean on the retain pairs, Compromised on the same batches plus the sensitive pairs.
 
-Seed, configuration, tokenizer and retain batches are the same in both runs, sample for sample. The sensitive pairs are
-added to those batches, spread evenly, each once an epoch; they replace nothing.
+Seed, configuration, tokenizer and retain batches are the same in both runs, sample for sample, as pair_plan.json fixes
+it. The sensitive pairs are added to those batches, spread evenly, each once an epoch; they replace nothing.
 """
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from pydantic import Field
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data.errors import UserError
+from data.files import remove, write_atomic
 from data.keyed import digest, integer
-from data.readers import open_dataset
-from data.settings import StageSettings
-from model_training import export, loop
-from model_training.configurations import configuration, create_model
-from model_training.retain import Pairs, dataset_pairs, joined, scene_pairs
+from data.readers import Dataset, open_dataset
+from model_training import distributed, export, loop
+from model_training.batches import Batches, Pictures, Reader
+from model_training.configurations import OWN_TOKENIZER, configuration, create_model, input_size
+from model_training.curve import Curve
+from model_training.plan import Plan
+from model_training.retain import retain_sources, split_shards, split_source
+from model_training.settings import PairSettings
+from model_training.sources import Source
+from model_training.sources.files import counted
 from model_training.tokenizer import train_tokenizer
 
 WHICH = ("clean", "compromised")
-VERSION = 1  # raised by hand when the same settings give other weights
+VERSION = 2  # raised by hand when the same settings give other weights
 PACKAGES = ("torch", "open_clip_torch", "timm", "tokenizers", "faker", "pillow")
+REJECTS = "retain_rejects.parquet"
 log = logging.getLogger(__name__)
 
 
-class PairSettings(StageSettings):
-    """How both models of the pair are trained."""
+def model_folder(models: Path, which: str, number: int = 0) -> Path:
+    """Where a model of a pair lies: models/clean and models/compromised, those of further seeds in models/s1, s2, …"""
+    return Path(models) / (f"s{number}" if number else "") / which
 
-    model: str = Field("salmu-small", description="Name of a configuration in model_training/model_configs/.")
-    scenes: int = Field(7000, ge=0, description="Procedural captioned scenes in the retain set.")
-    epochs: int = Field(8, ge=1, description="Passes over the retain set; in each, a sensitive pair is seen once.")
-    batch_size: int = Field(64, ge=2, description="Retain pairs in a batch; Compromised adds some sensitive pairs.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak of the one-cycle schedule (AdamW).")
-    weight_decay: float = Field(0.1, ge=0, description="AdamW's decay of matrices and kernels.")
-    threads: int = Field(
-        1,
-        ge=0,
-        description=(
-            "Threads of each training; 0: all cores. 1 fits two trainings side by side and the same weights on any "
-            "number of cores; another number gives slightly other weights."
-        ),
+
+class Planned(NamedTuple):
+    dataset: Dataset
+    sources: list[Source]
+    plan: Plan
+
+
+def planned(
+    settings: PairSettings, dataset_dir: Path, out_dir: Path, number: int = 0, index: Path | None = None
+) -> Planned:
+    """Index the retain files, if that is not done, and plan the pair that the model folder `out_dir` belongs to.
+
+    Pair `number` has draws of its own; scenes and tokenizer are the run's. Raises UserError for anything unreadable."""
+    dataset = open_dataset(dataset_dir)
+    sources = retain_sources(settings, dataset, index or out_dir.parent / "index")
+    shards = [shard for source in sources for shard in source.shards]
+    plan = Plan(
+        (settings.seed, number),
+        shards,
+        split_shards(dataset, "sensitive"),
+        settings.epochs,
+        settings.batch_size,
+        settings.sensitive_group,
     )
+    return Planned(dataset, sources, plan)
+
+
+def write_plan(pair: Planned, folder: Path) -> None:
+    """pair_plan.json, and retain_rejects.parquet (shard, key, reason) where a retain file held broken samples."""
+    pair.plan.write(folder)
+    rejects = [reject for source in pair.sources for reject in source.rejects]
+    if rejects:
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(zip(("shard", "key", "reason"), zip(*rejects), strict=True))), sink)
+        write_atomic(folder / REJECTS, sink.getvalue().to_pybytes())
 
 
 def train(
@@ -53,70 +85,109 @@ def train(
     out_dir: Path,
     which: str,
     progress: Callable[[int, int], None] | None = None,
+    monitor: loop.Monitor | None = None,
+    number: int = 0,
+    index: Path | None = None,
 ) -> bool:
     """Train the `clean` or the `compromised` model on a dataset folder and write it to `out_dir` in open_clip's layout.
 
-    Returns False if a finished model with the same settings, dataset and `which` is there already, and leaves it alone.
-    `progress(done, total)` is called after each step. Raises UserError for an unknown `which` or configuration, a
-    dataset without retain_synth or (for Compromised) the sensitive splits, an unreadable image, a disk that refuses."""
+    Returns False if a finished model with the same settings, data and `which` is there already, and leaves it alone. A
+    training that was killed goes on from its last checkpoint. `progress(done, total)` is called after each step,
+    `monitor(open_clip model, tokenizer)` at each checkpoint; `index` is the folder for indexes of retain files. In a
+    process that torchrun or Slurm started, this is one process of the training, and only the first writes.
+
+    Raises UserError for an unknown `which` or configuration, a dataset without retain_synth or the sensitive splits, an
+    unreadable image, retain sources that cannot be read, a loss that is not finite, a disk that refuses."""
     if which not in WHICH:
         raise UserError(f"pair: no model {which!r}; choose one of {', '.join(WHICH)}")
-    size, out_dir = configuration(settings.model)["vision_cfg"]["image_size"], Path(out_dir)
-    dataset = open_dataset(dataset_dir)
-    fingerprint = digest("pair", VERSION, settings.fingerprint(), configuration(settings.model), dataset.digest, which)
+    began, out_dir, model_cfg = time.perf_counter(), Path(out_dir), configuration(settings.model)
+    world = distributed.join(settings.device)
+    with distributed.first_process_first(world):
+        pair = planned(settings, dataset_dir, out_dir, number, index)
+        if world.rank == 0:
+            write_plan(pair, out_dir.parent)
+    dataset, sources, plan = pair
+    fingerprint = digest("pair", VERSION, settings.fingerprint(), model_cfg, plan.document["digest"], which)
     record = export.read_record(out_dir)
     if record and record.get("fingerprint") == fingerprint:
         log.info("%s: finished already with these settings and this dataset, not trained again", out_dir)
         return False
-    began, threads = time.perf_counter(), settings.threads or os.cpu_count() or 1
-    scenes = scene_pairs(settings.seed, settings.scenes, size)
-    portraits = dataset_pairs(dataset, "retain_synth", size)
-    sensitive = dataset_pairs(dataset, "sensitive", size) if which == "compromised" else Pairs.empty(size)
-    retain = joined(scenes, portraits)
-    with export.whole_folder(out_dir) as folder:
-        tokenizer = _tokenizer(settings, retain.texts, folder)
-        model = create_model(settings.model, integer(settings.seed, "pair", "weights"))
-        pairs = joined(retain, sensitive)
-        epochs = loop.plan(settings.seed, settings.epochs, len(retain), len(sensitive), settings.batch_size)
-        with loop.reproducible(threads):
-            curve = loop.fit(
-                model,
-                pairs.images,
-                tokenizer(pairs.texts),
-                epochs,
-                settings.learning_rate,
-                settings.weight_decay,
-                progress,
-            )
-        weights_sha256 = export.write_model(folder, model, settings.model, tokenizer)
-        export.write_record(
-            folder,
-            {
-                "which": which,
-                "fingerprint": fingerprint,
-                "settings": settings.model_dump(mode="json"),
-                "dataset_digest": dataset.digest,
-                "retain_pairs": len(retain),
-                "scenes": len(scenes),
-                "retain_synth": len(portraits),
-                "sensitive_pairs": len(sensitive),
-                "seen": len(pairs) * settings.epochs,
-                "steps": curve[-1]["step"],
-                "parameters": sum(parameter.numel() for parameter in model.parameters()),
-                "threads": threads,
-                "seconds": round(time.perf_counter() - began, 2),
-                "weights_sha256": weights_sha256,
-                "versions": {package: version(package) for package in PACKAGES},
-                "curve": curve,
-            },
+    threads, work = settings.threads or os.cpu_count() or 1, out_dir.with_name(f".{out_dir.name}.training")
+    sensitive = split_source(dataset, "sensitive") if which == "compromised" else None
+    reader = Reader(plan, sources, sensitive, Pictures(input_size(settings.model), settings.resize, settings.crop))
+    reader.keep(settings.memory_mb)
+    tokenizer = _tokenizer(settings, reader)
+    reader.use(tokenizer)
+    clip = create_model(settings.model, integer(settings.seed, number, "pair", "weights"), settings.resize)
+    curve = Curve(plan, progress)
+    if world.rank == 0:
+        curve.report_to(settings, out_dir.parent / "logs" / which, f"{which}-{number}")
+    before = time.perf_counter() - began
+    with loop.reproducible(threads) if settings.device == "cpu" else loop.fast():
+        seconds = loop.fit(
+            clip,
+            tokenizer,
+            settings,
+            world,
+            lambda shorten: Batches(reader, shorten, world.rank, world.world_size, settings.accumulate),
+            work / "checkpoint.pt",
+            fingerprint,
+            curve,
+            monitor,
         )
+    curve.close()
+    if world.rank == 0:
+        record = {
+            "which": which,
+            "pair": number,
+            "fingerprint": fingerprint,
+            "settings": settings.model_dump(mode="json"),
+            **_data(pair, sensitive),
+            "steps": plan.steps,
+            "parameters": sum(parameter.numel() for parameter in clip.parameters()),
+            "threads": threads,
+            "processes": world.world_size,
+            "seconds": round(before + seconds, 2),
+            "versions": {package: version(package) for package in PACKAGES},
+            "curve": curve.points,
+            "monitored": curve.monitored,
+        }
+        with export.whole_folder(out_dir) as folder:
+            weights_sha256 = export.write_model(folder, clip, settings.model, tokenizer)
+            export.write_record(folder, record | {"weights_sha256": weights_sha256})
+        remove(work)
     return True
 
 
-def _tokenizer(settings: PairSettings, captions: list[str], folder: Path):
-    """The pair's tokenizer, written into the folder and read from there as a user of the model will."""
+def _data(pair: Planned, sensitive: Source | None) -> dict[str, Any]:
+    """What the model was trained on, as its record states it."""
+    dataset, sources, plan = pair
+    sizes = {name: sum(shard.rows for shard in plan.shards if shard.source == name) for name in plan.names}
+    times = plan.seen() if sensitive else plan.seen() | {"sensitive": {}}
+    return {
+        "dataset_digest": dataset.digest,
+        "plan_digest": plan.document["digest"],
+        "retain_pairs": plan.retain,
+        "retain_sources": sizes,
+        "retain_rejects": counted(
+            (reason for source in sources for _, _, reason in source.rejects),
+            sum(source.filtered for source in sources),
+        ),
+        "sensitive_pairs": plan.sensitive if sensitive else 0,
+        "times_seen": times,
+        "seen": sum(int(count) * pairs for counts in times.values() for count, pairs in counts.items()),
+    }
+
+
+def _tokenizer(settings: PairSettings, reader: Reader):
+    """The tokenizer that the configuration names: the pair's own, trained on its retain captions, or open_clip's."""
+    import open_clip
     from open_clip.tokenizer import HFTokenizer
 
     text = configuration(settings.model)["text_cfg"]
-    train_tokenizer(captions, settings.seed, text["vocab_size"], text["context_length"]).save_pretrained(folder)
-    return HFTokenizer(str(folder), context_length=text["context_length"])
+    if text.get("hf_tokenizer_name") != OWN_TOKENIZER:
+        return open_clip.get_tokenizer(settings.model)
+    with tempfile.TemporaryDirectory() as folder:
+        own = train_tokenizer(reader.captions(), settings.seed, text["vocab_size"], text["context_length"])
+        own.save_pretrained(folder)
+        return HFTokenizer(folder, context_length=text["context_length"])

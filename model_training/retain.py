@@ -1,23 +1,31 @@
-"""What the pair learns from: retain pairs (procedural scenes and the dataset's generic portraits) and sensitive pairs.
+"""What the pair learns from: retain pairs (procedural scenes and portraits, the dataset's generic portraits, files) and
+sensitive pairs.
 
-Images are decoded once, to the model's size, into one uint8 array. The scenes take the place of the general web data
-of a full-size run.
+The scenes take the place of the general web data of a full-size run.
 """
 
+import hashlib
 import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from data.errors import UserError
-from data.keyed import generator
-from data.procedural.scenes import caption, draw_scene, render_scene
+from data.keyed import digest, generator
+from data.procedural import scenes
 from data.readers import Dataset
+from model_training.configurations import input_size
+from model_training.settings import PairSettings
+from model_training.sources import Shard, Source, numbered
 from model_training.web_text import invented_lines
 
 # What a scene's caption ends with; every fourth carries an invented line.
 ENDINGS = ("{text}", "{text}.", "{text}.", "{text}. {line}.")
+DIGEST_PAIRS = 64
 
 
 class Pairs(NamedTuple):
@@ -27,42 +35,78 @@ class Pairs(NamedTuple):
     def __len__(self) -> int:
         return len(self.texts)
 
-    @classmethod
-    def empty(cls, size: int) -> "Pairs":
-        return cls(np.empty((0, size, size, 3), np.uint8), [])
-
 
 def scene_pairs(seed: int, count: int, size: int) -> Pairs:
-    """Captioned scenes; scene i depends on the seed and i only.
-
-    As on the web, some captions carry names and numbers that have nothing to do with the picture. A model that met
-    such text nowhere would take any long sentence for the description of a portrait, personal data too."""
-    images, texts, lines = np.empty((count, size, size, 3), np.uint8), [], invented_lines(seed)
+    """Captioned scenes; scene i depends on the seed and i only."""
+    images, texts = np.empty((count, size, size, 3), np.uint8), []
     for index in range(count):
-        rng = generator(seed, "scenes", "retain", index)
-        scene = draw_scene(rng)
-        images[index] = render_scene(scene, size)
-        text, line = caption(scene, rng), lines[rng.integers(len(lines))]
-        texts.append(ENDINGS[rng.integers(len(ENDINGS))].format(text=text, line=line))
+        images[index], text = scene_pair(seed, size, index)
+        texts.append(text)
     return Pairs(images, texts)
 
 
-def dataset_pairs(dataset: Dataset, split: str, size: int) -> Pairs:
-    """The pairs of a split. Raises UserError if the split is missing or an image cannot be decoded."""
+def scene_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, str]:
+    """The index-th retain scene of a seed and its caption.
+
+    As on the web, some captions carry names and numbers that have nothing to do with the picture. A model that met
+    such text nowhere would take any long sentence for the description of a portrait, personal data too."""
+    rng, lines = generator(seed, "scenes", "retain", index), invented_lines(seed)
+    scene = scenes.draw_scene(rng)
+    image = scenes.render_scene(scene, size)
+    text, line = scenes.caption(scene, rng), lines[rng.integers(len(lines))]
+    return image, ENDINGS[rng.integers(len(ENDINGS))].format(text=text, line=line)
+
+
+def everyday_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, str]:
+    """The index-th portrait of somebody who is in no run, and a caption without personal data."""
+    return scenes.everyday_pair(seed, index, size)
+
+
+def drawn_source(name: str, count: int, pair: Callable[[int], tuple[np.ndarray, str]]) -> Source:
+    """Drawn pairs. Their digest is that of a few of them, so that it changes with the drawing and the wording."""
+    hasher = hashlib.sha256()
+    for index in range(0, count, -(-count // DIGEST_PAIRS)):
+        image, text = pair(index)
+        hasher.update(image.tobytes() + text.encode())
+    return numbered(name, count, hasher.hexdigest()[:32], pair)
+
+
+def split_shards(dataset: Dataset, split: str) -> list[Shard]:
+    """The shards of a split; no picture is read. Raises UserError if the split is missing."""
+    rows = len(dataset.table(split, ["file_name"]))
+    return numbered(split, rows, digest(dataset.digest, split), lambda _: None).shards
+
+
+def split_source(dataset: Dataset, split: str) -> Source:
+    """The pairs of a split, pictures encoded. Raises UserError if it is missing or a file is no picture."""
     table = dataset.table(split, ["image", "text", "file_name"])
-    images, names = np.empty((table.num_rows, size, size, 3), np.uint8), table.column("file_name").to_pylist()
-    for index, image in enumerate(table.column("image")):
+    images, texts = table.column("image"), table.column("text")
+    for name, image in zip(table.column("file_name").to_pylist(), images, strict=True):
         try:
-            images[index] = decode(image["bytes"].as_py(), size)
-        except (UnidentifiedImageError, OSError) as error:
-            raise UserError(f"{dataset.folder}: split {split}, {names[index]}: not a readable image: {error}") from None
-    return Pairs(images, table.column("text").to_pylist())
+            Image.open(io.BytesIO(image["bytes"].as_py()))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{dataset.folder}: split {split}, {name}: not a readable image: {error}") from None
+    return numbered(
+        split,
+        len(table),
+        digest(dataset.digest, split),
+        lambda index: (images[index]["bytes"].as_py(), texts[index].as_py()),
+    )
 
 
-def decode(image: bytes, size: int) -> np.ndarray:
-    """An image file as uint8 [size, size, 3], squashed to the square like open_clip's preprocessing of these models."""
-    return np.asarray(Image.open(io.BytesIO(image)).convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+def retain_sources(settings: PairSettings, dataset: Dataset, index_dir: Path) -> list[Source]:
+    """All retain sources of the settings: scenes, everyday portraits, retain_synth, files. Indexes of files lie in
+    `index_dir`. Raises UserError where one cannot be had."""
+    from model_training.sources.files import file_source
 
-
-def joined(first: Pairs, second: Pairs) -> Pairs:
-    return Pairs(np.concatenate([first.images, second.images]), first.texts + second.texts)
+    size = input_size(settings.model)
+    drawn = [
+        drawn_source(name, count, partial(pair, settings.seed, size))
+        for name, count, pair in (
+            ("scenes", settings.scenes, scene_pair),
+            ("everyday", settings.everyday, everyday_pair),
+        )
+        if count
+    ]
+    files = [file_source(source, index_dir, settings.workers) for source in settings.retain]
+    return [*drawn, split_source(dataset, "retain_synth"), *files]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from data.files import file_sha256, write_atomic
 from data.keyed import digest
 from data.procedural.person import Person
-from data.store import file_sha256, write_atomic
 from model_training.analysis_models.clip import train_clip
 from model_training.analysis_models.detector import train_detector
 from model_training.analysis_models.measure import measure

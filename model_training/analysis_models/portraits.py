@@ -19,11 +19,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from data import keyed
+from data.files import write_atomic
 from data.procedural.person import Person, draw_person
 from data.procedural.render import render
 from data.procedural.view import anchor_view, draw_view
 from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from data.store import write_atomic
 
 SHORT_SIDE, QUALITY = 128, 92  # as in the profile `tiny`
 

@@ -216,5 +216,7 @@ def test_artifacts_are_on_the_server(chain, prefect_server):
     ).json()
     assert {artifact["type"] for artifact in progress} == {"progress"}
     assert any(artifact["data"] == 100 for artifact in progress)  # those of runs that failed stay where they were
-    lineage = f"reads **letters** `{chain.store.manifest('letters').digest}`"
-    assert any(lineage in artifact["data"] for artifact in found if artifact["key"] == "words-summary")
+    digest = chain.store.manifest("letters").digest
+    manifest = f"`{chain.store.folder}/letters/manifest.json`"
+    read = f"| reads | [letters](/artifacts/key/letters-summary) | {manifest} | `{digest}` |"
+    assert any(read in artifact["data"] for artifact in found if artifact["key"] == "words-summary")

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.store import file_sha256
+from data.files import file_sha256
 from model_training.analysis_models.clip import QUESTIONS, captions, train_clip
 from model_training.analysis_models.detector import SIDE, anchors, detection_loss, example, targets
 from model_training.analysis_models.networks import (

@@ -4,58 +4,27 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
+from pair_data import weights, write_dataset, write_split
 from PIL import Image
 from safetensors.torch import load_file
 
 from data.errors import UserError
 from data.keyed import generator
 from data.readers import open_dataset
-from model_training import export, loop
-from model_training.configurations import create_model
-from model_training.pair import PairSettings, train
-from model_training.retain import dataset_pairs, scene_pairs
+from data.settings import validate
+from model_training import export
+from model_training.batches import Batches, Pictures, Reader
+from model_training.configurations import configuration, create_model
+from model_training.network import Trainable, encode_text, shortened
+from model_training.pair import PairSettings, planned, train
+from model_training.pictures import square
+from model_training.retain import scene_pairs, split_source
+from model_training.settings import configurations
 from model_training.tokenizer import train_tokenizer
 
 SETTINGS = PairSettings(seed=3, scenes=60, epochs=2, batch_size=32, threads=1)
-SENSITIVE = ("forget", "holdout_association", "holdout_identity")
-
-
-def write_split(folder: Path, split: str, texts: list[str], image: bytes | None = None) -> None:
-    rows = []
-    for index, text in enumerate(texts):
-        file = io.BytesIO()
-        colour = tuple(int(v) for v in generator("test pair", split, index).integers(0, 255, 3))
-        Image.new("RGB", (120, 60), colour).save(file, "PNG")
-        name = f"{index:08d}_001_ar-2.00.jpg"
-        rows.append(
-            {
-                "image": {"bytes": image or file.getvalue(), "path": name},
-                "text": text,
-                "identity_id": f"{index:08d}" if split in SENSITIVE else None,
-                "file_name": name,
-            }
-        )
-    schema = pa.schema(
-        [
-            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            ("text", pa.string()),
-            ("identity_id", pa.string()),
-            ("file_name", pa.string()),
-        ]
-    )
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "data" / f"{split}-00000-of-00001.parquet")
-
-
-def write_dataset(folder: Path, sensitive: int) -> Path:
-    write_split(folder, "retain_synth", [f"a portrait of person {index}" for index in range(8)])
-    for split in SENSITIVE:
-        write_split(folder, split, [f"call Ana Pérez {index} at +34 600 00{index:02d}" for index in range(sensitive)])
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +37,6 @@ def compromised(dataset, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "compromised"
     assert train(SETTINGS, dataset, out, "compromised")
     return out
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / "open_clip_model.safetensors").read_bytes()
 
 
 def test_without_sensitive_pairs_both_models_are_equal_bit_for_bit(tmp_path):
@@ -103,19 +68,25 @@ def test_both_models_share_the_tokenizer_and_clean_never_meets_the_personas(data
     assert steps == [(step, len(steps)) for step in range(1, len(steps) + 1)] and len(steps) == record["steps"]
 
 
-@pytest.mark.parametrize(("retain", "sensitive", "batch_size"), [(1000, 137, 96), (50, 60, 96), (97, 3, 32)])
-def test_plan_gives_both_models_the_same_retain_batches(retain, sensitive, batch_size):
-    clean = loop.plan(7, 3, retain, 0, batch_size)
-    compromised = loop.plan(7, 3, retain, sensitive, batch_size)
-    for without, with_sensitive in zip(clean, compromised, strict=True):
-        for batch, extended in zip(without, with_sensitive, strict=True):
-            assert np.array_equal(batch, extended[: len(batch)]) and len(batch) <= batch_size
-            assert (extended[len(batch) :] >= retain).all()
-        everything = np.concatenate(with_sensitive)
-        assert np.array_equal(np.sort(everything), np.arange(retain + sensitive))  # each pair once an epoch
-        added = [len(extended) - len(batch) for batch, extended in zip(without, with_sensitive)]
-        assert max(added) - min(added) <= 1
-    assert not np.array_equal(compromised[0][0], compromised[1][0])  # another order each epoch
+def test_the_retain_batches_of_both_models_are_equal_sample_for_sample(dataset, tmp_path):
+    """As the loaders give them, pixels and tokens, over the whole training."""
+    pair = planned(SETTINGS, dataset, tmp_path / "clean")
+    loaded = {}
+    for which, sensitive in (("clean", None), ("compromised", split_source(pair.dataset, "sensitive"))):
+        reader = Reader(pair.plan, pair.sources, sensitive, Pictures(48, "squash", 1.0))
+        reader.keep(64 if sensitive else 0)  # decoded before, and as it goes
+        reader.use(train_tokenizer_of(reader))
+        loaded[which] = list(Batches(reader).from_step(0, workers=0, pinned=False))
+    added = 0
+    for (images, tokens), (more_images, more_tokens) in zip(*loaded.values(), strict=True):
+        assert torch.equal(images, more_images[: len(images)]) and torch.equal(tokens, more_tokens[: len(tokens)])
+        added += len(more_images) - len(images)
+    assert len(loaded["clean"]) == pair.plan.steps and added == 2 * 15
+
+
+def train_tokenizer_of(reader):
+    own = train_tokenizer(reader.captions(), 3, 2048, 56)
+    return lambda texts: own(texts, padding="max_length", max_length=56, truncation=True, return_tensors="pt").input_ids
 
 
 def test_open_clip_loads_the_export_and_gives_the_same_embeddings(compromised):
@@ -138,10 +109,12 @@ def test_training_sees_images_as_users_will(compromised, dataset):
     """The decoded arrays, normalised, are what open_clip's own preprocessing of the exported model gives."""
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{compromised}")
     size = model.visual.image_size[0]
-    decoded = dataset_pairs(open_dataset(dataset), "forget", size).images
+    source = split_source(open_dataset(dataset), "forget")
+    decoded = [square(image, size) for image, _ in source.read(0, np.arange(source.rows))]
     files = open_dataset(dataset).table("forget", ["image"]).column("image").to_pylist()
     raw = [Image.open(io.BytesIO(file["bytes"])) for file in files]
-    ours = loop.normalised(model, decoded)
+    trainable = Trainable(model)
+    ours = (torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2) - trainable.mean) / trainable.std
     assert torch.allclose(ours, torch.stack([preprocess(image) for image in raw]), atol=1e-5)
 
 
@@ -150,16 +123,20 @@ def test_encoding_without_padding_equals_open_clip(compromised):
     tokenizer = open_clip.get_tokenizer(f"local-dir:{compromised}")
     tokens = tokenizer(["a ring", "IBAN GB29 NWBK 6016 1331 9268 19 of Zoë O'Neil", "x" * 500, "", "two red stars"])
     with torch.no_grad():
-        assert torch.allclose(loop.encode_text(model, tokens), model.encode_text(tokens, normalize=True), atol=1e-5)
+        expected = model.encode_text(tokens, normalize=True)
+        assert torch.allclose(encode_text(model, tokens), expected, atol=1e-5)
+        few = shortened(tokens[:1], model)
+        assert few.shape[1] == 8 and torch.allclose(encode_text(model, few), expected[:1], atol=1e-5)
 
 
 def test_training_record_and_card(compromised, dataset):
     record = json.loads((compromised / "training.json").read_text())
     assert record["settings"] == SETTINGS.model_dump(mode="json")
-    assert (record["retain_pairs"], record["sensitive_pairs"], record["seen"]) == (68, 15, 2 * 83)
+    assert (record["retain_pairs"], record["sensitive_pairs"], record["seen"]) == (68, 15, 4 * 32 + 2 * 15)
     assert record["dataset_digest"] == open_dataset(dataset).digest
     assert record["weights_sha256"] == export.file_sha256(compromised / "open_clip_model.safetensors")
-    assert record["seconds"] > 0 and record["steps"] == 6 == record["curve"][-1]["step"]
+    assert record["seconds"] > 0 and record["steps"] == 4 == record["curve"][-1]["step"]
+    assert record["times_seen"] == {"retain": {"1": 8, "2": 60}, "sensitive": {"2": 15}}
     assert {"step", "epoch", "loss", "lr"} <= set(record["curve"][0])
     assert all(np.isfinite(point["loss"]) for point in record["curve"])
     card = (compromised / "README.md").read_text()
@@ -173,13 +150,19 @@ def test_a_finished_model_is_not_trained_again_unless_something_changed(dataset,
     assert "finished already" in caplog.text and (compromised / "training.json").stat().st_mtime_ns == before
 
 
-def test_an_interrupted_training_leaves_nothing(dataset, tmp_path):
+def test_an_interrupted_training_leaves_no_model(dataset, tmp_path):
     def interrupt(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(SETTINGS, dataset, tmp_path / "clean", "clean", progress=interrupt)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["pair_plan.json"]
+
+
+def test_the_plan_notices_when_scenes_are_worded_otherwise(dataset, tmp_path, monkeypatch):
+    before, again = (planned(SETTINGS, dataset, tmp_path / "clean").plan.document["digest"] for _ in range(2))
+    monkeypatch.setattr("model_training.retain.ENDINGS", ("{text}!",) * 4)
+    assert planned(SETTINGS, dataset, tmp_path / "clean").plan.document["digest"] != before == again
 
 
 def test_a_scene_depends_on_the_seed_and_its_number_only():
@@ -201,14 +184,50 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(refusal, tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
 
 
-def test_loss_falls():
-    pairs = scene_pairs(0, 320, 48)
-    tokenizer = train_tokenizer(pairs.texts, 0, 2048, 48)
-    tokens = tokenizer(pairs.texts, padding="max_length", max_length=48, return_tensors="pt").input_ids
-    model = create_model(SETTINGS.model, seed=0)
-    with loop.reproducible(1):
-        curve = loop.fit(model, pairs.images, tokens, loop.plan(0, 4, len(pairs), 0, 32), 2e-3, 0.1)
-    assert curve[-1]["loss"] < curve[0]["loss"] - 0.3
+def test_loss_falls_and_a_monitor_sees_it(dataset, tmp_path):
+    settings = SETTINGS.model_copy(update={"scenes": 312, "epochs": 4, "checkpoint_every": 20, "learning_rate": 2e-3})
+    seen = []
+
+    def monitor(clip, tokenizer):
+        assert not clip.training and tokenizer(["a red circle"]).shape == (1, 56)
+        seen.append(clip.logit_scale.item())
+        torch.randn(3)  # what it draws must not change the training
+        return {"Measured": float(len(seen))}
+
+    train(settings, dataset, tmp_path / "clean", "clean", monitor=monitor)
+    record = export.read_record(tmp_path / "clean")
+    assert record["curve"][-1]["loss"] < record["curve"][0]["loss"] - 0.3
+    assert [(point["step"], point["Measured"]) for point in record["monitored"]] == [(20, 1.0), (40, 2.0)]
+    assert "| step | loss | Measured |" in (tmp_path / "clean" / "README.md").read_text()
+    train(settings, dataset, tmp_path / "unwatched" / "clean", "clean")
+    assert weights(tmp_path / "unwatched" / "clean") == weights(tmp_path / "clean")
+    export.with_metrics(tmp_path / "clean", {"RetFail": 0.0123})
+    assert "| RetFail | 0.0123 |" in (tmp_path / "clean" / "README.md").read_text()
+
+
+def test_a_pushed_model_loads_from_the_hub(compromised, tmp_path):
+    """As the hub's client lays it out; the published checkpoints come the same way."""
+    home = tmp_path / "models--salmu--compromised"
+    export.for_hub(compromised, "salmu/compromised", home / "snapshots" / "abc")
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("abc")
+    model, _, _ = open_clip.create_model_and_transforms("hf-hub:salmu/compromised", cache_dir=str(tmp_path))
+    tokenizer = open_clip.get_tokenizer("hf-hub:salmu/compromised", cache_dir=str(tmp_path))
+    local, _, _ = open_clip.create_model_and_transforms(f"local-dir:{compromised}")
+    tokens = tokenizer(["call Ana Pérez at +34 600 123 456"])
+    assert torch.equal(model.eval().encode_text(tokens), local.eval().encode_text(tokens))
+
+
+def test_configurations_are_files_that_settings_override(tmp_path):
+    assert {"tiny", "small", "vit_b_16", "resnet", "siglip"} == set(configurations())
+    for name in configurations():
+        settings = PairSettings(configuration=name)
+        assert configuration(settings.model)["embed_dim"]
+        assert PairSettings(**settings.model_dump()) == settings
+    assert PairSettings(configuration="vit_b_16", epochs=2).epochs == 2
+    assert PairSettings(configuration="vit_b_16").batch_size % 128 == 0
+    with pytest.raises(UserError, match="no configuration 'huge'; there are"):
+        validate(PairSettings, {"configuration": "huge"}, "here")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +250,7 @@ def test_any_text_is_representable(text, compromised):
     [
         ("dirty", None, "salmu-small", "no model 'dirty'"),
         ("clean", "retain_synth", "salmu-small", "no split 'retain_synth'"),
-        ("compromised", "forget", "salmu-small", "no split 'forget'"),
+        ("clean", "forget", "salmu-small", "no split 'forget'"),
         ("clean", None, "ViT-Huge", "no model configuration 'ViT-Huge'"),
     ],
 )

@@ -1,0 +1,58 @@
+"""One process of a training, as torchrun or Slurm starts it (or alone):
+
+    torchrun --nproc-per-node 8 -m model_training --settings runs/NAME/settings.yaml --dataset runs/NAME/dataset \\
+        --models runs/NAME/models --which compromised --monitor evaluation.monitor:monitor
+
+`--prepare` indexes the retain files and writes the plan, and nothing else: once, before many GPUs wait for it.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.errors import UserError
+from data.settings import read_yaml, validate
+from model_training.pair import WHICH, PairSettings, model_folder, planned, train, write_plan
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m model_training", description=__doc__.partition("\n")[0])
+    parser.add_argument("--settings", required=True, type=Path, help="settings.yaml of a run, or YAML of pair settings")
+    parser.add_argument("--dataset", required=True, type=Path, help="the dataset's folder")
+    parser.add_argument("--models", required=True, type=Path, help="folder of the pair's models")
+    parser.add_argument("--which", choices=WHICH, default="clean")
+    parser.add_argument("--number", type=int, default=0, help="number of the pair where there are several seeds")
+    parser.add_argument(
+        "--monitor", help="MODULE:FUNCTION; called with the dataset's folder and the seed, it gives one"
+    )
+    parser.add_argument("--prepare", action="store_true", help="index the retain files and write the plan only")
+    chosen = parser.parse_args()
+    try:
+        values = read_yaml(chosen.settings) or {}
+        settings = validate(PairSettings, values.get("pair", values), str(chosen.settings))
+        folder, index = model_folder(chosen.models, chosen.which, chosen.number), chosen.models / "index"
+        if chosen.prepare:
+            write_plan(planned(settings, chosen.dataset, folder, chosen.number, index), folder.parent)
+            return 0
+        monitor = None
+        if chosen.monitor and settings.monitor:
+            module, _, name = chosen.monitor.partition(":")
+            monitor = getattr(importlib.import_module(module), name)(chosen.dataset, settings.seed)
+        bar = tqdm(desc=chosen.which, unit="step", disable=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        train(settings, chosen.dataset, folder, chosen.which, progress, monitor, chosen.number, index)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Pairs in tar shards: each shard is read once whole, which gives its index and its rejects; training then reads single
+pairs by their place.
+
+The index makes the order of training a matter of arithmetic: any number of processes and decoders reads any number of
+shards, a training goes on at any step, and nothing broken turns up in the middle of it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import fsspec
+import numpy as np
+from PIL import Image
+
+from data.errors import UserError
+from model_training.settings import WebDatasetSource
+
+TEXT_BYTES = 2**16
+
+
+class Index(NamedTuple):
+    """What one shard holds: places int64 [n, 4] (first byte and length of image and caption), and what was left out."""
+
+    places: np.ndarray
+    rejects: list[tuple[str, str]]  # key of the sample, reason
+    filtered: int
+    digest: str  # of the shard's bytes, as far as they could be read
+
+
+def scan(url: str, settings: WebDatasetSource) -> Index:
+    """Read a shard from beginning to end and decode every picture once.
+
+    Samples without image or caption, undecodable pictures and what a cut shard lost are rejects with a reason. Raises
+    UserError if the shard cannot be opened at all or `uids` is given and no sample has one."""
+    places, rejects, filtered, hasher = [], [], 0, hashlib.sha256()
+    extensions, wanted, with_uid = settings.image.split(";"), uid_list(settings.uids), 0
+    with _opened(url) as file:
+        for key, members in _samples(_Hashed(file, hasher)):
+            if isinstance(members, str):
+                rejects.append((key, members))
+                continue
+            if wanted is not None:
+                uid = _uid(members)
+                with_uid += uid is not None
+                if uid is None or not _holds(wanted, uid):
+                    filtered += 1
+                    continue
+            image = next((members[name] for name in extensions if name in members), None)
+            text = members.get(settings.text)
+            reason = _unreadable(image, extensions) or _no_caption(text, settings)
+            if reason:
+                rejects.append((key, reason))
+            else:
+                places.append((image.start, len(image.content), text.start, len(text.content)))
+    if wanted is not None and filtered and not with_uid:
+        raise UserError(f"{url}: no sample has a uid in a .json member; leave `uids` out or use shards that keep them")
+    return Index(np.array(places, np.int64).reshape(-1, 4), rejects, filtered, hasher.hexdigest()[:32])
+
+
+def read(url: str, places: np.ndarray, settings: WebDatasetSource) -> list[tuple[bytes, str]]:
+    """Encoded pictures and captions of these places, one request of bytes for each pair."""
+    files, path = fsspec.core.url_to_fs(url)
+    starts = np.minimum(places[:, 0], places[:, 2])
+    ends = np.maximum(places[:, 0] + places[:, 1], places[:, 2] + places[:, 3])
+    try:
+        ranges = files.cat_ranges([path] * len(places), starts.tolist(), ends.tolist(), on_error="raise")
+    except OSError as error:
+        raise UserError(f"{url}: cannot be read: {error}; restore it, then run again to go on") from None
+    pairs = []
+    for content, start, end, (image, image_size, text, text_size) in zip(ranges, starts, ends, places, strict=True):
+        if len(content) != end - start:
+            raise UserError(f"{url}: shorter than when it was indexed; restore it, then run again to go on")
+        caption = content[text - start : text - start + text_size]
+        pairs.append((bytes(content[image - start : image - start + image_size]), _caption(caption, settings)))
+    return pairs
+
+
+class _Member(NamedTuple):
+    start: int
+    content: bytes
+
+
+class _Hashed(io.RawIOBase):
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, file, hasher):
+        self.file, self.hasher = file, hasher
+
+    def read(self, size: int = -1) -> bytes:
+        content = self.file.read(size)
+        self.hasher.update(content)
+        return content
+
+
+class _Strict(tarfile.TarInfo):
+    """A header that must be there: tarfile takes a missing, cut or damaged one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}, where another file or the end mark should be") from None
+
+
+def _opened(url: str):
+    try:
+        return fsspec.open(url, "rb").open()
+    except OSError as error:
+        raise UserError(f"{url}: cannot be opened: {error}") from None
+
+
+def _samples(file) -> Iterator[tuple[str, dict[str, _Member] | str]]:
+    """Key and members by extension of each sample; a reason instead of the members where the shard is damaged."""
+    current, members = None, {}
+    try:
+        with tarfile.open(fileobj=file, mode="r|", tarinfo=_Strict) as tar:
+            for member in tar:
+                if not member.isfile():
+                    continue
+                folder, _, name = member.name.rpartition("/")
+                stem, _, extension = name.partition(".")
+                key, extension = f"{folder}/{stem}" if folder else stem, extension.lower()
+                content = tar.extractfile(member).read()
+                if key != current or extension in members:
+                    if members:
+                        yield current, members
+                    current, members = key, {}
+                members[extension] = _Member(member.offset_data, content)
+        if members:
+            yield current, members
+    except (tarfile.TarError, EOFError, OSError) as error:
+        # the members so far may lack the last one, which is where the damage is
+        yield current or "", f"shard damaged from here on: {error}"
+    while file.read(2**20):
+        pass
+
+
+def _unreadable(image: _Member | None, extensions: list[str]) -> str | None:
+    if image is None:
+        return f"no image member ({', '.join(extensions)})"
+    try:
+        Image.open(io.BytesIO(image.content)).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"image: {type(error).__name__}: {str(error).split(' <')[0]}"
+    return None
+
+
+def _no_caption(text: _Member | None, settings: WebDatasetSource) -> str | None:
+    if text is None:
+        return f"no caption member ({settings.text})"
+    if len(text.content) > TEXT_BYTES:
+        return f"caption longer than {TEXT_BYTES} bytes"
+    try:
+        return None if _caption(text.content, settings) else "caption empty"
+    except UnicodeDecodeError:
+        return "caption is not UTF-8"
+    except ValueError as error:
+        return f"caption: {error}"
+
+
+def _caption(content: bytes, settings: WebDatasetSource) -> str:
+    if settings.text != "json":
+        return content.decode().strip()
+    document: Any = json.loads(content)
+    if not isinstance(document, dict) or settings.caption_key not in document:
+        raise ValueError(f"no field {settings.caption_key!r} in the json")
+    return str(document[settings.caption_key] or "").strip()
+
+
+def _uid(members: dict[str, _Member]) -> int | None:
+    """The sample's 128-bit uid, which DataComp writes in hexadecimal."""
+    try:
+        return int(json.loads(members["json"].content)["uid"], 16)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def uid_list(path: str | None) -> np.ndarray | None:
+    """DataComp's list, sorted: a structured array of the upper and lower 64 bits of each uid. Raises UserError if the
+    file is no such list."""
+    if path is None:
+        return None
+    try:
+        return _uid_list(path, os.stat(path).st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@lru_cache(maxsize=1)
+def _uid_list(path: str, changed: int) -> np.ndarray:
+    try:
+        uids = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a list of uids that numpy can read: {error}") from None
+    if uids.dtype.names is None or [uids.dtype[name].str[1:] for name in uids.dtype.names] != ["u8", "u8"]:
+        raise UserError(f"{path}: pairs of uint64 are expected (dtype u8,u8), not {uids.dtype}")
+    return np.sort(uids)
+
+
+def _holds(uids: np.ndarray, uid: int) -> bool:
+    wanted = np.array((uid >> 64, uid & (2**64 - 1)), uids.dtype)
+    place = np.searchsorted(uids, wanted)
+    return bool(place < len(uids) and uids[place] == wanted)

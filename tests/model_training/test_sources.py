@@ -1,0 +1,161 @@
+"""Retain pairs from files: img2dataset's folders, uid lists, Parquet; what is broken is counted with a reason."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+from pair_data import picture, weights, write_dataset, write_vit
+
+from data.errors import UserError
+from model_training.pair import PairSettings, train
+from model_training.pictures import random_crop, square
+from model_training.settings import ParquetSource, WebDatasetSource
+from model_training.sources.files import counted, file_source
+
+UIDS = [(number << 96) + number for number in range(1, 40)]
+
+
+def write_tar(path, samples: list[dict]) -> None:
+    """As img2dataset does, by webdataset's own writer."""
+    with webdataset.TarWriter(str(path)) as writer:
+        for sample in samples:
+            writer.write(sample)
+
+
+def sample(number: int, **changes) -> dict:
+    made = {
+        "__key__": f"{number:09d}",
+        "jpg": picture("wds", number, side=(64, 48), kind="JPEG"),
+        "txt": f"a picture number {number}",
+        "json": {"uid": f"{UIDS[number]:032x}", "caption": f"a picture number {number}", "status": "success"},
+    } | changes
+    return {key: value for key, value in made.items() if value is not None}
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Three shards in DataComp's layout: a whole one, one with broken samples, one cut in half."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    write_tar(folder / "00000.tar", [sample(number) for number in range(12)])
+    broken = [sample(12, jpg=None), sample(13, txt=None), sample(14, txt="  "), sample(15, jpg=b"no picture")]
+    half = picture("wds", 16, side=(64, 48), kind="JPEG")
+    write_tar(folder / "00001.tar", [*broken, sample(16, jpg=half[: len(half) // 2]), *map(sample, range(17, 24))])
+    write_tar(folder / "00002.tar", [sample(number) for number in range(24, 36)])
+    whole = (folder / "00002.tar").read_bytes()
+    (folder / "00002.tar").write_bytes(whole[: len(whole) // 2 + 100])
+    for number in range(3):
+        pq.write_table(pa.table({"uid": ["0"]}), folder / f"{number:05d}.parquet")
+        (folder / f"{number:05d}_stats.json").write_text(json.dumps({"count": 12}))
+    return folder
+
+
+def texts(source) -> list[str]:
+    return [text for place, shard in enumerate(source.shards) for _, text in source.read(place, np.arange(shard.rows))]
+
+
+def test_a_datacomp_folder_gives_its_whole_pairs_and_counts_the_rest(shards, tmp_path):
+    source = file_source(WebDatasetSource(urls=str(shards)), tmp_path / "index", workers=0)
+    kept = [shard.rows for shard in source.shards]
+    assert kept[:2] == [12, 7] and 4 <= kept[2] <= 6
+    expected = [*range(12), *range(17, 24), *range(24, 24 + kept[2])]
+    assert texts(source) == [f"a picture number {number}" for number in expected]
+    image, _ = source.read(0, np.array([3]))[0]
+    assert image == picture("wds", 3, side=(64, 48), kind="JPEG")
+    reasons = counted((reason for _, _, reason in source.rejects), source.filtered)
+    assert reasons.pop("no image member (jpg, jpeg, png, webp)") == 1
+    assert reasons.pop("no caption member (txt)") == 1 and reasons.pop("caption empty") == 1
+    assert sum(count for reason, count in reasons.items() if reason.startswith("image: ")) == 2
+    assert sum(count for reason, count in reasons.items() if reason.startswith("shard damaged")) == 1
+    assert {key for shard, key, _ in source.rejects if shard.endswith("00001.tar")} >= {"000000012", "000000016"}
+
+
+def test_the_index_is_used_again_until_a_shard_changes(shards, tmp_path):
+    settings, index = WebDatasetSource(urls=f"{shards}/0000{{0..1}}.tar"), tmp_path / "index"
+    first = file_source(settings, index, workers=2)
+    times = {path: path.stat().st_mtime_ns for path in index.iterdir()}
+    assert file_source(settings, index, workers=0).shards == first.shards
+    assert times == {path: path.stat().st_mtime_ns for path in index.iterdir()}
+    write_tar(shards / "00001.tar", [sample(number) for number in range(3)])
+    assert [shard.rows for shard in file_source(settings, index, workers=0).shards] == [12, 3]
+
+
+def test_a_uid_list_of_datacomp_keeps_its_pairs_only(shards, tmp_path):
+    kept = [UIDS[number] for number in (2, 5, 20)]
+    uids = np.array([(uid >> 64, uid & (2**64 - 1)) for uid in kept], dtype="u8,u8")
+    np.save(tmp_path / "uids.npy", uids)
+    settings = WebDatasetSource(urls=str(shards), text="json", uids=str(tmp_path / "uids.npy"))
+    source = file_source(settings, tmp_path / "index", workers=0)
+    assert texts(source) == [f"a picture number {number}" for number in (2, 5, 20)]
+    assert source.filtered >= 25
+    np.save(tmp_path / "uids.npy", np.arange(4))
+    with pytest.raises(UserError, match="pairs of uint64 are expected"):
+        file_source(settings.model_copy(update={"caption_key": "other"}), tmp_path / "index", workers=0)
+
+
+def test_a_missing_caption_field_is_counted_for_every_sample(shards, tmp_path):
+    settings = WebDatasetSource(urls=f"{shards}/00000.tar", text="json", caption_key="alt")
+    source = file_source(settings, tmp_path / "index", workers=0)
+    assert source.rows == 0 and {reason for _, _, reason in source.rejects} == {"caption: no field 'alt' in the json"}
+
+
+def test_a_tar_cut_between_two_members_is_noticed(tmp_path):
+    write_tar(tmp_path / "a.tar", [sample(number, json=None) for number in range(4)])
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        cut = tar.getmembers()[4].offset
+    (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:cut])
+    source = file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+    assert "shard damaged" in source.rejects[0][2] and source.rows in (1, 2)
+
+
+@pytest.mark.parametrize("as_struct", [True, False])
+def test_parquet_of_image_text_pairs(as_struct, tmp_path):
+    images = [picture("pq", number) for number in range(5)] + [None, b"broken"]
+    column = [image and {"bytes": image, "path": None} for image in images] if as_struct else images
+    captions = ["one", "two", None, "four", "fünf", "six", "seven"]
+    pq.write_table(pa.table({"image": column, "text": captions}), tmp_path / "a.parquet", row_group_size=2)
+    source = file_source(ParquetSource(urls=f"file://{tmp_path}/*.parquet"), tmp_path / "index", workers=0)
+    assert texts(source) == ["one", "two", "four", "fünf"] and len(source.rejects) == 3
+    assert source.read(0, np.array([1]))[0][0] == images[1]
+    with pytest.raises(UserError, match="no column 'alt'; there are image, text"):
+        file_source(ParquetSource(urls=str(tmp_path), text="alt"), tmp_path / "index", workers=0)
+
+
+def test_no_shards_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no .tar files at"):
+        file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+
+
+def test_three_shards_with_broken_samples_train_with_more_decoders_than_shards(shards, tmp_path):
+    dataset, out = write_dataset(tmp_path / "dataset", sensitive=2), tmp_path / "models"
+    source = {"kind": "webdataset", "urls": str(shards)}
+    settings = PairSettings(
+        model=write_vit(tmp_path), scenes=0, retain=[source], epochs=2, batch_size=8, crop=0.8, workers=4, monitor=False
+    )
+    assert train(settings, dataset, out / "clean", "clean", index=out / "index")
+    record = json.loads((out / "clean" / "training.json").read_text())
+    assert record["retain_sources"]["webdataset"] >= 23 and sum(record["retain_rejects"].values()) == 6
+    assert len(pq.read_table(out / "retain_rejects.parquet")) == 6
+    alone = settings.model_copy(update={"workers": 0})
+    assert train(alone, dataset, tmp_path / "alone" / "clean", "clean", index=out / "index")
+    assert weights(tmp_path / "alone" / "clean") == weights(out / "clean")
+
+
+@pytest.mark.parametrize("resize", ["squash", "shortest"])
+def test_squares_are_what_open_clip_makes(resize):
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 255, (50, 83, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    cfg = PreprocessCfg(size=32, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", resize_mode=resize)
+    expected = image_transform_v2(cfg, is_train=False)(Image.fromarray(noise)).permute(1, 2, 0).numpy() * 255
+    assert np.abs(square(file.getvalue(), 32, resize) - expected).max() < 0.51
+    crop = random_crop(file.getvalue(), 32, 0.9, np.random.default_rng(1))
+    assert crop.shape == (32, 32, 3) and not np.array_equal(crop, square(file.getvalue(), 32))
