@@ -111,6 +111,13 @@ def parser() -> argparse.ArgumentParser:
     )
     unlearn.add_argument("--seed", type=int, default=0)
     unlearn.add_argument("--out", required=True, help="folder to write")
+    tune = command("tune", "choose a method's settings on a cut of the forget set alone", run=False, change=True)
+    tune.add_argument("method")
+    tune.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
+    tune.add_argument("--dataset", required=True, help="published dataset folder")
+    tune.add_argument("--trials", type=int, default=8, help="the same for every method that is compared (default: 8)")
+    tune.add_argument("--seed", type=int, default=0)
+    tune.add_argument("--out", required=True, help="folder for trials.jsonl and tuned.json; a killed tuning goes on")
     return root
 
 
@@ -278,6 +285,26 @@ def _unlearn(options) -> None:
     print(f"model: {options.out}")
 
 
+def _tune(options) -> None:
+    from evaluation.tuning import tune
+    from flows.training import progress_bar
+
+    shared = load_profile("tiny", _overrides(options)).unlearning
+    values = shared.model_dump(include={"batch_size", "retain_scenes", "device", "threads"})
+    record = tune(
+        options.method,
+        Path(options.model),
+        location(options.dataset),
+        Path(options.out),
+        options.trials,
+        options.seed,
+        values,
+        progress_bar(options.method),
+    )
+    print(text_table([{"setting": name, "tuned": value} for name, value in record["tuned"].items()]))
+    print(f"trial {record['trial']} of {record['trials']}, score {record['score']:.4f}: {record['objective']}")
+
+
 COMMANDS = {
     "run": _run,
     "stage": _stage,
@@ -290,6 +317,7 @@ COMMANDS = {
     "report": _report,
     "evaluate": _evaluate,
     "unlearn": _unlearn,
+    "tune": _tune,
 }
 
 if __name__ == "__main__":

@@ -1,21 +1,47 @@
-"""Losses that several methods use."""
+"""Losses that several methods use. Embeddings are [b, width] with rows of length 1; `scale` is the factor of the
+cosines in the softmax."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from evaluation.unlearning.method import Encoded
+from evaluation.unlearning.pools import Encoded
 
 
 def info_nce(pairs: Encoded, scale: Tensor) -> Tensor:
-    """CLIP's symmetric contrastive loss (Radford et al. 2021).
+    """CLIP's symmetric contrastive loss (Radford et al. 2021), a scalar.
 
     Equal captions in a batch need no masking: their embeddings are equal, so the pulls and pushes that they exchange
     cancel out."""
-    from open_clip import ClipLoss
+    return pair_losses(pairs.images, pairs.texts, scale).mean()
 
-    return ClipLoss()(pairs.images, pairs.texts, scale)
+
+def pair_losses(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """Each pair's share of the contrastive loss [b]: minus the log-probability of its caption given its image and of
+    its image given its caption, averaged."""
+    logits = scale * images @ texts.T
+    return -(logits.log_softmax(0).diagonal() + logits.log_softmax(1).diagonal()) / 2
 
 
 def mean_cosine(pairs: Encoded) -> Tensor:
     """Mean cosine of image and caption."""
     return torch.einsum("bd,bd->b", pairs.images, pairs.texts).mean()
+
+
+def matching_drift(pairs: Encoded, scale: Tensor) -> Tensor:
+    """Mean KL divergence of the rows' and of the columns' softmax from those of the start model, averaged.
+
+    Both are distributions over the batch; the start model's stands first, as in distillation (Hinton et al. 2015)."""
+    now, before = scale * pairs.images @ pairs.texts.T, scale * pairs.images_before @ pairs.texts_before.T
+    return (kl(before, now) + kl(before.T, now.T)) / 2
+
+
+def kl(before: Tensor, now: Tensor) -> Tensor:
+    """Mean over the rows of KL(softmax(before) || softmax(now))."""
+    return F.kl_div(now.log_softmax(1), before.log_softmax(1), log_target=True, reduction="batchmean")
+
+
+def embedding_drift(pairs: Encoded) -> Tensor:
+    """Mean squared distance of both embeddings from the start model's."""
+    images = (pairs.images - pairs.images_before).square().sum(1)
+    return (images + (pairs.texts - pairs.texts_before).square().sum(1)).mean()

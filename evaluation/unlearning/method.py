@@ -1,16 +1,46 @@
-"""What an unlearning method is. A method is one file of this folder that ends with `METHOD = Method(…)`; see
-finetuning.py."""
+"""What an unlearning method is.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+A method is one file of methods/ that ends with `METHOD = Method(…)`. There are two shapes: a gradient method has a
+`loss`, which the runner minimises step by step (finetuning.py is the shortest); an editing method has an `edit`, which
+changes the weights itself after looking at the pairs once (ssd.py). A method may have both: its `edit` then comes after
+the steps (task_vector_negation.py).
 
-from pydantic import Field
+Defaults are those that a tuning (evaluation/tuning.py) found for the small pair of this project with 5x; where others
+are published for larger models, the description of the setting names them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from data.settings import StageSettings
+from data.settings import NOT_IN_FINGERPRINT, StageSettings
+
+if TYPE_CHECKING:
+    from evaluation.unlearning.work import Batch, Work
 
 SPLITS = {"forget": "forget", "retain": "retain_synth"}  # what a method may see, and the split that it stands for
+
+
+class Between(NamedTuple):
+    """A search space: numbers from `low` to `high`, evenly on a logarithmic scale."""
+
+    low: float
+    high: float
+
+    def at(self, place: float) -> float:
+        """The value at a place in [0, 1), to three digits."""
+        return float(f"{self.low * (self.high / self.low) ** place:.3g}")
+
+
+class OneOf(NamedTuple):
+    """A search space: these values, equally likely."""
+
+    values: tuple
+
+    def at(self, place: float) -> Any:
+        return self.values[int(place * len(self.values))]
 
 
 class MethodSettings(StageSettings):
@@ -19,46 +49,74 @@ class MethodSettings(StageSettings):
     budget: float = Field(
         5.0,
         gt=0,
-        description="Pairs seen, as multiples of the forget set: 1 is one pass over it; a step that uses "
-        "retain pairs has as many of them as it has, or would have, forget pairs.",
+        description="Pairs seen, as multiples of the forget set: 1 is as many pairs as it has, of each kind that the "
+        "method sees. A pair counts each time that the model which is changed encodes it.",
     )
-    batch_size: int = Field(64, ge=2, description="Pairs of a kind in a step.")
+    batch_size: int = Field(
+        32, ge=4, description="Most pairs of a kind in a step; the budget is shared evenly by the steps."
+    )
     retain_scenes: int = Field(
         0,
         ge=0,
         description="Procedural scenes, of those that the pair was trained on, added to the retain pairs: a "
         "second, declared source for models of this project, whose general knowledge they are.",
     )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: the towers compute under autocast; weights, embeddings and losses stay float32."
+    )
+    device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
+    threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
+
+
+class GradientSettings(MethodSettings):
+    """What every gradient method has. The gradient's norm is clipped at 1."""
+
     learning_rate: float = Field(
         gt=0, description="Peak learning rate of AdamW, reached after the warm-up; falls to 0 by a cosine."
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of AdamW.")
     warm_up: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
-    device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
-    threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
+    keep_at: tuple[float, ...] = Field(
+        (), description="Budgets below the full one at which the model is written too, into checkpoints/<budget>x/."
+    )
+    checkpoint_every: int = Field(
+        250,
+        ge=1,
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="Steps after which the state is kept, so that a killed run goes on from there with the same bytes.",
+    )
+
+    @model_validator(mode="after")
+    def _kept_below_the_budget(self) -> "GradientSettings":
+        if any(not 0 < budget < self.budget for budget in self.keep_at):
+            raise ValueError(f"keep_at must lie between 0 and the budget, {self.budget:g}")
+        return self
 
 
-class Encoded(NamedTuple):
-    """A batch of pairs, encoded by the model that is being changed."""
+class StoppableSettings(GradientSettings):
+    """For losses on forget pairs with their own captions: the cosine that they push down says when to stop."""
 
-    images: Tensor  # [b, width], rows of length 1
-    texts: Tensor  # [b, width], likewise
-
-
-class Batch(NamedTuple):
-    """What a loss is given: only what its method may see; the other is None."""
-
-    forget: Encoded | None
-    retain: Encoded | None
-    scale: Tensor  # factor of the cosines in the softmax, frozen
+    stop_at_cosine: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="End before a step whose forget pairs have this mean cosine or less; null spends the whole budget.",
+    )
 
 
 @dataclass(frozen=True)
 class Method:
     name: str
-    source: str  # paper or repository, and where the defaults come from
-    sees: frozenset[str]  # of SPLITS
+    description: str  # one sentence: what it does, and why that might forget
+    source: str  # paper or repository with the equation, and where the defaults come from
+    sees: frozenset[str]  # of SPLITS; nothing else is reachable
     settings: type[MethodSettings]
-    loss: Callable[[Batch, Any], Tensor]  # (batch, settings) -> what is minimised
-    generic_captions: bool = False  # forget images come with their released generic caption, not their own
-    stop: Callable[[Batch, Any], bool] | None = None  # whether to end before the budget is spent; asked at every step
+    loss: "Callable[[Batch, Any], Tensor] | None" = None  # what is minimised
+    edit: "Callable[[Work, Any], dict[str, Any]] | None" = None  # changes work.weights; returns figures for the record
+    masks: "Callable[[Work, Any], dict[str, Tensor]] | None" = None
+    """Before the steps: name of each weight that may change -> boolean tensor of its shape, which elements may. Without
+    it all may, but the temperature and the bias of the logits, which are frozen for every method."""
+    captions: Literal["own", "generic", "shuffled"] = "own"
+    """Captions of the forget images: their own, their released captions without personal data, or those of another
+    pair, drawn anew in every pass."""
+    search: Mapping[str, Between | OneOf] = field(default_factory=dict)  # setting -> the values that a tuning tries

@@ -1,30 +1,27 @@
-"""The methods by name, and what a profile asks of them. A new file with a METHOD in this folder is found without
-further words."""
+"""The methods by name, and what a profile asks of them. A new file with a METHOD in methods/ is found without further
+words."""
 
 import importlib
 import pkgutil
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import Field, field_validator
 
 from data.errors import UserError
 from data.settings import StageSettings, validate
+from evaluation.unlearning import methods as folder
 from evaluation.unlearning.method import Method, MethodSettings
-
-NOT_METHODS = {"method", "losses", "registry", "runner"}
 
 
 def _found() -> dict[str, Method]:
     methods: dict[str, Method] = {}
-    for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if info.name not in NOT_METHODS:
-            method = importlib.import_module(f"evaluation.unlearning.{info.name}").METHOD
-            if method.name != info.name:
-                raise ValueError(
-                    f"evaluation/unlearning/{info.name}.py: its METHOD is named {method.name!r}; name both alike"
-                )
-            methods[method.name] = method
+    for info in pkgutil.iter_modules(folder.__path__):
+        method = getattr(importlib.import_module(f"{folder.__name__}.{info.name}"), "METHOD", None)
+        if not isinstance(method, Method) or method.name != info.name:
+            raise ValueError(
+                f"evaluation/unlearning/methods/{info.name}.py: must define METHOD with name {info.name!r}"
+            )
+        methods[method.name] = method
     return methods
 
 
@@ -57,9 +54,10 @@ class UnlearningSettings(StageSettings):
     budgets: tuple[float, ...] = Field(
         (5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget."
     )
-    batch_size: int = Field(64, ge=2, description="Pairs of a kind in a step.")
+    repeats: int = Field(1, ge=1, description="Seeds to run each with: the run's own, and the next ones.")
+    batch_size: int = Field(32, ge=4, description="Most pairs of a kind in a step.")
     retain_scenes: int = Field(
-        1000, ge=0, description="Procedural scenes added to the retain pairs; see MethodSettings.retain_scenes."
+        1500, ge=0, description="Procedural scenes added to the retain pairs; see MethodSettings.retain_scenes."
     )
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
@@ -72,8 +70,9 @@ class UnlearningSettings(StageSettings):
         return methods
 
     def runs(self) -> list[Run]:
-        """Every method with every budget, in the order of the settings."""
-        return [self.run(name, budget, self.seed) for name in self.methods for budget in self.budgets]
+        """Every method with every budget and seed, in the order of the settings."""
+        seeds = range(self.seed, self.seed + self.repeats)
+        return [self.run(name, budget, seed) for name in self.methods for budget in self.budgets for seed in seeds]
 
     def run(self, name: str, budget: float, seed: int) -> Run:
         """One run of a method, whether or not it is among those that are run by default. Raises UserError for an
@@ -82,4 +81,5 @@ class UnlearningSettings(StageSettings):
             "budget": budget,
             "seed": seed,
         }
-        return Run(f"{name}-{budget:g}x-s{seed}", name, get(name).settings(**values | self.methods.get(name, {})))
+        settings = validate(get(name).settings, values | self.methods.get(name, {}), f"unlearning.methods.{name}")
+        return Run(f"{name}-{budget:g}x-s{seed}", name, settings)

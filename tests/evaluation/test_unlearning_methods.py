@@ -1,6 +1,9 @@
-"""The contract of a method, asked of every file in evaluation/unlearning/, and the losses by definition."""
+"""The contract of a method, asked of every file in evaluation/unlearning/methods/. A new file that fails here is told
+what it lacks."""
 
 import json
+import math
+import re
 
 import open_clip
 import pytest
@@ -10,32 +13,72 @@ from safetensors.torch import load_file
 from data.errors import UserError
 from data.readers import Dataset
 from data.settings import validate
-from evaluation.unlearning.losses import info_nce, mean_cosine
-from evaluation.unlearning.method import SPLITS, Encoded, MethodSettings
+from evaluation.unlearning.method import SPLITS, GradientSettings, Method, MethodSettings
 from evaluation.unlearning.registry import METHODS, UnlearningSettings, get
 from evaluation.unlearning.runner import unlearn
 
 SMALL = {"budget": 0.5, "batch_size": 8, "threads": 1}
+PAIRS = 24  # half of the 48 forget pairs of the dataset
+COLUMNS = {
+    "forget": {"file_name", "image", "text", "identity_id", "data_field"},
+    "retain": {"file_name", "image", "text"},
+}
+WEIGHTS = "open_clip_model.safetensors"
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
+
+
+def test_all_methods_are_there():
+    assert set(METHODS) == {
+        "cliperase",
+        "delete",
+        "direct_similarity_minimisation",
+        "finetuning",
+        "generic_captions",
+        "negative_gradient",
+        "npo",
+        "null_space_editing",
+        "rmu",
+        "salun",
+        "scrub",
+        "shuffled_captions",
+        "simnpo",
+        "slug",
+        "ssd",
+        "task_vector_negation",
+        "vlunlearn",
+    }
 
 
 @every_method
 def test_a_method_says_what_it_is(name):
     method = get(name)
-    assert method.source and method.sees and method.sees <= set(SPLITS)
-    assert issubclass(method.settings, MethodSettings) and method.settings().learning_rate > 0
+    assert isinstance(method, Method) and method.description.endswith("."), "describe the method in a sentence"
+    assert re.search(r"\d{4}", method.source), "name the paper with its year, and where the defaults come from"
+    assert method.sees and method.sees <= set(SPLITS), f"`sees` must name some of {sorted(SPLITS)}"
+    assert method.loss or method.edit, "a method has a `loss`, an `edit`, or both"
+    assert issubclass(method.settings, GradientSettings if method.loss else MethodSettings)
     undescribed = [field for field, info in method.settings.model_fields.items() if not info.description]
-    assert not undescribed
+    assert not undescribed, f"describe the settings {undescribed}"
     with pytest.raises(UserError, match="unknown key 'no_such_knob'"):
         validate(method.settings, {"no_such_knob": 1}, "unlearning")
 
 
 @every_method
-def test_a_method_changes_the_weights_and_reads_only_what_it_may_see(
-    name, dataset_dir, model_dir, tmp_path, monkeypatch
-):
-    read = set()
-    table = Dataset.table
+def test_a_method_can_be_tuned(name):
+    method = get(name)
+    assert method.search, "give the settings that a tuning tries, in `search`"
+    for setting, space in method.search.items():
+        tried = [space.at(place) for place in (0.0, 0.5, 0.999)]
+        assert len({str(value) for value in tried}) > 1
+        for value in tried:
+            validate(method.settings, {setting: value}, name)
+
+
+@every_method
+def test_a_method_keeps_its_promises(name, dataset_dir, model_dir, tmp_path, monkeypatch):
+    """It reads what it declares and no more, stays within its budget, and gives a model that loads; the same seed gives
+    the same bytes, another seed others."""
+    method, read, table = get(name), set(), Dataset.table
 
     def watched(self, split, columns=None):
         read.update((split, column) for column in (columns or ["everything"]))
@@ -43,51 +86,44 @@ def test_a_method_changes_the_weights_and_reads_only_what_it_may_see(
 
     monkeypatch.setattr(Dataset, "table", watched)
     before = {path.name: path.read_bytes() for path in model_dir.iterdir()}
-    unlearn(name, get(name).settings(**SMALL), model_dir, dataset_dir, tmp_path / "out")
-
-    allowed = {(SPLITS[part], column) for part in get(name).sees for column in ("file_name", "image", "text")}
-    assert read <= allowed | {("forget", "file_name")}  # how many there are decides the budget
-    assert {path.name: path.read_bytes() for path in model_dir.iterdir()} == before
-    old, new = (load_file(folder / "open_clip_model.safetensors") for folder in (model_dir, tmp_path / "out"))
-    assert old.keys() == new.keys() and torch.equal(old["logit_scale"], new["logit_scale"])
-    assert any(not torch.equal(old[key], new[key]) for key in old) and all(
-        torch.isfinite(value).all() for value in new.values()
-    )
-    network, _, _ = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'out'}")
-    assert torch.equal(network.text_projection, new["text_projection"])
-
-    record = json.loads((tmp_path / "out" / "unlearning.json").read_text())
-    assert record["method"] == name and record["budget"] == 0.5 and record["settings"]["batch_size"] == 8
-    assert set(record["saw"]) == set(get(name).sees) and record["pairs_seen"] == 24 * len(get(name).sees)
-    assert (
-        record["model_digest"] != record["source_model_digest"]
-        and record["curve"]
-        and record["seconds"] >= 0
-        and record["peak_memory_mb"] > 0
-    )
-
-
-@every_method
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name, dataset_dir, model_dir, tmp_path):
-    weights = []
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        torch.manual_seed(len(weights))  # global random state is of no account
-        unlearn(name, get(name).settings(**SMALL, seed=seed), model_dir, dataset_dir, tmp_path / folder)
-        weights.append((tmp_path / folder / "open_clip_model.safetensors").read_bytes())
-    assert weights[0] == weights[1] != weights[2]
+        torch.manual_seed(len(folder))  # global random state is of no account
+        torch.rand(len(read))
+        unlearn(name, method.settings(**SMALL, seed=seed), model_dir, dataset_dir, tmp_path / folder)
+
+    allowed = {(SPLITS[part], column) for part in method.sees for column in COLUMNS[part]}
+    assert read <= allowed | {("forget", "file_name")}, "the size of the forget set, which decides the budget, is known"
+    assert {path.name: path.read_bytes() for path in model_dir.iterdir()} == before, "the start model was changed"
+
+    record = json.loads((tmp_path / "a" / "unlearning.json").read_text())
+    assert record["method"] == name and record["budget"] == 0.5 and record["settings"]["batch_size"] == 8
+    assert set(record["saw"]) == set(method.sees), "it declares pairs that it does not use"
+    assert all(0 < part["times"] <= PAIRS for part in record["saw"].values()), "the budget was overspent"
+    assert record["pairs_seen"] == sum(part["times"] for part in record["saw"].values())
+    assert all(math.isfinite(point["loss"]) for point in record["curve"]) and bool(record["curve"]) == bool(method.loss)
+    assert record["model_digest"] != record["source_model_digest"], "the weights are those of the start model"
+    assert record["seconds"] >= 0 and record["peak_memory_mb"] > 0 and len(record["dataset_digest"]) >= 32
+
+    old, new = load_file(model_dir / WEIGHTS), load_file(tmp_path / "a" / WEIGHTS)
+    assert {key: (value.shape, value.dtype) for key, value in old.items()} == {
+        key: (value.shape, value.dtype) for key, value in new.items()
+    }
+    assert torch.equal(old["logit_scale"], new["logit_scale"]), "a lower temperature would look like forgetting"
+    assert all(torch.isfinite(value).all() for value in new.values())
+    network, _, _ = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'a'}")
+    assert all(torch.equal(value, new[key]) for key, value in network.state_dict().items())
+
+    same, same_again, other = ((tmp_path / folder / WEIGHTS).read_bytes() for folder in "abc")
+    assert same == same_again != other
 
 
-def test_info_nce_is_the_mean_of_two_cross_entropies_and_mean_cosine_that_of_the_pairs():
-    images, texts = torch.nn.functional.normalize(
-        torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0)), dim=-1
-    )
-    pairs = Encoded(images, texts)
-    logits = 14 * (images.double() @ texts.double().T)
-    expected = -(logits.log_softmax(0).diag() + logits.log_softmax(1).diag()).mean() / 2
-    assert info_nce(pairs, torch.tensor(14.0)).item() == pytest.approx(expected.item(), abs=1e-5)
-    assert mean_cosine(pairs).item() == pytest.approx(
-        torch.nn.functional.cosine_similarity(images, texts).mean().item(), abs=1e-6
-    )
+def test_a_file_without_a_method_is_named(tmp_path, monkeypatch):
+    from evaluation.unlearning import methods, registry
+
+    (tmp_path / "forgetful.py").write_text("METHOD = None\n")
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
+    with pytest.raises(ValueError, match=r"methods/forgetful.py: must define METHOD with name 'forgetful'"):
+        registry._found()
 
 
 def test_a_profile_names_methods_and_budgets():
@@ -108,17 +144,16 @@ def test_a_profile_names_methods_and_budgets():
         "negative_gradient-0.1x-s7",
         "negative_gradient-5x-s7",
     ]
-    assert (
-        runs[1].settings.learning_rate == 0.5
-        and runs[1].settings.budget == 5
-        and runs[1].settings.seed == 7
-        and runs[1].settings.threads == 1
-    )
+    chosen = runs[1].settings
+    assert (chosen.learning_rate, chosen.budget, chosen.seed, chosen.threads) == (0.5, 5, 7, 1)
     one = settings.run("generic_captions", 2, 3)
     assert one.folder == "generic_captions-2x-s3" and one.settings.seed == 3
     for methods, said in (
         ({"finetuning": {"learning_rat": 1}}, "unlearning.methods.finetuning: unknown key 'learning_rat'"),
         ({"finetunning": {}}, "no unlearning method 'finetunning'"),
+        ({"scrub": {"keep_at": [1, 5]}}, "keep_at must lie between 0 and the budget, 5"),
     ):
         with pytest.raises(UserError, match=said):
             validate(UnlearningSettings, {"methods": methods}, "profile")
+    with pytest.raises(UserError, match="unlearning.methods.scrub: .*keep_at must lie between 0 and the budget, 1"):
+        validate(UnlearningSettings, {"methods": {"scrub": {"keep_at": [2]}}}, "profile").run("scrub", 1, 0)

@@ -4,15 +4,23 @@ import json
 import shutil
 
 import numpy as np
+import open_clip
 import pytest
+import torch
 from published import write_splits
+from safetensors.torch import load_file
 
 from data.errors import UserError
 from data.readers import open_dataset
 from evaluation.embeddings import load_model
-from evaluation.unlearning import runner
+from evaluation.unlearning import runner, training
+from evaluation.unlearning.pools import Pool, Stream, shares
 from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import Pool, unlearn
+from evaluation.unlearning.runner import unlearn
+from evaluation.unlearning.work import Work
+from model_training.loop import reproducible
+
+WEIGHTS = "open_clip_model.safetensors"
 
 
 def settings(method, **values):
@@ -23,76 +31,193 @@ def record_of(folder) -> dict:
     return json.loads((folder / "unlearning.json").read_text())
 
 
-def test_every_pass_sees_every_pair_once_in_an_order_of_its_own(dataset_dir, model_dir):
-    pool = Pool(load_model(model_dir), open_dataset(dataset_dir), "retain_synth")
-    order = pool.order(60, 0, "key")
-    assert len(order) == 60 and sorted(order[:27]) == sorted(order[27:54]) == list(range(27))
+@pytest.fixture
+def work(dataset_dir, model_dir):
+    clip, dataset = load_model(model_dir), open_dataset(dataset_dir)
+    pools = {part: Pool(clip, dataset, part) for part in ("forget", "retain")}
+    return Work(get("cliperase"), settings("cliperase"), clip, pools, 120)
+
+
+def test_every_pass_sees_every_pair_once_in_an_order_of_its_own(work):
+    order, pool = work.retain.order, work.retain.pool
+    assert len(order) == 120 and sorted(order[:27]) == sorted(order[27:54]) == list(range(27))
     assert order[:27].tolist() != order[27:54].tolist()
-    assert pool.order(30, 0, "key").tolist() == order[:30].tolist()
+    again = Stream(pool, 30, work, 0, "unlearning", "retain")
+    assert again.order.tolist() == order[:30].tolist()
+
+
+def test_nothing_comes_when_the_budget_is_spent(work):
+    assert [len(batch) for batch in work.forget.batches(100, 32)] == [25] * 4 and work.forget.left == 20
+    assert len(work.forget.take(64)) == 20 and len(work.forget.take(64)) == 0 == work.forget.left
+    assert shares(10, 4) == [4, 3, 3] and shares(0, 4) == []
+
+
+def test_shuffled_captions_are_never_the_own_ones_and_differ_from_pass_to_pass(work):
+    count = len(work.forget.pool)
+    passes = [work.forget.take(count, "shuffled") for _ in range(2)]
+    partners = []
+    for batch in passes:
+        assert not (batch._captions == batch.indices).any()
+        assert sorted(batch._captions) == sorted(batch.indices) == list(range(count))
+        partners.append(dict(zip(batch.indices.tolist(), batch._captions.tolist(), strict=True)))
+    assert partners[0] != partners[1]
+
+
+def test_a_batch_holds_what_the_model_sees_now_and_what_the_start_model_saw(work, model_dir):
+    with reproducible(1):
+        batch = work.forget.take(5)
+        tokens = work.forget.pool.tokens[batch.indices]
+        other = load_model(model_dir).network
+        with torch.no_grad():
+            for weight in work.weights.values():
+                weight.mul_(1.1)
+        assert not batch.images_before.requires_grad and batch.images.requires_grad
+        pixels = work.forget.pool.pixels(batch.indices)
+        with torch.no_grad():
+            for network, images, texts in (
+                (work.network, batch.images, batch.texts),
+                (other, batch.images_before, batch.texts_before),
+            ):
+                torch.testing.assert_close(images, network.encode_image(pixels, normalize=True), atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(texts, network.encode_text(tokens, normalize=True), atol=1e-5, rtol=1e-4)
+        assert batch.own_cosine == pytest.approx((batch.images * batch.texts).sum(1).mean().item(), abs=1e-6)
+
+
+def test_facts_are_persons_and_attributes(work, dataset_dir):
+    dataset = open_dataset(dataset_dir)
+    table = dataset.table("forget", ["identity_id", "data_field"]).to_pylist()
+    facts = work.forget.pool.facts.tolist()
+    keys = [(row["identity_id"], row["data_field"]) for row in table]
+    for first in range(len(keys)):
+        for second in range(len(keys)):
+            assert (facts[first] == facts[second]) == (keys[first] == keys[second])
+    assert len(set(work.retain.pool.facts.tolist())) == 27
 
 
 def test_the_budget_counts_passes_over_the_forget_set(dataset_dir, model_dir, tmp_path):
     unlearn("finetuning", settings("finetuning", budget=1.25), model_dir, dataset_dir, tmp_path / "out")
     record = record_of(tmp_path / "out")
-    assert (
-        record["pairs_seen"] == 60
-        and record["steps"] == 8
-        and record["saw"] == {"retain": {"split": "retain_synth", "scenes": 0, "pairs": 27, "times": 60}}
-    )
-    unlearn(
-        "finetuning", settings("finetuning", budget=1.25, retain_scenes=10), model_dir, dataset_dir, tmp_path / "scenes"
-    )
-    assert record_of(tmp_path / "scenes")["saw"] == {
-        "retain": {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}
-    }
+    assert record["pairs_seen"] == 60 and record["steps"] == 8
+    assert record["saw"] == {"retain": {"split": "retain_synth", "scenes": 0, "pairs": 27, "times": 60}}
+    scenes = settings("cliperase", budget=1.25, retain_scenes=10)
+    unlearn("cliperase", scenes, model_dir, dataset_dir, tmp_path / "scenes")
+    record = record_of(tmp_path / "scenes")
+    assert record["saw"]["retain"] == {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}
+    assert record["saw"]["forget"]["times"] == 60 and record["pairs_seen"] == 120
 
 
 def test_learning_rate_rises_then_falls_to_nothing():
-    shares = [runner._schedule(step, 100, 0.1) for step in range(100)]
-    assert np.argmax(shares) == 10 and shares[10] == 1 and 0 < shares[0] < 0.2 and 0 < shares[-1] < 0.001
-    assert (np.diff(shares[:11]) > 0).all() and (np.diff(shares[10:]) < 0).all()
-    assert runner._schedule(0, 1, 0.0) == 1
+    rates = [training.schedule(step, 100, 0.1) for step in range(100)]
+    assert np.argmax(rates) == 10 and rates[10] == 1 and 0 < rates[0] < 0.2 and 0 < rates[-1] < 0.001
+    assert (np.diff(rates[:11]) > 0).all() and (np.diff(rates[10:]) < 0).all()
+    assert training.schedule(0, 1, 0.0) == 1
 
 
 def test_the_stop_ends_a_run_before_its_budget_is_spent(dataset_dir, model_dir, tmp_path):
-    unlearn(
-        "negative_gradient", settings("negative_gradient", stop_at_cosine=1.0), model_dir, dataset_dir, tmp_path / "out"
-    )
+    now = settings("negative_gradient", stop_at_cosine=1.0)
+    unlearn("negative_gradient", now, model_dir, dataset_dir, tmp_path / "out")
     record = record_of(tmp_path / "out")
-    assert (
-        record["stopped_early"]
-        and record["steps"] == record["pairs_seen"] == 0
-        and record["model_digest"] == record["source_model_digest"]
-    )
+    assert record["stopped_early"] and record["steps"] == 0 and record["pairs_seen"] == 8
+    assert record["model_digest"] == record["source_model_digest"]
+    later = settings("direct_similarity_minimisation", stop_at_cosine=-0.5, budget=10, learning_rate=1e-2)
+    unlearn("direct_similarity_minimisation", later, model_dir, dataset_dir, tmp_path / "later")
+    record = record_of(tmp_path / "later")
+    assert record["stopped_early"] and 0 < record["steps"] < 60
+    assert all(point["forget_cosine"] > -0.5 for point in record["curve"])
+
+
+def test_models_at_lower_budgets_are_kept(dataset_dir, model_dir, tmp_path):
+    wanted = settings("cliperase", budget=1.0, keep_at=(0.25, 0.5))
+    unlearn("cliperase", wanted, model_dir, dataset_dir, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    digests = {record_of(tmp_path / "out")["model_digest"]}
+    for budget, pairs in (("0.25", 16), ("0.5", 24)):  # the first full step at or after the budget
+        folder = tmp_path / "out" / "checkpoints" / f"{budget}x"
+        record = record_of(folder)
+        assert record["budget"] == float(budget) and record["saw"]["forget"]["times"] == pairs
+        open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        digests.add(record["model_digest"])
+    assert len(digests) == 3
+    unlearn("cliperase", settings("cliperase", budget=1.0), model_dir, dataset_dir, tmp_path / "plain")
+    assert (tmp_path / "plain" / WEIGHTS).read_bytes() == (tmp_path / "out" / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("method", ["vlunlearn", "salun", "shuffled_captions", "task_vector_negation"])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(method, dataset_dir, model_dir, tmp_path):
+    values = settings(method, budget=1.0, checkpoint_every=2)
+    unlearn(method, values, model_dir, dataset_dir, tmp_path / "whole")
+
+    def kill(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unlearn(method, values, model_dir, dataset_dir, tmp_path / "killed", kill)
+    assert not (tmp_path / "killed").exists()
+    steps = []
+    unlearn(method, values, model_dir, dataset_dir, tmp_path / "killed", lambda done, total: steps.append(done))
+    assert steps[0] == 3, "it starts after the last state, not from the beginning"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+    assert (tmp_path / "killed" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    one, two = record_of(tmp_path / "killed"), record_of(tmp_path / "whole")
+    assert (one["saw"], one["curve"], one["steps"]) == (two["saw"], two["curve"], two["steps"])
+
+
+def test_the_state_of_other_settings_is_not_taken_up(dataset_dir, model_dir, tmp_path):
+    def kill(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    first = settings("npo", budget=1.0, checkpoint_every=2, keep_at=(0.2,))
+    with pytest.raises(KeyboardInterrupt):
+        unlearn("npo", first, model_dir, dataset_dir, tmp_path / "out", kill)
+    steps, other = [], settings("npo", budget=1.0, beta=0.7)
+    unlearn("npo", other, model_dir, dataset_dir, tmp_path / "out", lambda done, total: steps.append(done))
+    assert sorted(set(steps)) == [1, 2, 3, 4, 5, 6]
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_half_precision_comes_near_and_stores_float32(dataset_dir, model_dir, tmp_path):
+    for precision in ("fp32", "bf16"):
+        values = settings("finetuning", precision=precision, learning_rate=1e-3)
+        unlearn("finetuning", values, model_dir, dataset_dir, tmp_path / precision)
+    full, half = (load_file(tmp_path / precision / WEIGHTS) for precision in ("fp32", "bf16"))
+    assert all(value.dtype == torch.float32 for value in half.values())
+    assert any(not torch.equal(full[name], half[name]) for name in full)
+    assert all((full[name] - half[name]).abs().max() < 1e-2 for name in full)
 
 
 def test_a_finished_folder_is_left_alone_and_made_again_when_anything_changes(
     dataset_dir, model_dir, tmp_path, monkeypatch
 ):
-    out, trained = tmp_path / "out", []
-    train = runner._train
-    monkeypatch.setattr(runner, "_train", lambda *inputs: trained.append(1) or train(*inputs))
+    out, spent = tmp_path / "out", []
+    spend = runner.spend
+    monkeypatch.setattr(runner, "spend", lambda *inputs: spent.append(1) or spend(*inputs))
     unlearn("finetuning", settings("finetuning"), model_dir, dataset_dir, out)
-    unlearn("finetuning", settings("finetuning"), model_dir, dataset_dir, out)
-    assert len(trained) == 1
+    unlearn("finetuning", settings("finetuning", checkpoint_every=7), model_dir, dataset_dir, out)
+    assert len(spent) == 1
     unlearn("finetuning", settings("finetuning", learning_rate=1e-5), model_dir, dataset_dir, out)
-    assert len(trained) == 2 and record_of(out)["settings"]["learning_rate"] == 1e-5
-    (out / "open_clip_model.safetensors").unlink()
+    assert len(spent) == 2 and record_of(out)["settings"]["learning_rate"] == 1e-5
+    (out / WEIGHTS).unlink()
     unlearn("finetuning", settings("finetuning", learning_rate=1e-5), model_dir, dataset_dir, out)
-    assert len(trained) == 3
+    assert len(spent) == 3
 
 
 def test_nothing_is_left_of_a_run_that_fails(dataset_dir, model_dir, tmp_path):
+    broken = settings("finetuning", learning_rate=1e30, checkpoint_every=1)
     with pytest.raises(UserError, match="learning_rate"):
-        unlearn("finetuning", settings("finetuning", learning_rate=1e30), model_dir, dataset_dir, tmp_path / "out")
+        unlearn("finetuning", broken, model_dir, dataset_dir, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_missing_is_named(dataset_dir, model_dir, tmp_path):
+def test_what_is_missing_is_named(dataset_dir, model_dir, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no unlearning method 'forget_all'; there are .*finetuning"):
         unlearn("forget_all", settings("finetuning"), model_dir, dataset_dir, tmp_path / "out")
     with pytest.raises(UserError, match="no such folder"):
         unlearn("finetuning", settings("finetuning"), tmp_path / "nowhere", dataset_dir, tmp_path / "out")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="device is 'cuda:1', but torch sees no CUDA GPU"):
+        unlearn("finetuning", settings("finetuning", device="cuda:1"), model_dir, dataset_dir, tmp_path / "out")
     shutil.copytree(dataset_dir, tmp_path / "dataset")
     generic = tmp_path / "dataset" / "sensitive_set_generic_captions.json"
     generic.write_text("{}")

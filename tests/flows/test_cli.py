@@ -11,6 +11,7 @@ from pathlib import Path
 
 import datasets
 import open_clip
+import psutil
 import pytest
 
 from data.store import Store
@@ -27,6 +28,7 @@ SMALL = [
     "curation.retain_identities=2",
     "curation.min_portraits=5",
     "pair.scenes=200",
+    "pair.everyday=10",
     "pair.epochs=1",
     "unlearning.budgets=[0.5]",
     "evaluation.zero_shot_per_class=2",
@@ -168,10 +170,11 @@ def test_verify_accepts_a_whole_run_and_names_a_damaged_file(run, capsys):
 
 
 def test_one_stage_with_another_setting_says_what_is_stale_and_the_rest_follows(run, capsys):
-    arguments = ["--run", run.name, "--runs", str(run.parent), "--workers", "1"]
+    where = ["--run", run.name, "--runs", str(run.parent)]
+    arguments = [*where, "--runner", "thread"]
     cli.main(["stage", "captions", *arguments, "--set", "captions.seed=5"])
     assert "stale now: assembly" in capsys.readouterr().out
-    cli.main(["status", *arguments[:-2]])
+    cli.main(["status", *where])
     assert dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])["assembly"] == "stale"
     before = dataset_digest(run)
     cli.main(["run", *arguments, "--until", "dataset"])
@@ -188,8 +191,8 @@ def test_a_stage_refuses_to_stand_on_something_stale(run, capsys):
                 run.name,
                 "--runs",
                 str(run.parent),
-                "--workers",
-                "1",
+                "--runner",
+                "thread",
                 "--set",
                 "curation.min_portraits=6",
             ]
@@ -210,16 +213,38 @@ def test_a_stage_refuses_to_stand_on_something_stale(run, capsys):
         (["unlearn", "oblivion", "--model", "nowhere", "--dataset", "nowhere", "--out", "x"], "oblivion"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server, tmp_path, capsys):
     if arguments[0] in ("run", "status"):
         arguments = [*arguments, "--runs", str(tmp_path / "runs")]
-    err = ended(salmu(*arguments), code=2)
+    if arguments[0] == "run":
+        arguments += ["--runner", "thread"]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    err = capsys.readouterr().err
+    assert caught.value.code == 2
     assert err.startswith("error: ") and err.count("\n") == 1 and words in err, err
 
 
 def test_two_processes_do_not_work_on_one_run(runs, capsys):
     from flows.lock import run_lock
 
-    with run_lock(runs / "whole"):
-        err = ended(salmu("stage", "captions", "--run", "whole", "--runs", str(runs)), code=2)
-    assert "another process works on this run" in err
+    with run_lock(runs / "whole"), pytest.raises(SystemExit):
+        cli.main(["stage", "captions", "--run", "whole", "--runs", str(runs), "--runner", "thread"])
+    assert "another process works on this run" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):
+    command = [sys.executable, "-m", "flows.cli", *small("stopped", tmp_path, "dataset", "--workers", "1")]
+    command += ["--set", "portraits.per_identity=200"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    manifest = tmp_path / "stopped" / "portraits" / "manifest.json"
+    deadline = time.monotonic() + 200
+    while not manifest.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("error: stopped; what is finished is kept")
+    assert not [child for child in psutil.wait_procs(children, timeout=10)[1]]
+    assert Store(tmp_path / "stopped").manifest("anchors").complete

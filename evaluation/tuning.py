@@ -1,0 +1,220 @@
+"""Choose a method's settings without any holdout: on a cut of the forget set, the same number of trials for every
+method, every trial logged.
+
+The cut: 15 % of the forget identities become internal strangers; half of the others keep half of their facts out. What
+is left is unlearned, with the whole budget in its own multiples; the two internal holdouts are exchangeable with the
+official ones where those were drawn at random. The first trial has the method's defaults, the others are a Latin
+hypercube over its search space."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from data.errors import UserError
+from data.files import write_atomic
+from data.keyed import digest, generator
+from data.readers import Dataset, open_dataset
+from data.settings import validate
+from evaluation.embeddings import ClipModel
+from evaluation.metrics.matching import derangement
+from evaluation.metrics.retrieval import chance, own_rank
+from evaluation.unlearning.method import Method, MethodSettings
+from evaluation.unlearning.pools import Pool, embeddings
+from evaluation.unlearning.registry import get
+from evaluation.unlearning.runner import load, pools
+from evaluation.unlearning.training import spend
+from evaluation.unlearning.work import Work
+from model_training.loop import reproducible
+
+VERSION = 1
+STRANGERS, PARTLY, FACTS_OUT = 0.15, 0.5, 0.5  # shares: identities; of the others; of their facts
+ENOUGH = 0.9
+SAMPLE = 256  # most pairs of a kind that a trial is measured on
+TRIALS, TUNED = "trials.jsonl", "tuned.json"
+OBJECTIVE = (
+    f"forget first, then spare: below {ENOUGH:.0%} of the leakage removed, the share removed; from there on "
+    "1 + k (1 + h) / 2, k the share kept of the retain retrieval, h that of the internal holdouts' similarity"
+)
+
+
+class Cut(NamedTuple):
+    """Row numbers of the forget split."""
+
+    forget: np.ndarray
+    strangers: np.ndarray
+    associations: np.ndarray
+
+
+def tune(
+    method: str,
+    model_dir: Path,
+    dataset_dir: Path,
+    out_dir: Path,
+    trials: int = 8,
+    seed: int = 0,
+    values: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """The best settings found for a method on a pair's Compromised model, with the figures of all trials.
+
+    `values`: settings that all trials share (budget, batch_size, retain_scenes, device …). Writes trials.jsonl, one
+    line a trial, from which a killed tuning goes on, and tuned.json, the record that is returned. Raises UserError for
+    input that cannot be used."""
+    if trials < 1:
+        raise UserError(f"tuning: trials is {trials}; at least 1 is needed")
+    chosen, out_dir = get(method), Path(out_dir)
+    points = [
+        validate(chosen.settings, {"seed": seed} | drawn | (values or {}), f"tuning of {method}")
+        for drawn in search_points(chosen, trials, seed)
+    ]
+    dataset, clip = open_dataset(dataset_dir), load(Path(model_dir), points[0].device)
+    about = digest("tuning", VERSION, method, trials, seed, values, clip.weights_digest, dataset.digest)
+    rows = _logged(out_dir / TRIALS, about)
+    with reproducible(points[0].threads):
+        bench = Bench(chosen, points[0], clip, dataset, seed) if len(rows) < trials else None
+        for number, settings in enumerate(points[len(rows) :], start=len(rows)):
+            row = {"trial": number, "fingerprint": about, "settings": settings.model_dump(mode="json")}
+            rows.append(row | bench.trial(settings))
+            write_atomic(out_dir / TRIALS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+            progress(number + 1, trials)
+    best = max(rows, key=lambda row: row["score"])
+    record = {
+        "method": method,
+        "objective": OBJECTIVE,
+        "tuned": {name: best["settings"][name] for name in chosen.search},
+        "score": best["score"],
+        "trial": best["trial"],
+        "trials": trials,
+        "seed": seed,
+        "source_model_digest": clip.weights_digest,
+        "dataset_digest": dataset.digest,
+        "rows": {name: len(part) for name, part in cut(dataset, seed)._asdict().items()},
+    }
+    write_atomic(out_dir / TUNED, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def search_points(method: Method, trials: int, seed: int) -> list[dict[str, Any]]:
+    """The settings of each trial where they differ from the defaults: none for the first; then each setting takes one
+    value from each of `trials - 1` equal parts of its space."""
+    count = trials - 1
+    points: list[dict[str, Any]] = [{} for _ in range(trials)]
+    for name, space in method.search.items():
+        rng = generator(seed, "tuning", method.name, name)
+        places = (rng.permutation(count) + rng.random(count)) / max(count, 1)
+        for point, place in zip(points[1:], places.tolist(), strict=True):
+            point[name] = space.at(place)
+    return points
+
+
+def cut(dataset: Dataset, seed: int) -> Cut:
+    """The forget set cut in three; the same for every method."""
+    table = dataset.table("forget", ["identity_id", "data_field"])
+    identity, field = (np.array(table.column(name).to_pylist(), str) for name in table.column_names)
+    people = generator(seed, "tuning", "people").permutation(np.unique(identity))
+    strangers, others = np.split(people, [max(1, round(STRANGERS * len(people)))])
+    out = np.zeros(len(table), bool)
+    for person in others[: math.ceil(PARTLY * len(others))]:
+        facts = generator(seed, "tuning", "facts", str(person)).permutation(np.unique(field[identity == person]))
+        out |= (identity == person) & np.isin(field, facts[: round(FACTS_OUT * len(facts))])
+    away = np.isin(identity, strangers)
+    parts = Cut(*(np.flatnonzero(chosen) for chosen in (~away & ~out, away, out)))
+    if any(not len(part) for part in parts):
+        raise UserError(f"{dataset.folder}: split forget has too few people or facts to cut internal holdouts from it")
+    return parts
+
+
+class Bench:
+    """The internal splits of one tuning, ready to measure the model as it is now; images are decoded once."""
+
+    def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset, seed: int):
+        self.method, self.clip, self.seed, self.precision = method, clip, seed, settings.precision
+        self.parts = cut(dataset, seed)
+        seen = pools({"forget", "retain"}, settings, clip, dataset, self.parts.forget)
+        self.seen = {part: seen[part] for part in method.sees}
+        self.measured = seen | {
+            name: Pool(clip, dataset, "forget", getattr(self.parts, name)) for name in ("strangers", "associations")
+        }
+        self.start = self._figures()
+
+    def trial(self, settings: MethodSettings) -> dict[str, Any]:
+        """Run the method from the start model, measure, and go back to the start model."""
+        count = round(settings.budget * len(self.parts.forget))
+        work = Work(self.method, settings, self.clip, self.seen, count)
+        try:
+            record = spend(work)
+            now = self._figures()
+        except UserError as error:  # destroyed: the trial counts, and says so
+            return {"score": -1.0, "problem": str(error)}
+        finally:
+            work.restore()
+        figures = now | shares(now, self.start)
+        return {"score": score(figures), **_rounded(figures), "seconds": record["seconds"], "saw": record["saw"]}
+
+    @torch.inference_mode()
+    def _figures(self) -> dict[str, float]:
+        encoded = {name: self._encoded(name, pool) for name, pool in self.measured.items()}
+        cosine = {name: float((images * texts).sum(1).mean()) for name, (images, texts, _) in encoded.items()}
+        captions = np.concatenate([ids for _, _, ids in encoded.values()])
+        gallery = np.concatenate([texts for _, texts, _ in encoded.values()])
+        figures = {f"{name}_cosine": value for name, value in cosine.items()}
+        for name in ("forget", "retain"):
+            images, texts, ids = encoded[name]
+            ranks, sizes = own_rank(images, texts, gallery, ids, captions)
+            figures |= {f"{name}_mrr": float(np.mean(1 / ranks)), f"{name}_chance": chance(sizes)}
+        images, texts, _ = encoded["forget"]
+        partner = derangement(len(images), self.seed, "tuning", "mismatched")
+        return figures | {"mismatched_cosine": float((images * texts[partner]).sum(1).mean())}
+
+    def _encoded(self, name: str, pool: Pool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Embeddings of a sample of a pool's images and captions, and what tells different captions apart."""
+        rows = np.sort(generator(self.seed, "tuning", "sample", name).permutation(len(pool))[:SAMPLE])
+        both = embeddings(self.clip.network, pool.pixels(rows), pool.tokens[rows], self.precision)
+        ids = np.array([str(tokens) for tokens in pool.tokens[rows].tolist()])
+        return *(part.float().cpu().numpy() for part in both), ids
+
+
+def shares(now: dict[str, float], start: dict[str, float]) -> dict[str, float]:
+    """What was removed and kept, each in [0, 1]: of the forget retrieval above chance, of the retain retrieval, and of
+    the two internal holdouts' similarity above that of mismatched pairs."""
+    leak = start["forget_mrr"] - start["forget_chance"]
+    removed = (start["forget_mrr"] - now["forget_mrr"]) / leak if leak > 0 else 1.0
+    kept = [
+        1
+        - abs(now[f"{part}_cosine"] - start[f"{part}_cosine"])
+        / max(abs(start[f"{part}_cosine"] - start["mismatched_cosine"]), 1e-6)
+        for part in ("strangers", "associations")
+    ]
+    found = {
+        "removed": removed,
+        "retain_kept": now["retain_mrr"] / start["retain_mrr"],
+        "strangers_kept": kept[0],
+        "associations_kept": kept[1],
+    }
+    return {name: min(1.0, max(0.0, value)) for name, value in found.items()}
+
+
+def score(figures: dict[str, float]) -> float:
+    """See OBJECTIVE. Similarity alone would reward a model that maps everything to one point."""
+    if figures["removed"] < ENOUGH:
+        return round(figures["removed"], 6)
+    similarity = (figures["strangers_kept"] + figures["associations_kept"]) / 2
+    return round(1 + figures["retain_kept"] * (1 + similarity) / 2, 6)
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in figures.items()}
+
+
+def _logged(path: Path, fingerprint: str) -> list[dict[str, Any]]:
+    """The trials of this very tuning that are done already."""
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (FileNotFoundError, ValueError):
+        return []
+    return rows if all(row.get("fingerprint") == fingerprint for row in rows) else []

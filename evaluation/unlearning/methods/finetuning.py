@@ -1,0 +1,23 @@
+"""Finetuning: train on retain pairs only and let the forget set fade.
+
+loss = InfoNCE(R)"""
+
+from pydantic import Field
+
+from evaluation.unlearning.losses import info_nce
+from evaluation.unlearning.method import Between, GradientSettings, Method
+
+
+class Settings(GradientSettings):
+    learning_rate: float = Field(4.4e-3, gt=0, description="Peak learning rate; published for a ViT-B: 1e-7 to 1e-5.")
+
+
+METHOD = Method(
+    name="finetuning",
+    description="Trains on retain pairs only and lets the forget set fade.",
+    source="`ft` of MultiDelete (Cheng and Amiri, ECCV 2024), github.com/CLU-UML/MultiDelete: AdamW, 1e-5",
+    sees=frozenset({"retain"}),
+    settings=Settings,
+    loss=lambda batch, settings: info_nce(batch.retain, batch.scale),
+    search={"learning_rate": Between(3e-4, 5e-3)},
+)

@@ -1,0 +1,39 @@
+"""SCRUB: a student that contradicts its teacher on forget pairs and obeys it on retain pairs.
+
+    loss = a K(R) + g InfoNCE(R) - K(F) in the first part of the steps, a K(R) + g InfoNCE(R) afterwards
+
+K is the KL divergence of the matching within a batch from the start model's. The published code takes turns by epochs;
+here both sides share each step."""
+
+from pydantic import Field
+from torch import Tensor
+
+from evaluation.unlearning.losses import info_nce, matching_drift
+from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettings
+
+
+class Settings(StoppableSettings):
+    learning_rate: float = Field(2.2e-4, gt=0, description="Peak learning rate; published: 5e-4 by SGD, on a ResNet.")
+    obedience: float = Field(0.5, ge=0, description="Weight of the KL divergence on retain pairs (a); published: 0.5.")
+    retention: float = Field(1.0, ge=0, description="Weight of the contrastive loss of the retain pairs (g).")
+    contradiction: float = Field(
+        0.25, gt=0, le=1, description="Share of the steps, the first, with the forget term; published: 2 of 5 epochs."
+    )
+
+
+def loss(batch, settings: Settings) -> Tensor:
+    kept = settings.obedience * matching_drift(batch.retain, batch.scale)
+    kept = kept + settings.retention * info_nce(batch.retain, batch.scale)
+    return kept - matching_drift(batch.forget, batch.scale) if batch.progress < settings.contradiction else kept
+
+
+METHOD = Method(
+    name="scrub",
+    description="Contradicts the start model on forget pairs, then obeys it on retain pairs.",
+    source="SCRUB (Kurmanji et al., NeurIPS 2023), github.com/meghdadk/SCRUB: a 0.5, g 1, SGD, 5e-4; without "
+    "its rewinding",
+    sees=frozenset({"forget", "retain"}),
+    settings=Settings,
+    loss=loss,
+    search={"learning_rate": Between(1e-5, 3e-3), "contradiction": OneOf((0.25, 0.5, 0.75))},
+)

@@ -1,0 +1,193 @@
+"""Spends a method's budget on a model: masks, steps, edit; with states from which a killed run goes on."""
+
+import io
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.errors import UserError
+from data.files import write_atomic
+from evaluation.unlearning.pools import shares
+from evaluation.unlearning.work import Batch, Work
+
+CURVE_POINTS = 100
+STATE = "state.pt"
+
+
+@dataclass
+class State:
+    """All that the next step depends on, beside weights, optimiser and masks; draws follow from the step."""
+
+    step: int = 0
+    seconds: float = 0.0
+    places: dict[str, int] = field(default_factory=dict)  # of the streams
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    stopped: bool = False
+
+
+def spend(
+    work: Work,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    folder: Path | None = None,
+    fingerprint: str = "",
+    keep: Callable[[float, dict[str, Any]], None] = lambda budget, record: None,
+) -> dict[str, Any]:
+    """Run the method of `work` until its budget is spent; returns what was seen, what it took and how it went.
+
+    `folder`: where the state is kept. `keep(budget, record)` is called when a budget of settings.keep_at is reached.
+    Raises UserError if the loss is not finite."""
+    began, state = time.monotonic(), State()
+    if work.method.loss:
+        state = _steps(work, progress, folder, fingerprint, keep, began)
+    else:
+        progress(0, 1)
+    edited = work.method.edit(work, work.settings) if work.method.edit else None
+    _require_finite(work)
+    progress(max(state.step, 1), max(state.step, 1))
+    state.seconds += time.monotonic() - began
+    return _record(work, state) | ({"edit": edited} if edited is not None else {})
+
+
+def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, began: float) -> State:
+    settings, weights = work.settings, work.weights
+    kept = _load(folder, fingerprint, work)
+    if kept:
+        masks, state = kept["masks"], State(**kept["state"])
+    else:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)  # what a run with other settings left
+        masks, state = work.method.masks(work, settings) if work.method.masks else None, State()
+    changed = [weight for name, weight in weights.items() if masks is None or name in masks]
+    optimiser = torch.optim.AdamW(
+        changed, settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay
+    )
+    left = [stream.left for stream in work.streams.values()]
+    if kept:
+        left = kept["left"]
+        optimiser.load_state_dict(kept["optimiser"])
+        for part, place in state.places.items():
+            work.streams[part].place = place
+    sizes = shares(min(left), settings.batch_size)
+    marks = {math.ceil(len(sizes) * budget / settings.budget): budget for budget in settings.keep_at}
+    while state.step < len(sizes) and not state.stopped:
+        batch = Batch(work, sizes[state.step], state.step, state.step / len(sizes))
+        rate = settings.learning_rate * schedule(state.step, len(sizes), settings.warm_up)
+        if not _step(batch, optimiser, rate, changed, masks, state, len(sizes)):
+            state.stopped = True
+            break
+        state.step += 1
+        progress(state.step, len(sizes))
+        if state.step in marks and state.step < len(sizes):
+            elapsed = state.seconds + time.monotonic() - began
+            keep(marks[state.step], _record(work, State(**vars(state) | {"seconds": elapsed})))
+        if folder and state.step % settings.checkpoint_every == 0 and state.step < len(sizes):
+            _save(folder, fingerprint, work, optimiser, masks, left, state, time.monotonic() - began)
+    return state
+
+
+def _step(batch: Batch, optimiser, rate: float, changed: list, masks, state: State, steps: int) -> bool:
+    """One step of AdamW; False, and no step, where the method's stop says that it is enough."""
+    work, settings = batch.work, batch.work.settings
+    loss = work.method.loss(batch, settings)
+    cosines = {part: pairs.own_cosine for part, pairs in batch.drawn().items()}
+    enough = getattr(settings, "stop_at_cosine", None)
+    if enough is not None and cosines.get("forget") is not None and cosines["forget"] <= enough:
+        return False
+    if not torch.isfinite(loss):
+        raise UserError(
+            f"{work.method.name}: the loss is {loss.item()} at step {batch.step}; lower learning_rate, "
+            f"now {settings.learning_rate}"
+        )
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(changed, 1.0)
+    optimiser.step()
+    _restore(work, masks)
+    if batch.step % math.ceil(steps / CURVE_POINTS) == 0 or batch.step == steps - 1:
+        measured = {f"{part}_cosine": round(value, 5) for part, value in cosines.items() if value is not None}
+        state.curve.append({"step": batch.step, "loss": round(loss.item(), 5), **measured})
+    return True
+
+
+def schedule(step: int, steps: int, warm_up: float) -> float:
+    """Share of the peak learning rate: rises over the warm-up, then falls by a cosine."""
+    rising = warm_up * steps
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
+
+
+def _restore(work: Work, masks: dict[str, Tensor] | None) -> None:
+    """Put the elements that may not change back: momentum and weight decay move them even without a gradient."""
+    if masks is None:
+        return
+    weights = work.weights
+    with torch.no_grad():
+        for name, mask in masks.items():
+            weights[name].copy_(torch.where(mask, weights[name], work.start[name]))
+
+
+def _require_finite(work: Work) -> None:
+    broken = [name for name, weight in work.weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise UserError(f"{work.method.name}: weight {broken[0]} is no longer finite; choose gentler settings")
+
+
+def _record(work: Work, state: State) -> dict[str, Any]:
+    saw = {
+        part: {
+            "split": stream.pool.split,
+            "scenes": len(stream.pool.scenes),
+            "pairs": len(set(stream.order[: stream.place].tolist())),
+            "times": stream.place,
+        }
+        for part, stream in work.streams.items()
+    }
+    return {
+        "steps": state.step,
+        "stopped_early": state.stopped,
+        "pairs_seen": sum(part["times"] for part in saw.values()),
+        "seconds": round(state.seconds, 2),
+        "saw": saw,
+        "curve": list(state.curve),
+    }
+
+
+def _save(folder: Path, fingerprint: str, work: Work, optimiser, masks, left, state: State, elapsed: float) -> None:
+    places = {part: stream.place for part, stream in work.streams.items()}
+    content = io.BytesIO()
+    torch.save(
+        {
+            "fingerprint": fingerprint,
+            "state": vars(state) | {"places": places, "seconds": state.seconds + elapsed},
+            "weights": {name: weight.detach() for name, weight in work.weights.items()},
+            "optimiser": optimiser.state_dict(),
+            "masks": masks,
+            "left": left,
+        },
+        content,
+    )
+    write_atomic(folder / STATE, content.getvalue())
+
+
+def _load(folder: Path | None, fingerprint: str, work: Work) -> dict[str, Any] | None:
+    """The state that a killed run left, its weights put into the network; None if there is none of this run."""
+    try:
+        kept = torch.load(folder / STATE, map_location=work.device, weights_only=True) if folder else None
+    except FileNotFoundError:
+        return None
+    if not kept or kept["fingerprint"] != fingerprint:
+        return None
+    with torch.no_grad():
+        for name, weight in work.weights.items():
+            weight.copy_(kept["weights"][name])
+    return kept

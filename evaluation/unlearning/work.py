@@ -1,0 +1,99 @@
+"""What a method is given: the model, the start model, and the pairs that it declared, until the budget is spent."""
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor
+
+from evaluation.embeddings import ClipModel
+from evaluation.unlearning.method import Method, MethodSettings
+from evaluation.unlearning.pools import Encoded, Pool, Stream, embeddings
+
+FROZEN = ("logit_scale", "logit_bias")  # a lower temperature would look like forgetting
+
+
+class Work:
+    """One run of a method on a model, which is changed in place.
+
+    The network stays in evaluation mode: batch statistics of a single kind of image would shift its normalisation
+    layers."""
+
+    def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, pools: dict[str, Pool], count: int):
+        """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
+        self.method, self.settings, self.network, self.count = method, settings, clip.network, count
+        self.device = torch.device(clip.device)
+        self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.scale = clip.network.logit_scale.detach().exp()
+        self.streams = {
+            part: Stream(pool, count, self, settings.seed, "unlearning", part) for part, pool in sorted(pools.items())
+        }
+        self.encode = partial(embeddings, precision=settings.precision)
+
+    @property
+    def weights(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that a method may change, by name."""
+        return {name: weight for name, weight in self.network.named_parameters() if name not in FROZEN}
+
+    @property
+    def forget(self) -> Stream:
+        return self.streams["forget"]
+
+    @property
+    def retain(self) -> Stream:
+        return self.streams["retain"]
+
+    @cached_property
+    def teacher(self) -> torch.nn.Module:
+        """A frozen copy of the start model."""
+        teacher = copy.deepcopy(self.network).requires_grad_(False)
+        teacher.load_state_dict(self.start, strict=False)
+        return teacher
+
+    def gradient(self, loss: Tensor) -> dict[str, Tensor]:
+        """The gradient of a loss by name of the weight; zeros where the loss does not depend on it."""
+        weights = self.weights
+        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        return {
+            name: torch.zeros_like(weight) if value is None else value
+            for (name, weight), value in zip(weights.items(), found, strict=True)
+        }
+
+    def restore(self) -> None:
+        """Back to the start model."""
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(self.start[name])
+
+
+@dataclass
+class Batch:
+    """What a loss is given in one step. A kind of pairs that it does not ask for is not drawn, and not counted."""
+
+    work: Work
+    size: int  # pairs of a kind
+    step: int
+    progress: float  # share of the steps that are done, in [0, 1)
+
+    @cached_property
+    def forget(self) -> Encoded:
+        return self.work.forget.take(self.size, self.work.method.captions)
+
+    @cached_property
+    def retain(self) -> Encoded:
+        return self.work.retain.take(self.size)
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor of the cosines in the softmax, frozen."""
+        return self.work.scale
+
+    @property
+    def key(self) -> tuple:
+        """For random draws of this step."""
+        return (self.work.settings.seed, "unlearning", self.work.method.name, self.step)
+
+    def drawn(self) -> dict[str, Encoded]:
+        """The kinds of pairs that were asked for."""
+        return {part: self.__dict__[part] for part in ("forget", "retain") if part in self.__dict__}

@@ -1,0 +1,180 @@
+"""Losses by their formulas, in numpy, on random embeddings."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from open_clip import ClipLoss
+
+from evaluation.metrics.matching import derangement
+from evaluation.unlearning.losses import embedding_drift, info_nce, matching_drift, mean_cosine, pair_losses
+from evaluation.unlearning.methods import cliperase, delete, npo, scrub, simnpo, vlunlearn
+from evaluation.unlearning.registry import get
+
+SCALE = 14.0
+
+
+def unit(rng, rows=6, width=8):
+    values = rng.normal(size=(rows, width))
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def pairs(seed: int) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """The same embeddings as arrays and as tensors."""
+    rng = np.random.default_rng(seed)
+    arrays = {name: unit(rng) for name in ("images", "texts", "images_before", "texts_before")}
+    tensors = {name: torch.tensor(value) for name, value in arrays.items()}
+    facts = np.array([0, 1, 2, 0, 3, 4])
+    length = {"__len__": lambda self: 6}
+    double = type("Double", (SimpleNamespace,), length)(**tensors, facts=torch.tensor(facts))
+    return SimpleNamespace(**arrays, facts=facts), double
+
+
+def batch_of(progress: float = 0.0) -> tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]:
+    (forget, forget_tensors), (retain, retain_tensors) = pairs(0), pairs(1)
+    scale = torch.tensor(SCALE, dtype=torch.float64)
+    batch = SimpleNamespace(
+        forget=forget_tensors, retain=retain_tensors, scale=scale, progress=progress, key=(0, "losses")
+    )
+    return forget, retain, batch
+
+
+def log_softmax(logits: np.ndarray, axis: int) -> np.ndarray:
+    return logits - np.log(np.exp(logits).sum(axis, keepdims=True))
+
+
+def contrastive(images, texts) -> np.ndarray:
+    logits = SCALE * images @ texts.T
+    return -(np.diag(log_softmax(logits, 0)) + np.diag(log_softmax(logits, 1))) / 2
+
+
+def matching(p) -> float:
+    before, now = SCALE * p.images_before @ p.texts_before.T, SCALE * p.images @ p.texts.T
+    total = 0.0
+    for axis in (0, 1):
+        old, new = log_softmax(before, axis), log_softmax(now, axis)
+        total += (np.exp(old) * (old - new)).sum(axis).mean() / 2
+    return total
+
+
+def cosine(p) -> float:
+    return (p.images * p.texts).sum(1).mean()
+
+
+def same(loss: torch.Tensor, expected: float) -> None:
+    assert loss.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_info_nce_is_open_clips_loss_and_the_mean_over_pairs():
+    forget, tensors = pairs(0)
+    expected = ClipLoss()(tensors.images, tensors.texts, torch.tensor(SCALE, dtype=torch.float64)).item()
+    same(info_nce(tensors, torch.tensor(SCALE)), expected)
+    np.testing.assert_allclose(
+        pair_losses(tensors.images, tensors.texts, torch.tensor(SCALE)), contrastive(forget.images, forget.texts)
+    )
+
+
+def test_drifts_and_cosine():
+    forget, tensors = pairs(0)
+    same(mean_cosine(tensors), cosine(forget))
+    same(matching_drift(tensors, torch.tensor(SCALE)), matching(forget))
+    moved = ((forget.images - forget.images_before) ** 2).sum(1) + ((forget.texts - forget.texts_before) ** 2).sum(1)
+    same(embedding_drift(tensors), moved.mean())
+
+
+@pytest.mark.parametrize("sign, name", [(1, "finetuning"), (-1, "negative_gradient"), (1, "generic_captions")])
+def test_contrastive_baselines(sign, name):
+    forget, retain, batch = batch_of()
+    seen = retain if name == "finetuning" else forget
+    same(get(name).loss(batch, None), sign * contrastive(seen.images, seen.texts).mean())
+
+
+def test_direct_similarity_minimisation():
+    forget, _, batch = batch_of()
+    same(get("direct_similarity_minimisation").loss(batch, None), cosine(forget))
+
+
+def test_cliperase():
+    forget, retain, batch = batch_of()
+    kept = contrastive(retain.images, retain.texts).mean() + 3 * matching(retain)
+    same(cliperase.loss(batch, cliperase.Settings()), kept + 3 * cosine(forget))
+    other = cliperase.Settings(forget="neg_ce", forgetting=2)
+    same(cliperase.loss(batch, other), kept - 2 * contrastive(forget.images, forget.texts).mean())
+
+
+def test_delete_takes_out_every_caption_of_the_same_fact():
+    forget, _, batch = batch_of()
+    masked = forget.facts[:, None] == forget.facts[None, :]
+    assert masked[0, 3] and masked.sum() == 8
+    expected = 0.0
+    for ours, theirs in (("images", "texts"), ("texts", "images")):
+        before = SCALE * getattr(forget, f"{ours}_before") @ getattr(forget, f"{theirs}_before").T
+        old = log_softmax(np.where(masked, -1e10, before), 1)
+        new = log_softmax(SCALE * getattr(forget, ours) @ getattr(forget, theirs).T, 1)
+        expected += (np.exp(old) * (old - new)).sum(1).mean() / 2
+    same(delete.loss(batch, delete.Settings(classes="batch", factor=None)), expected)
+
+
+def test_delete_against_retain_pairs_takes_out_the_own_caption_alone():
+    forget, retain, batch = batch_of()
+    expected = 0.0
+    for ours, theirs in (("images", "texts"), ("texts", "images")):
+        logits = []
+        for now in ("_before", ""):
+            own = (getattr(forget, f"images{now}") * getattr(forget, f"texts{now}")).sum(1, keepdims=True)
+            bank = getattr(forget, f"{ours}{now}") @ getattr(retain, f"{theirs}_before").T
+            logits.append(SCALE * np.concatenate([own, bank], 1))
+        old, new = log_softmax(logits[0][:, 1:], 1), log_softmax(logits[1], 1)[:, 1:]
+        expected += (np.exp(old) * (old - new)).sum(1).mean() / 2
+    same(delete.loss(batch, delete.Settings(factor=None)), expected)
+
+
+def test_deletes_factor_stands_for_the_models_scale():
+    _, _, batch = batch_of()
+    at_scale = delete.loss(batch, delete.Settings(factor=SCALE)).item()
+    same(delete.loss(batch, delete.Settings(factor=None)), at_scale)
+    assert delete.loss(batch, delete.Settings(factor=1.0)).item() != pytest.approx(at_scale, rel=0.1)
+
+
+def test_delete_says_nothing_where_all_captions_are_the_same_fact():
+    logits = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    loss = delete.masked_kl(torch.zeros(2, 3), logits, torch.tensor([[True] * 3, [True, False, False]]))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.equal(logits.grad[0], torch.zeros(3)) and logits.grad[1].any()
+
+
+def test_vlunlearn():
+    forget, retain, batch = batch_of()
+    partner = derangement(6, 0, "losses")
+    target = forget.images_before @ forget.texts_before[partner].T
+    now = forget.images @ forget.texts.T
+    block, diagonal = ((now - target) ** 2).mean(), (np.diag(now - target) ** 2).mean()
+    multimodal = ((retain.images @ retain.texts.T - retain.images_before @ retain.texts_before.T) ** 2).mean()
+    unimodal = sum(
+        ((getattr(retain, kind) - getattr(retain, f"{kind}_before")) ** 2).sum(1).mean() for kind in ("images", "texts")
+    )
+    same(vlunlearn.loss(batch, vlunlearn.Settings(decoupling=1, diagonal=0)), block + multimodal + unimodal)
+    weighted = vlunlearn.Settings(decoupling=3, diagonal=2, multimodal=0.5, unimodal=0.1)
+    same(vlunlearn.loss(batch, weighted), 3 * (block + 2 * diagonal) + 0.5 * multimodal + 0.1 * unimodal)
+
+
+def test_npo_and_simnpo():
+    forget, retain, batch = batch_of()
+    kept = contrastive(retain.images, retain.texts).mean()
+    now = contrastive(forget.images, forget.texts)
+    before = contrastive(forget.images_before, forget.texts_before)
+    ratio = np.exp(-now) / np.exp(-before)  # of the likelihoods, now and before
+    same(npo.loss(batch, npo.Settings(beta=0.1)), (2 / 0.1 * np.log(1 + ratio**0.1)).mean() + kept)
+    sigmoid = 1 / (1 + np.exp(-(4.5 * now - 4.5 * 2)))
+    settings = simnpo.Settings(margin=2, forgetting=0.125)
+    same(simnpo.loss(batch, settings), 0.125 * (-2 / 4.5 * np.log(sigmoid)).mean() + kept)
+
+
+def test_scrub_contradicts_first_and_obeys_always():
+    forget, retain, batch = batch_of(progress=0.2)
+    settings = scrub.Settings(obedience=0.5, retention=2, contradiction=0.4)
+    kept = 0.5 * matching(retain) + 2 * contrastive(retain.images, retain.texts).mean()
+    same(scrub.loss(batch, settings), kept - matching(forget))
+    _, _, later = batch_of(progress=0.4)
+    same(scrub.loss(later, settings), kept)

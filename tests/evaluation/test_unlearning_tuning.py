@@ -1,0 +1,116 @@
+"""Settings are chosen on a cut of the forget set, with the same number of trials for every method, all logged."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data.errors import UserError
+from data.readers import Dataset, open_dataset
+from evaluation import tuning
+from evaluation.tuning import cut, score, search_points, shares, tune
+from evaluation.unlearning.registry import METHODS, get
+
+SMALL = {"budget": 0.5, "batch_size": 8, "threads": 1}
+
+
+def test_the_cut_keeps_people_and_facts_whole(dataset_dir):
+    dataset = open_dataset(dataset_dir)
+    table = dataset.table("forget", ["identity_id", "data_field"]).to_pylist()
+    parts = cut(dataset, 0)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(48))
+    people = [{table[row]["identity_id"] for row in part} for part in parts]
+    facts = [{tuple(table[row].values()) for row in part} for part in parts]
+    assert len(people[1]) == round(0.15 * 9) and not people[1] & (people[0] | people[2])
+    assert people[2] <= people[0] and not facts[0] & facts[2] and len(people[2]) == 4
+    for person in people[2]:
+        kept, out = (sum(fact[0] == person for fact in facts[part]) for part in (0, 2))
+        assert kept == out  # half of the facts
+    assert [part.tolist() for part in cut(dataset, 0)] == [part.tolist() for part in parts]
+    assert [part.tolist() for part in cut(dataset, 1)] != [part.tolist() for part in parts]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_the_first_trial_has_the_defaults_and_the_others_cover_the_space(name):
+    method = get(name)
+    points = search_points(method, 9, seed=3)
+    assert len(points) == 9 and points[0] == {} and points == search_points(method, 9, seed=3)
+    for setting, space in method.search.items():
+        values = [point[setting] for point in points[1:]]
+        if hasattr(space, "low"):
+            eighths = np.log(np.array(values) / space.low) / np.log(space.high / space.low) * 8
+            assert sorted(np.clip(eighths, 0, 7.999).astype(int)) == pytest.approx(list(range(8)), abs=1)
+        else:
+            assert set(values) == set(space.values)
+
+
+def test_a_tuning_reads_no_holdout_logs_every_trial_and_goes_on_after_a_kill(
+    dataset_dir, model_dir, tmp_path, monkeypatch
+):
+    read, table = set(), Dataset.table
+    monkeypatch.setattr(
+        Dataset, "table", lambda self, split, columns=None: read.add(split) or table(self, split, columns)
+    )
+
+    def kill(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune("cliperase", model_dir, dataset_dir, tmp_path / "a", 3, 0, SMALL, kill)
+    assert len((tmp_path / "a" / "trials.jsonl").read_text().splitlines()) == 2
+    done = []
+    record = tune("cliperase", model_dir, dataset_dir, tmp_path / "a", 3, 0, SMALL, lambda *now: done.append(now))
+    assert done == [(3, 3)] and read == {"forget", "retain_synth"}
+    trials = [json.loads(line) for line in (tmp_path / "a" / "trials.jsonl").read_text().splitlines()]
+    assert [trial["trial"] for trial in trials] == [0, 1, 2]
+    best = max(trials, key=lambda trial: trial["score"])
+    assert record["trial"] == best["trial"] and record["score"] == best["score"]
+    assert record["tuned"] == {name: best["settings"][name] for name in get("cliperase").search}
+    assert json.loads((tmp_path / "a" / "tuned.json").read_text()) == record
+    forget = record["rows"]["forget"]
+    assert all(trial["saw"]["forget"]["times"] == round(forget / 2) for trial in trials)
+
+    other = tune("cliperase", model_dir, dataset_dir, tmp_path / "b", 3, 0, SMALL)
+    assert other == record
+    again = [json.loads(line) for line in (tmp_path / "b" / "trials.jsonl").read_text().splitlines()]
+    for one, two in zip(trials, again, strict=True):
+        assert one | {"seconds": 0} == two | {"seconds": 0}
+
+
+def test_each_trial_begins_at_the_start_model(dataset_dir, model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "search_points", lambda method, trials, seed: [{}] * trials)
+    tune("negative_gradient", model_dir, dataset_dir, tmp_path, 2, 0, SMALL | {"learning_rate": 1e-2})
+    one, two = (json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines())
+    assert one["forget_cosine"] == two["forget_cosine"] and one["score"] == two["score"]
+
+
+def test_a_trial_that_destroys_the_model_counts_and_says_so(dataset_dir, model_dir, tmp_path):
+    record = tune("finetuning", model_dir, dataset_dir, tmp_path, 1, 0, SMALL | {"learning_rate": 1e30})
+    trial = json.loads((tmp_path / "trials.jsonl").read_text())
+    assert record["score"] == trial["score"] == -1 and "learning_rate" in trial["problem"]
+
+
+def test_forgetting_comes_first_then_sparing():
+    start = {"forget_mrr": 0.5, "forget_chance": 0.1, "retain_mrr": 0.8, "mismatched_cosine": 0.2}
+    start |= {"strangers_cosine": 0.6, "associations_cosine": 0.7}
+    untouched = shares(start, start)
+    assert untouched == {"removed": 0, "retain_kept": 1, "strangers_kept": 1, "associations_kept": 1}
+    half = shares(start | {"forget_mrr": 0.3, "strangers_cosine": 0.4, "associations_cosine": 0.45}, start)
+    assert half["removed"] == pytest.approx(0.5) and half["strangers_kept"] == pytest.approx(0.5)
+    assert half["associations_kept"] == pytest.approx(0.5)
+    destroyed = shares({name: 0.0 for name in start}, start)
+    assert destroyed == {"removed": 1, "retain_kept": 0, "strangers_kept": 0, "associations_kept": 0}
+    gone = shares(start | {"forget_mrr": 0.1}, start)
+    order = [untouched, half, destroyed, gone]
+    assert [score(one) for one in order] == sorted(score(one) for one in order)
+    assert score(gone) == 2 and score(untouched) == 0
+
+
+def test_what_is_missing_is_named(dataset_dir, model_dir, tmp_path):
+    with pytest.raises(UserError, match="no unlearning method 'forget_all'"):
+        tune("forget_all", model_dir, dataset_dir, tmp_path)
+    with pytest.raises(UserError, match="trials is 0"):
+        tune("finetuning", model_dir, dataset_dir, tmp_path, 0)
+    with pytest.raises(UserError, match="tuning of finetuning: unknown key 'forgetting'"):
+        tune("finetuning", model_dir, dataset_dir, tmp_path, 1, 0, {"forgetting": 1})
