@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from data.errors import UserError
+from data.files import write_atomic
 from data.keyed import digest
-from data.store import write_atomic
+from model_training.network import encode_text
 
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PROBE = "Aa Zz, 0-9: Łé@+."  # its token ids tell tokenizers apart in the key of the cache
 
 
@@ -77,7 +79,8 @@ def _check_folder(folder: Path) -> None:
 class Encoder:
     """Encodes with one model, and keeps the results under `cache/<model>/<dataset>/` for another evaluation.
 
-    Embeddings are float32 [n, width] with rows of length 1. `tick` is told the number of images after each batch."""
+    Embeddings are float32 [n, width] with rows of length 1, computed in `precision` (fp32, or bf16 and fp16 by
+    autocast). `tick` is told the number of images after each batch."""
 
     def __init__(
         self,
@@ -86,11 +89,13 @@ class Encoder:
         dataset_digest: str,
         cache: Path | None = None,
         tick: Callable[[int], None] = lambda images: None,
+        precision: str = "fp32",
     ):
-        self.model, self.batch_size, self.tick = model, batch_size, tick
+        self.model, self.batch_size, self.tick, self.precision = model, batch_size, tick, precision
         self.weights_digest = model.weights_digest
         self.encoded = {"images": 0, "texts": 0}  # not those found in the cache
-        pipeline = digest(str(model.preprocess), model.tokenizer([PROBE]).tolist(), batch_size, torch.get_num_threads())
+        about = (str(model.preprocess), model.tokenizer([PROBE]).tolist(), batch_size, torch.get_num_threads())
+        pipeline = digest(*about, precision, torch.device(model.device).type)
         self.cache = cache / f"{self.weights_digest[:16]}-{pipeline[:8]}" / dataset_digest[:16] if cache else None
 
     def images(self, name: str, images: Iterable[Image.Image], count: int) -> np.ndarray:
@@ -102,7 +107,7 @@ class Encoder:
             return kept
         batches, images = [], iter(images)
         while batch := [self.model.preprocess(image) for image in islice(images, self.batch_size)]:
-            batches.append(self._normalised(self.model.network.encode_image, torch.stack(batch)))
+            batches.append(self._encoded(self._image_tower, torch.stack(batch)))
             self.tick(len(batch))
         self.encoded["images"] += count
         return self._keep(name, batches)
@@ -119,17 +124,24 @@ class Encoder:
             embeddings = self._keep(
                 name,
                 [
-                    self._normalised(
-                        self.model.network.encode_text, self.model.tokenizer(distinct[start : start + self.batch_size])
-                    )
+                    self._encoded(self._text_tower, self.model.tokenizer(distinct[start : start + self.batch_size]))
                     for start in range(0, len(distinct), self.batch_size)
                 ],
             )
         return embeddings[[place[text] for text in texts]]
 
     @torch.inference_mode()
-    def _normalised(self, encode: Callable, batch: torch.Tensor) -> np.ndarray:
-        return torch.nn.functional.normalize(encode(batch.to(self.model.device)).float(), dim=-1).cpu().numpy()
+    def _encoded(self, tower: Callable, batch: torch.Tensor) -> np.ndarray:
+        kind = AUTOCAST.get(self.precision)
+        with torch.autocast(torch.device(self.model.device).type, kind, enabled=kind is not None):
+            features = tower(batch.to(self.model.device))
+        return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+
+    def _image_tower(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.network.encode_image(pixels)
+
+    def _text_tower(self, tokens: torch.Tensor) -> torch.Tensor:
+        return encode_text(self.model.network, tokens)
 
     def _kept(self, name: str, count: int) -> np.ndarray | None:
         """What the cache holds under this name, if it is whole."""

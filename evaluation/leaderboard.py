@@ -8,33 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.files import write_atomic
 from data.keyed import digest
-from data.store import write_atomic
 from evaluation.diagnosis import diagnose
-from evaluation.metrics.score import PUBLISHED, headline, interval
+from evaluation.metrics.score import METRICS, difference, headline, interval
+from evaluation.tables import between_seeds, csv, latex, markdown
 
 FILE = "leaderboard.jsonl"
+SEEDS = "leaderboard_seeds.jsonl"  # only where a method was run with several seeds
+TABLES = {"leaderboard.csv": csv, "leaderboard.tex": latex, "leaderboard.md": markdown}  # in report/
 REFERENCES = ("clean", "compromised")  # names of their result files
-EXTENDED = ("ValueMRR", "NameMRR")
 
 
 def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
-    """Bring runs/NAME/leaderboard.jsonl up to date with results/*.json and unlearned/*/unlearning.json; returns its
-    records."""
+    """Bring runs/NAME/leaderboard.jsonl, and its tables in report/, up to date with results/*.json and
+    unlearned/*/unlearning.json; returns its records."""
     run_folder = Path(run_folder)
     results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
     records = [
         record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
         for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
     ]
-    write_atomic(run_folder / FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode())
+    write_atomic(run_folder / FILE, _lines(records))
+    if spread := between_seeds(records):
+        write_atomic(run_folder / SEEDS, _lines(spread))
+    for name, table in TABLES.items():
+        write_atomic(run_folder / "report" / name, table(records).encode())
     return records
 
 
 def record(
     name: str, results: dict[str, Any], training: dict[str, Any] | None, clean: dict | None, compromised: dict | None
 ) -> dict[str, Any]:
-    """The flat record of one model. Metrics stand under their names, their 95 % intervals under NAME_low and NAME_high.
+    """The flat record of one model. Metrics stand under their names, their 95 % intervals under NAME_low and NAME_high;
+    differences from the references, with paired intervals, under NAME_minus_clean, NAME_minus_clean_low and so on.
 
     `training`: the unlearning.json beside the model, if there is one."""
     extended, training = results.get("extended", {}), training or {}
@@ -43,33 +50,56 @@ def record(
         "method": training.get("method", name),
         "budget": training.get("budget"),
         "seed": training.get("seed", extended.get("seed")),
-        "settings_digest": digest(training.get("settings"), extended.get("settings")),
+        "settings_digest": digest(_without_seed(training.get("settings")), _without_seed(extended.get("settings"))),
         "dataset_digest": extended.get("dataset_digest"),
         "model_digest": extended.get("model_digest"),
+        "source_model_digest": training.get("source_model_digest"),
         "split_scheme": extended.get("split_scheme"),
         "zero_shot_set": results.get("utility", {}).get("2.1_GenKnow", {}).get("set"),
         "pairs_seen": training.get("pairs_seen"),
         "seconds": training.get("seconds"),
         "peak_memory_mb": training.get("peak_memory_mb"),
+        "peak_gpu_memory_mb": training.get("peak_gpu_memory_mb"),
+        "evaluation_seconds": extended.get("cost", {}).get("seconds"),
     }
-    values = {metric: headline(results, metric) for metric in PUBLISHED}
-    values |= {metric: extended.get(metric, {}).get("MRR") for metric in EXTENDED}
-    for metric, value in values.items():
+    for metric in METRICS:
         low, high = interval(results, metric) or (None, None)
-        row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
+        row |= {metric: headline(results, metric), f"{metric}_low": low, f"{metric}_high": high}
+    for reference, content in (("clean", clean), ("compromised", compromised)):
+        if content and name != reference:
+            row |= _against(results, content, reference)
+    row |= _relearned(extended, (clean or {}).get("extended", {}))
     if name not in REFERENCES and clean and compromised:
         diagnosis = diagnose(results, clean, compromised)
         row |= {"verdict": diagnosis.verdict, "reason": diagnosis.reason}
     return row
 
 
-def markdown(records: list[dict[str, Any]]) -> str:
-    """The table of the ten metrics: Clean, Compromised, then the methods."""
-    lines = ["| model | " + " | ".join(PUBLISHED) + " | verdict |", "|---|" + "---:|" * len(PUBLISHED) + "---|"]
-    for row in records:
-        numbers = [f"{row[metric]:.4f}" if row[metric] is not None else "-" for metric in PUBLISHED]
-        lines.append("| " + " | ".join([row["model"], *numbers, row.get("verdict", "")]) + " |")
-    return "\n".join(lines) + "\n"
+def _against(results: dict, reference: dict, name: str) -> dict[str, float | None]:
+    """Differences of all metrics from a reference model's."""
+    row = {}
+    for metric in METRICS:
+        key = f"{metric}_minus_{name}"
+        row |= dict(zip((key, f"{key}_low", f"{key}_high"), difference(results, reference, metric) or (None,) * 3))
+    return row
+
+
+def _relearned(extended: dict, clean: dict) -> dict[str, float | None]:
+    """What relearning on a few forgotten persons brings back of the others: RetFail at the end, and what it is above
+    Clean's under the same steps. Nothing where it was not measured."""
+    own, control = (part.get("recovery", {}).get("forget", {}).get("points") for part in (extended, clean))
+    if not own:
+        return {}
+    excess = own[-1]["RetFail"] - control[-1]["RetFail"] if control else None
+    return {"relearned_RetFail": own[-1]["RetFail"], "relearned_above_clean": excess}
+
+
+def _without_seed(settings: dict | None) -> dict | None:
+    return settings and {name: value for name, value in settings.items() if name != "seed"}
+
+
+def _lines(records: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode()
 
 
 def _rank(name: str) -> int:

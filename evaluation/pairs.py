@@ -21,6 +21,9 @@ class Pairs:
     name: np.ndarray  # the persona's
     field: np.ndarray  # the attribute that the caption is about
     value: np.ndarray
+    gender: np.ndarray  # the person's; None where the dataset does not tell
+    age_group: np.ndarray
+    country: np.ndarray  # ISO code
     images: np.ndarray  # float32 [n, width], rows of length 1
     texts: np.ndarray  # the captions', likewise
 
@@ -51,15 +54,18 @@ def encoded_pairs(dataset: Dataset, split: str, encoder: Encoder) -> Pairs:
         for identity, file_name in zip(columns["identity_id"], columns["file_name"], strict=True)
     ]
     return Pairs(
-        columns["file_name"],
-        columns["text"],
-        columns["identity_id"],
-        _strings(person),
-        _strings([_name(dataset, identity) for identity in columns["identity_id"]]),
-        columns["data_field"],
-        columns["value"],
-        encoder.images(split, decode(files), len(table)),
-        encoder.texts(columns["text"]),
+        file_name=columns["file_name"],
+        text=columns["text"],
+        identity=columns["identity_id"],
+        person=_strings(person),
+        name=_strings([_name(dataset, identity) for identity in columns["identity_id"]]),
+        field=columns["data_field"],
+        value=columns["value"],
+        gender=_optional(dataset, split, "gender", len(table)),
+        age_group=_optional(dataset, split, "age_group", len(table)),
+        country=_strings([dataset.identities.get(one, {}).get("country_code") for one in columns["identity_id"]]),
+        images=encoder.images(split, decode(files), len(table)),
+        texts=encoder.texts(columns["text"]),
     )
 
 
@@ -68,6 +74,14 @@ def _images(dataset: Dataset, split: str):
     for chunk in dataset.table(split, ["image"]).column("image").chunks:
         for image in chunk:
             yield image.as_py()
+
+
+def _optional(dataset: Dataset, split: str, column: str, count: int) -> np.ndarray:
+    """A column that our datasets have and the published one lacks."""
+    try:
+        return _strings(dataset.table(split, [column]).column(column).to_pylist())
+    except UserError:
+        return _strings([None] * count)
 
 
 def _strings(values: list) -> np.ndarray:

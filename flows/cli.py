@@ -118,6 +118,11 @@ def parser() -> argparse.ArgumentParser:
     tune.add_argument("--trials", type=int, default=8, help="the same for every method that is compared (default: 8)")
     tune.add_argument("--seed", type=int, default=0)
     tune.add_argument("--out", required=True, help="folder for trials.jsonl and tuned.json; a killed tuning goes on")
+    submission = command("submission", "check an unlearned model before it is handed in", run=False)
+    submission.add_argument("--model", required=True, help="folder of the unlearned model, with its unlearning.json")
+    submission.add_argument("--compromised", required=True, help="folder of the model that it started from")
+    submission.add_argument("--dataset", required=True, help="published dataset folder")
+    submission.add_argument("--results", required=True, help="its result file, by salmu evaluate")
     return root
 
 
@@ -305,6 +310,15 @@ def _tune(options) -> None:
     print(f"trial {record['trial']} of {record['trials']}, score {record['score']:.4f}: {record['objective']}")
 
 
+def _submission(options) -> None:
+    from evaluation.submission import check_submission
+
+    found = check_submission(
+        Path(options.model), Path(options.compromised), location(options.dataset), Path(options.results)
+    )
+    print("\n".join(f"holds: {line}" for line in found))
+
+
 COMMANDS = {
     "run": _run,
     "stage": _stage,
@@ -318,6 +332,7 @@ COMMANDS = {
     "evaluate": _evaluate,
     "unlearn": _unlearn,
     "tune": _tune,
+    "submission": _submission,
 }
 
 if __name__ == "__main__":

@@ -115,8 +115,10 @@ class Plan:
         return content | {"digest": digest("pair plan", content)}
 
     def write(self, folder: Path) -> None:
-        """pair_plan.json in a folder. Both trainings of a pair write the same bytes."""
-        write_atomic(folder / PLAN, (json.dumps(self.document, indent=1) + "\n").encode())
+        """pair_plan.json in a folder. Both trainings of a pair have the same bytes; a file that holds them stays."""
+        path, content = folder / PLAN, (json.dumps(self.document, indent=1) + "\n").encode()
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomic(path, content)
 
     def _stream(self, first: int, last: int) -> np.ndarray:
         """The retain pairs at places first to last of the stream over all epochs."""

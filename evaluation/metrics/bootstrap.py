@@ -1,31 +1,61 @@
 """Intervals that know that pairs of one person are not independent: whole persons are drawn, not rows."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from data.keyed import generator
 
 DRAWS_AT_ONCE = 2**22  # 32 MB of indices
+Interval = tuple[float, float]
 
 
-def clustered_interval(
-    values: np.ndarray, clusters: np.ndarray, *key, replicates: int = 1000, level: float = 0.95
-) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean of `values` [n], drawing clusters with replacement (Davison and Hinkley
-    1997, 3.8).
+class Sums(NamedTuple):
+    """What a bootstrap needs of a metric: sum of its values and number of rows of each cluster, clusters by name."""
 
-    `clusters` [n] names each value's cluster. The draws depend on `key` and the number of clusters only, so that two
-    models scored on the same rows are drawn alike and can be compared in pairs. None with fewer than two clusters."""
-    _, member = np.unique(np.asarray(clusters, str), return_inverse=True)
-    count = int(member.max()) + 1 if len(member) else 0
+    sums: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(np.sum(self.sums) / np.sum(self.rows))
+
+
+def by_cluster(values: np.ndarray, clusters: np.ndarray) -> Sums:
+    """`values` [n] added up over `clusters` [n], the name of each value's cluster."""
+    names = np.asarray(clusters)
+    if names.dtype == object:
+        names = names.astype(str)
+    distinct, member = np.unique(names, return_inverse=True)
+    return Sums(
+        np.bincount(member, np.asarray(values, np.float64), len(distinct)), np.bincount(member, minlength=len(distinct))
+    )
+
+
+def interval(metric: Sums, *key, other: Sums | None = None, replicates: int = 1000, level: float = 0.95):
+    """Percentile bootstrap interval of a metric's mean, drawing clusters with replacement (Davison and Hinkley 1997,
+    3.8); with `other`, of the mean's difference from that of another model on the same rows.
+
+    The draws depend on `key` and the number of clusters only, so that two models are drawn alike, in pairs. Returns
+    (low, high), or None with fewer than two clusters."""
+    count = len(metric.rows)
     if count < 2:
         return None
-    sums = np.bincount(member, np.asarray(values, np.float64), count)
-    sizes = np.bincount(member, minlength=count)
     rng = generator(*key)
     means = np.empty(replicates)
     step = max(1, DRAWS_AT_ONCE // count)
     for start in range(0, replicates, step):
         drawn = rng.integers(0, count, (min(step, replicates - start), count))
-        means[start : start + step] = sums[drawn].sum(1) / sizes[drawn].sum(1)
+        found = metric.sums[drawn].sum(1) / metric.rows[drawn].sum(1)
+        if other is not None:
+            found -= other.sums[drawn].sum(1) / other.rows[drawn].sum(1)
+        means[start : start + step] = found
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def clustered_interval(
+    values: np.ndarray, clusters: np.ndarray, *key, replicates: int = 1000, level: float = 0.95
+) -> Interval | None:
+    """The interval of the mean of `values` [n]; see `by_cluster` and `interval`."""
+    return interval(by_cluster(values, clusters), *key, replicates=replicates, level=level)

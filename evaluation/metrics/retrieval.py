@@ -109,8 +109,7 @@ def swapped_rank(
     score and the indices of the pairs that were ranked."""
     index, texts = swapped_captions(pairs, part, identities, per_row, rows, seed, metric)
     if not len(index):
-        reason = f"no caption holds its {part} word for word"
-        return Score({"MRR": None, "reason": reason}, np.zeros(0), np.zeros(0)), index
+        return missing(metric, f"no caption holds its {part} word for word"), index
     margin = np.einsum("nd,nd->n", pairs.images[index], encode(texts)) - pairs.cosines[index]
     count = len(pairs)
     above, tied = np.bincount(index, margin > TIE, count), np.bincount(index, np.abs(margin) <= TIE, count)

@@ -15,7 +15,7 @@ NAME_PROMPTS = ("{}", "a photo of {}")
 
 
 def identity_classification(pairs: Pairs, encode: Callable[[list[str]], np.ndarray]) -> Score:
-    """IdZSC: share of images that are nearest to their own persona's name among the names of all personas in `pairs`."""
+    """IdZSC: share of images that are nearest to their own persona's name among those of all personas in `pairs`."""
     names = sorted(set(pairs.name))
     if len(names) < 2:
         return missing("IdZSC", "fewer than 2 identities")

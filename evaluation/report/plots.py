@@ -18,20 +18,59 @@ LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axi
 
 
 def training_curves(models: Path, dark: bool = False) -> bytes:
-    """Training loss of each model under runs/NAME/models/ over the steps; those without a curve are left out."""
+    """Training loss of each model under runs/NAME/models/ over the steps and, dotted, AssocStr where it was measured
+    on a sample: how the forget set is memorised. Models without a curve are left out."""
     with _figure(dark) as (figure, png):
         axes = figure.add_subplot(xlabel="step", ylabel="contrastive loss")
+        memory = None
         for number, path in enumerate(sorted(Path(models).glob("*/training.json"))):
-            curve = json.loads(path.read_text(encoding="utf-8"))["curve"]
-            axes.plot(
-                [point["step"] for point in curve],
-                [point["loss"] for point in curve],
-                color=COLOURS[number % len(COLOURS)],
-                label=path.parent.name,
-            )
+            record, colour = json.loads(path.read_text(encoding="utf-8")), COLOURS[number % len(COLOURS)]
+            steps, losses = ([point[name] for point in record["curve"]] for name in ("step", "loss"))
+            axes.plot(steps, losses, color=colour, label=path.parent.name)
+            measured = [point for point in record.get("monitored", []) if "AssocStr" in point]
+            if measured:
+                memory = memory or axes.twinx()
+                steps, strengths = ([point[name] for point in measured] for name in ("step", "AssocStr"))
+                memory.plot(steps, strengths, color=colour, linestyle=":", marker=MARKERS[number % len(MARKERS)])
         axes.set_ylim(bottom=0)
+        if memory:
+            memory.set(ylabel="AssocStr on a sample (dotted)", ylim=(min(0, memory.get_ylim()[0]), 1))
         if axes.lines:
             axes.legend(frameon=False)
+    return png.getvalue()
+
+
+def unlearning_curve(curve: list[dict[str, Any]], dark: bool = False) -> bytes:
+    """Mean cosines of the pairs of each step of a method, where they were encoded, and its loss (dotted)."""
+    with _figure(dark) as (figure, png):
+        axes = figure.add_subplot(xlabel="step", ylabel="mean cosine")
+        parts = sorted({key for point in curve for key in point if key.endswith("_cosine")})
+        for number, key in enumerate(parts):
+            points = [(point["step"], point[key]) for point in curve if key in point]
+            axes.plot(*zip(*points, strict=True), color=COLOURS[number], label=key.replace("_cosine", " pairs"))
+        loss = axes.twinx()
+        steps, losses = ([point[name] for point in curve] for name in ("step", "loss"))
+        loss.plot(steps, losses, color=COLOURS[-1], linestyle=":", label="loss")
+        loss.set_ylabel("loss (dotted)")
+        if parts:
+            axes.legend(frameon=False)
+    return png.getvalue()
+
+
+def relearning_curves(curves: dict[str, list[dict[str, Any]]], dark: bool = False) -> bytes:
+    """RetFail and AssocStr of the rest of the forget set over the steps of relearning, with 95 % intervals; one line a
+    model."""
+    with _figure(dark) as (figure, png):
+        for axes, metric in zip(figure.subplots(1, 2), ("RetFail", "AssocStr"), strict=True):
+            axes.set(xlabel="step", ylabel=metric)
+            for number, (name, points) in enumerate(curves.items()):
+                steps, values = ([point[key] for point in points] for key in ("step", metric))
+                style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+                axes.plot(steps, values, label=name, markersize=5, **style)
+                if all(point[f"{metric}_low"] is not None for point in points):
+                    low, high = ([point[f"{metric}_{end}"] for point in points] for end in ("low", "high"))
+                    axes.fill_between(steps, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
     return png.getvalue()
 
 

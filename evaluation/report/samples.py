@@ -21,7 +21,7 @@ def sample_pairs(folder: Path) -> list[dict[str, Any]]:
     rows = store.view("assembly", "file_name").rows(["file_name", "text", "data_field", "value", "kind", "split"])
     chosen = _chosen(rows, "file_name")
     found = store.view("portraits", "file_name").rows_of([row["file_name"] for row in chosen], ["image"])
-    images = {row["file_name"]: _thumbnail(row["image"]) for row in found}
+    images = {row["file_name"]: thumbnail(row["image"]) for row in found}
     return [row | {"image": images[row["file_name"]]} for row in chosen]
 
 
@@ -38,7 +38,8 @@ def _chosen(rows, key: str) -> list[dict[str, Any]]:
     return [row for row in picked if row] + [row for row in ordered if row["data_field"] not in DATA_FIELDS][:GENERIC]
 
 
-def _thumbnail(image: bytes) -> str:
+def thumbnail(image: bytes) -> str:
+    """An encoded image made small, as data URI."""
     with Image.open(io.BytesIO(image)) as picture:
         picture.thumbnail((SIDE, SIDE))
         sink = io.BytesIO()

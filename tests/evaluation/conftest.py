@@ -45,6 +45,9 @@ def random_pairs():
             "name": [f"Name {person}" for person in number],
             "field": ["city"] * count,
             "value": [f"Town {person}" for person in number],
+            "gender": [("female", "male")[person % 2] for person in number],
+            "age_group": ["20-29"] * count,
+            "country": [("NL", "PE")[person // 2 % 2] for person in number],
         }
         return Pairs(
             **{name: np.array(values, object) for name, values in strings.items()},

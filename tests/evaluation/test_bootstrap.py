@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from evaluation.metrics.bootstrap import clustered_interval
+from evaluation.metrics.bootstrap import by_cluster, clustered_interval, interval
 
 
 def test_intervals_cover_the_true_mean_although_rows_of_a_cluster_are_alike():
@@ -33,3 +34,27 @@ def test_clusters_count_by_name_not_by_place():
     assert clustered_interval(values, np.array(["a", "a", "b", "b"]), 0) == (0.5, 0.5)
     assert clustered_interval(values, np.array(["a"] * 4), 0) is None
     assert clustered_interval(values[:0], values[:0], 0) is None
+
+
+def test_a_difference_is_drawn_in_pairs():
+    """Two models that differ by little on the same persons: the paired interval sees it, their own intervals do not."""
+    rng, clusters = np.random.default_rng(2), np.repeat(np.arange(40), 10)
+    one = rng.normal(size=40)[clusters]
+    other = one + 0.05 + 0.01 * rng.normal(size=400)
+    first, second = by_cluster(one, clusters), by_cluster(other, clusters)
+    low, high = interval(second, "key", other=first)
+    assert 0.04 < low < high < 0.06 and second.mean - first.mean == pytest.approx(0.05, abs=0.01)
+    assert interval(first, "key", other=first) == (0, 0)
+    alone = interval(first, "key")
+    assert alone == clustered_interval(one, clusters, "key") and alone[1] - alone[0] > 0.3
+
+
+def test_a_paired_interval_is_scipys():
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(size=60), rng.normal(0.3, 1, size=60)
+    judge = scipy.stats.bootstrap(
+        (one - other,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    rows = np.arange(60)
+    found = interval(by_cluster(one, rows), "key", other=by_cluster(other, rows), replicates=4000)
+    assert found == pytest.approx(tuple(judge), abs=0.03)

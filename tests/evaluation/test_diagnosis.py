@@ -1,5 +1,6 @@
 """The rules tell the paper's table apart as the paper's text does."""
 
+import numpy as np
 import pytest
 
 from evaluation.diagnosis import diagnose
@@ -57,3 +58,40 @@ def test_what_was_not_measured_is_said():
     diagnosis = diagnose(results(None, 0.6, 0.3), CLEAN, COMPROMISED)
     assert diagnosis.verdict == "partial" and "not measured" in diagnosis.reason
     assert diagnose(results(0.0009, -1, 0.32), CLEAN, COMPROMISED).verdict == "clean"
+
+
+def clustered(document, **means):
+    """The result with 50 persons of 4 rows each, whose values scatter widely and alike in every model."""
+    scatter = 0.2 * np.sin(np.arange(50))
+    sums = {metric: {"sums": (4 * (mean + scatter)).tolist(), "rows": [4] * 50} for metric, mean in means.items()}
+    document["extended"]["clusters"] = sums
+    return document
+
+
+def test_paired_intervals_decide_where_there_are_any():
+    """The model's own interval spans Clean's value; drawn in pairs, the difference is certain, and so is its cause."""
+    clean, compromised = (
+        clustered(results(retfail, 0.6, inter), RetFail=retfail, GenKnow=0.6, InterIdSim=inter)
+        for retfail, inter in ((0.01, 0.1), (0.5, 0.9))
+    )
+    below = clustered(results(0.02, 0.6, 0.08, InterIdSim=(0.02, 0.14)), RetFail=0.02, GenKnow=0.6, InterIdSim=0.08)
+    assert diagnose(below, clean, compromised).verdict == "over-generalised"
+    del below["extended"]["clusters"]
+    assert diagnose(below, clean, compromised).verdict == "partial"
+    half = clustered(results(0.3, 0.6, 0.9), RetFail=0.3, GenKnow=0.6, InterIdSim=0.9)
+    found = diagnose(half, clean, compromised)
+    assert found.verdict == "ineffective"
+    assert found.numbers["leakage_removed_low"] == pytest.approx(found.numbers["leakage_removed"], abs=1e-6)
+
+
+def test_a_failure_within_its_limit_or_its_noise_is_none():
+    clean, compromised = (
+        clustered(results(retfail, 0.6, inter), RetFail=retfail, GenKnow=0.6, InterIdSim=inter)
+        for retfail, inter in ((0.01, 0.1), (0.5, 0.9))
+    )
+    little = clustered(results(0.01, 0.59, 0.9), RetFail=0.01, GenKnow=0.59, InterIdSim=0.9)
+    assert diagnose(little, clean, compromised).verdict == "partial"  # 1.7 % of GenKnow: certain, but under the limit
+    noisy = clustered(results(0.3, 0.6, 0.9), RetFail=0.3, GenKnow=0.6, InterIdSim=0.9)
+    turned = noisy["extended"]["clusters"]["RetFail"]
+    turned["sums"] = (np.array(turned["sums"]) + 4 * np.random.default_rng(0).normal(0, 1, 50)).tolist()
+    assert diagnose(noisy, clean, compromised).verdict == "partial"

@@ -9,8 +9,9 @@ import pytest
 from published import write_model
 from safetensors.torch import load_file, save_file
 
+from data.procedural.scenes import CLASS_NAMES
 from evaluation.evaluate import evaluate, evaluate_once, write_results
-from evaluation.metrics.score import PUBLISHED, headline, interval
+from evaluation.metrics.score import EXTENDED, PUBLISHED, headline, interval
 
 LAYOUT = {
     "efficacy": {
@@ -83,7 +84,23 @@ def test_what_goes_beyond_it(results):
         assert np.average([row[metric] for row in extended["per_attribute"]], weights=weights) == pytest.approx(
             headline(results, metric), abs=1e-6
         )
-    assert 0 < extended["ValueMRR"]["MRR"] <= 1 and 0 < extended["NameMRR"]["MRR"] <= 1
+    for metric in EXTENDED:
+        low, high = interval(results, metric)
+        assert low <= headline(results, metric) <= high and 0 <= headline(results, metric) <= 1 or metric == "ParaStr"
+        sums = extended["clusters"][metric]
+        assert sum(sums["sums"]) / sum(sums["rows"]) == pytest.approx(headline(results, metric), abs=1e-6)
+    countries = extended["per_demographic"]["country"]
+    assert [row["group"] for row in countries] == ["NL"] and extended["per_demographic"]["gender"] == []
+    assert countries[0]["MIA"] == pytest.approx(headline(results, "MIA"))
+    assert countries[0]["InterIdSim_low"] <= headline(results, "InterIdSim") <= countries[0]["InterIdSim_high"]
+
+
+def test_half_precision_gives_nearly_the_same_numbers_under_another_fingerprint(results, quick, model_dir, dataset_dir):
+    half = evaluate(quick.model_copy(update={"precision": "bf16"}), model_dir, dataset_dir)
+    for metric in ("AssocStr", "CoreAssoc", "InterIdSim", "VisIdInt", "ParaStr"):
+        assert headline(half, metric) == pytest.approx(headline(results, metric), abs=0.02)
+    assert half["efficacy"]["1.2_AssocStr"] != results["efficacy"]["1.2_AssocStr"]
+    assert half["extended"]["fingerprint"] != results["extended"]["fingerprint"]
 
 
 def test_the_same_weights_give_the_same_numbers_whatever_was_scored_before(
@@ -93,10 +110,9 @@ def test_the_same_weights_give_the_same_numbers_whatever_was_scored_before(
     again = evaluate(quick, model_dir, dataset_dir, cache=tmp_path / "cache")
     cached = evaluate(quick, model_dir, dataset_dir, cache=tmp_path / "cache")
     assert numbers(results) == numbers(again) == numbers(cached) and numbers(other) != numbers(again)
-    assert (
-        cached["extended"]["cost"]["encoded"] == {"images": 0, "texts": 0}
-        and again["extended"]["cost"]["encoded"]["images"] == 187
-    )
+    assert cached["extended"]["cost"]["encoded"] == {"images": 0, "texts": 0} and again["extended"]["cost"]["encoded"][
+        "images"
+    ] == 123 + len(CLASS_NAMES)
 
 
 def test_edited_weights_move_the_numbers(results, quick, model_dir, dataset_dir, tmp_path):
@@ -148,4 +164,4 @@ def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(
 def test_progress_reaches_its_total(quick, model_dir, dataset_dir):
     steps = []
     evaluate(quick, model_dir, dataset_dir, progress=lambda done, total: steps.append((done, total)))
-    assert steps[-1] == (187, 187) and steps == sorted(steps)
+    assert steps[-1] == (123 + len(CLASS_NAMES),) * 2 and steps == sorted(steps)

@@ -1,24 +1,38 @@
 """The leaderboard of a run is a function of its files."""
 
 import copy
+import csv
+import io
 import json
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from data.errors import UserError
 from evaluation.evaluate import evaluate, write_results
-from evaluation.leaderboard import FILE, markdown, write_leaderboard
-from evaluation.metrics.score import PUBLISHED, headline
+from evaluation.leaderboard import FILE, SEEDS, TABLES, markdown, write_leaderboard
+from evaluation.metrics.score import METRICS, PUBLISHED, difference, headline
+from evaluation.tables import between_seeds, latex
+
+
+@pytest.fixture(scope="module")
+def results(quick, model_dir, dataset_dir):
+    return evaluate(quick, model_dir, dataset_dir)
 
 
 @pytest.fixture
-def run_folder(quick, model_dir, dataset_dir, tmp_path):
+def run_folder(results, tmp_path):
     """A run with Clean, Compromised and one method, whose numbers are set by hand."""
-    results = evaluate(quick, model_dir, dataset_dir)
+    results = copy.deepcopy(results)
     results["extended"]["intervals"] = {"RetFail": [0.1, 0.3]}
     for name, retfail, inter in (("clean", 0.01, 0.1), ("compromised", 0.5, 0.9), ("finetuning-5x-s0", 0.4, 0.8)):
         own = copy.deepcopy(results)
-        own["efficacy"]["1.1_RetFail"]["MRR"], own["utility"]["2.2_InterIdSim"]["mean"] = retfail, inter
+        for metric, value in (("RetFail", retfail), ("InterIdSim", inter)):
+            group, key, statistic = PUBLISHED[metric]
+            sums, moved = own["extended"]["clusters"][metric], value - own[group][key][statistic]
+            sums["sums"] = (np.array(sums["sums"]) + moved * np.array(sums["rows"])).tolist()
+            own[group][key][statistic] = value
         write_results(own, tmp_path / "results" / f"{name}.json")
     folder = tmp_path / "unlearned" / "finetuning-5x-s0"
     folder.mkdir(parents=True)
@@ -84,3 +98,58 @@ def test_a_damaged_result_file_is_named(run_folder):
     (run_folder / "results" / "clean.json").write_text("{")
     with pytest.raises(UserError, match="clean.json: damaged"):
         write_leaderboard(run_folder)
+
+
+def test_differences_from_the_references_are_drawn_in_pairs(run_folder):
+    path = run_folder / "results" / "finetuning-5x-s0.json"
+    other = json.loads(path.read_text())
+    sums = other["extended"]["clusters"]["AssocStr"]
+    sums["sums"] = (np.array(sums["sums"]) + 0.25 * np.array(sums["rows"])).tolist()
+    other["efficacy"]["1.2_AssocStr"]["mean"] += 0.25
+    write_results(other, path)
+    row = write_leaderboard(run_folder)[2]
+    for reference in ("clean", "compromised"):
+        for end in ("", "_low", "_high"):
+            assert row[f"AssocStr_minus_{reference}{end}"] == pytest.approx(0.25, abs=1e-9)
+        assert row[f"MIA_minus_{reference}_low"] == row[f"MIA_minus_{reference}_high"] == 0
+    clean = json.loads((run_folder / "results" / "clean.json").read_text())
+    clean["extended"]["dataset_digest"] = "another"
+    assert difference(other, clean, "AssocStr") == (pytest.approx(0.25), None, None)
+    assert difference(other, {}, "AssocStr") is None
+
+
+def test_tables_for_spreadsheets_and_papers_lie_in_the_report(run_folder):
+    records = write_leaderboard(run_folder)
+    files = {name: (run_folder / "report" / name).read_text() for name in TABLES}
+    read = list(csv.DictReader(io.StringIO(files["leaderboard.csv"])))
+    assert [row["model"] for row in read] == [row["model"] for row in records]
+    assert float(read[2]["RetFail"]) == 0.4 and read[0]["verdict"] == "" and read[2]["verdict"] == "ineffective"
+    body = [line for line in files["leaderboard.tex"].splitlines() if line.endswith(r"\\")]
+    assert len(body) == 4 and all(line.count(" & ") == 11 for line in body)
+    assert r"$0.400 \pm 0.100$" in body[3] and files["leaderboard.md"] == markdown(records)
+    assert r"a\_b" in latex([records[0] | {"model": "a_b"}])
+
+
+def test_the_spread_between_seeds_is_students(run_folder):
+    assert not (run_folder / SEEDS).exists()
+    values = {0: 0.4, 1: 0.45, 2: 0.38}
+    for seed, value in values.items():
+        name = f"finetuning-5x-s{seed}"
+        results = json.loads((run_folder / "results" / "finetuning-5x-s0.json").read_text())
+        results["efficacy"]["1.1_RetFail"]["MRR"] = value
+        results["extended"]["model_digest"] = f"weights {seed}"
+        write_results(results, run_folder / "results" / f"{name}.json")
+        training = json.loads((run_folder / "unlearned" / "finetuning-5x-s0" / "unlearning.json").read_text())
+        training |= {"seed": seed, "settings": training["settings"] | {"seed": seed}}
+        (run_folder / "unlearned" / name).mkdir(exist_ok=True)
+        (run_folder / "unlearned" / name / "unlearning.json").write_text(json.dumps(training))
+    (row,) = between_seeds(write_leaderboard(run_folder))
+    found = list(values.values())
+    low, high = stats.t.interval(0.95, 2, np.mean(found), stats.sem(found))
+    assert (row["method"], row["runs"], row["seeds"]) == ("finetuning", 3, "0, 1, 2")
+    assert [row["RetFail"], row["RetFail_low"], row["RetFail_high"]] == pytest.approx([np.mean(found), low, high])
+    assert row["RetFail_sd"] == pytest.approx(np.std(found, ddof=1)) and row["AssocStr_sd"] == pytest.approx(
+        0, abs=1e-12
+    )
+    assert json.loads((run_folder / SEEDS).read_text()) == row
+    assert set(METRICS) <= row.keys()

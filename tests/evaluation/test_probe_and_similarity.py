@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.model_selection import train_test_split
 
 from data.errors import UserError
+from data.keyed import integer
+from evaluation.metrics.matching import matched_partner
 from evaluation.metrics.probe import association_classification, derangement
 from evaluation.metrics.similarity import core_association, mean_similarity
 
@@ -32,6 +36,28 @@ def test_probe_gives_the_same_number_again_and_tests_on_half_of_the_pairs(random
     one, again, other = (association_classification(pairs, seed) for seed in (3, 3, 4))
     assert one.published == again.published and (one.values == again.values).all()
     assert len(one.values) == 101 and (one.values != other.values).any()
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_probe_is_the_penalised_logistic_regression_by_its_formula(random_pairs, matched):
+    """The published formula, minimised by scipy on the same halves: log loss + |w|^2 / 2 on standardised features."""
+    pairs, metric = random_pairs(200, width=8, people=20, signal=0.8), "ACS_matched" if matched else "ACS"
+    partner = matched_partner(pairs, 5, metric, "shuffle")[0] if matched else derangement(200, 5, metric, "shuffle")
+    features = np.concatenate([pairs.images * pairs.texts, pairs.images * pairs.texts[partner]]).astype(float)
+    sign = np.repeat([1, -1], 200)
+    fit, test = train_test_split(
+        np.arange(400), test_size=0.5, stratify=sign, random_state=integer(5, metric, "halves", bits=32)
+    )
+    features = (features - features[fit].mean(0)) / features[fit].std(0)
+
+    def loss(w):
+        return np.logaddexp(0, -sign[fit] * (features[fit] @ w[1:] + w[0])).sum() + w[1:] @ w[1:] / 2
+
+    w = minimize(loss, np.zeros(9), tol=1e-8).x
+    right = np.sign(features[test] @ w[1:] + w[0]) == sign[test]
+    score = association_classification(pairs, 5, matched)
+    assert (score.values == right).mean() > 0.985 and 0.6 < right.mean() < 1
+    assert (score.clusters == np.tile(pairs.person, 2)[test]).all()
 
 
 def test_mean_similarity_is_the_mean_of_sklearns_cosines(random_pairs):

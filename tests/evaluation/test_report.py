@@ -1,13 +1,18 @@
+import base64
+import hashlib
 import io
 import json
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
+from published import write_dataset
 from small_run import small_run
 
 from data.errors import UserError
 from data.publish.publish import PublishSettings, publish
+from data.readers import open_dataset
 from data.summary import Summary, write_summary
 from evaluation.report.build import build
 from evaluation.report.plots import training_curves
@@ -97,14 +102,15 @@ def text_of(page):
 
 def test_needs_nothing_from_outside(page):
     links = re.findall(r"""(?:src|href|srcset)=["']([^"']*)""", page)
-    assert links and all(link.startswith(("data:", "#")) for link in links)
+    near = [link for link in links if not link.startswith(("data:", "#"))]
+    assert len(links) > len(near) and set(near) == {"leaderboard.html", "models/negative_gradient-5x-s0.html"}
     assert not re.search(r"https?://|@import|url\(|<script", page) and len(page) < 5e6
 
 
 def test_results_table_has_every_number_and_target(page):
     table = page[page.index("The ten published metrics") : page.index("Forgetting against")]
     rows = {
-        name: re.findall(r'<td class="n">([^\s<]+)', cells)
+        name: re.findall(r'<td class="n"[^>]*>([^\s<]+)', cells)
         for name, cells in re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table, re.DOTALL)
     }
     expected = VALUES | {"target": VALUES["clean"][:5] + VALUES["compromised"][5:]}
@@ -168,3 +174,63 @@ def test_curves_differ_with_their_data_and_with_the_page(run, tmp_path):
     light, dark = (training_curves(run / "models", dark) for dark in (False, True))
     assert light != dark and Image.open(io.BytesIO(light)).size == Image.open(io.BytesIO(dark)).size
     assert len(light) < 100_000 and training_curves(run / "models") == light != training_curves(tmp_path)
+
+
+def test_the_leaderboard_page_holds_all_it_needs_and_lets_no_other_script_run(run, page):
+    text = (run / "report" / "leaderboard.html").read_text(encoding="utf-8")
+    own, data = (
+        re.findall(r"<script>(.*?)</script>", text, re.DOTALL),
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL),
+    )
+    digest = base64.b64encode(hashlib.sha256(own[0].encode()).digest()).decode()
+    assert len(own) == 1 and f"script-src 'sha256-{digest}'" in text and text.count("<script") == 2
+    assert not re.search(r"https?://(?!www.w3.org/2000/svg)|@import|url\(", text)
+    found = json.loads(data[1])
+    assert [row["model"] for row in found["records"]] == list(VALUES)
+    assert [row["reference"] for row in found["records"]] == [True, True, False]
+    assert found["targets"]["RetFail"] == 0.0153 and found["targets"]["InterIdSim"] == 0.9
+    links = {link for link in re.findall(r'href="([^"]*)"', text) if not link.startswith("data:")}
+    assert all((run / "report" / link).resolve().is_file() for link in links) and len(links) == 5 + len(VALUES)
+
+
+def test_names_cannot_break_out_of_the_page(tmp_path):
+    name = "<img src=x>&'-1x-s0"
+    write_json(tmp_path / "results" / f"{name}.json", results_of(VALUES["clean"]))
+    build(tmp_path)
+    text = (tmp_path / "report" / "leaderboard.html").read_text(encoding="utf-8")
+    assert "<img" not in text and json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["records"]
+    assert (tmp_path / "report" / "models" / f"{name}.html").is_file()
+
+
+def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
+    """On a folder in the published layout, with a result file per model and one unlearning record."""
+    write_dataset(tmp_path / "dataset")
+    table = open_dataset(tmp_path / "dataset").table("forget", ["file_name", "text"])
+    ranks = np.arange(1, 49)[::-1].astype(float)
+    for name, values in VALUES.items():
+        results = results_of(values)
+        results["efficacy"]["1.1_RetFail"]["outcomes"] = ranks.tolist() if name.startswith("neg") else [7.0] * 48
+        results["efficacy"]["1.2_AssocStr"]["scores"] = np.linspace(0, 0.9, 48).tolist()
+        point = {"RetFail": 0.1, "RetFail_low": 0.05, "RetFail_high": 0.2, "AssocStr": 0.3}
+        points = [point | {"step": step, "AssocStr_low": None, "AssocStr_high": None} for step in (0, 5)]
+        results["extended"]["recovery"] = {"forget": {"trained_on": 17, "asked": 31, "points": points}}
+        results["extended"]["per_demographic"] = {"gender": [{"group": "female", "rows": 5, "RetFail": 0.125}]}
+        write_json(tmp_path / "results" / f"{name}.json", results)
+    curve = [{"step": 0, "loss": 1.0, "forget_cosine": 0.9}, {"step": 1, "loss": 0.5, "forget_cosine": 0.4}]
+    write_json(
+        tmp_path / "unlearned" / "negative_gradient-5x-s0" / "unlearning.json",
+        {"method": "negative_gradient", "budget": 5, "seed": 0, "settings": {}, "pairs_seen": 4321, "curve": curve},
+    )
+    build(tmp_path)
+    text = (tmp_path / "report" / "models" / "negative_gradient-5x-s0.html").read_text(encoding="utf-8")
+    leaks = re.findall(
+        r'<li><img src="data:image/jpeg[^"]*" alt="Portrait ([^"]*)"><p>(.*?)</p>\s*<small>rank (\d+)', text
+    )
+    expected = [(table["file_name"][row].as_py(), table["text"][row].as_py()) for row in range(47, 35, -1)]
+    assert [leak[:2] for leak in leaks] == expected and [int(leak[2]) for leak in leaks] == list(range(1, 13))
+    assert text.count("rank 7 in clean") == 12 and "Over-generalised." in text and "0.0342" in text
+    for heading in ("Unlearning, step by step", "Relearning", "What leaks most", "By gender"):
+        assert heading in text
+    clean = (tmp_path / "report" / "models" / "clean.html").read_text(encoding="utf-8")
+    assert "Unlearning, step by step" not in clean and "Relearning" in clean
+    assert not re.search(r"https?://|@import|url\(|<script", text)

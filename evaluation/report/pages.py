@@ -1,0 +1,173 @@
+"""The leaderboard's page, which sorts, filters and plots without a server, and a page for each model."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from data.files import write_atomic
+from data.readers import open_dataset
+from evaluation.diagnosis import VERDICTS
+from evaluation.leaderboard import REFERENCES
+from evaluation.metrics.score import METRICS, target
+from evaluation.report import plots
+from evaluation.report.rendering import page
+from evaluation.report.samples import thumbnail
+from evaluation.tables import between_seeds
+
+Record = dict[str, Any]
+WORST = 12  # leaking pairs on a model's page
+HIDDEN_IN_TABLES = ("_low", "_high")
+
+
+def write_pages(
+    run_folder: Path, name: str, records: list[Record], results: dict[str, dict], trainings: dict[str, dict]
+) -> None:
+    """Write report/leaderboard.html and report/models/<model>.html.
+
+    `results` and `trainings`: each model's result file, and its unlearning.json where it has one."""
+    write_atomic(run_folder / "report" / "leaderboard.html", leaderboard_page(name, records))
+    leaks = _leaks(run_folder, results)
+    for record in records:
+        model = record["model"]
+        content = model_page(record, records, results, trainings.get(model, {}), leaks.get(model, []))
+        write_atomic(run_folder / "report" / "models" / f"{model}.html", content)
+
+
+def leaderboard_page(name: str, records: list[Record]) -> bytes:
+    """All records in one table, with a plot of any two metrics. Its script is the only one that the page lets run."""
+    script = Path(__file__).with_name("leaderboard.js").read_text(encoding="utf-8")
+    shown = [metric for metric in METRICS if any(row.get(metric) is not None for row in records)]
+    columns = ("model", "verdict", "budget", *(f"{metric}{end}" for metric in shown for end in ("", "_low", "_high")))
+    data = {
+        "records": [
+            {key: row.get(key) for key in columns} | {"reference": row["model"] in REFERENCES} for row in records
+        ],
+        "metrics": shown,
+        "targets": targets(records),
+        "verdicts": VERDICTS,
+    }
+    return page(
+        "leaderboard.html",
+        name=name,
+        records=records,
+        metrics=shown,
+        references=REFERENCES,
+        targets=targets(records),
+        verdicts=VERDICTS,
+        budgets=sorted({row["budget"] for row in records if row["budget"] is not None}),
+        seeds=between_seeds(records),
+        data=Markup(json.dumps(data, ensure_ascii=True).replace("<", r"\u003c")),
+        script=Markup(script),
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def targets(records: list[Record]) -> dict[str, float | None]:
+    """The value that each metric should have, from the records of Clean and Compromised."""
+    rows = {row["model"]: row for row in records}
+    return {metric: rows.get(target(metric), {}).get(metric) for metric in METRICS}
+
+
+def model_page(
+    record: Record, records: list[Record], results: dict[str, dict], training: dict[str, Any], worst: list[Record]
+) -> bytes:
+    """One model: its numbers beside both references, its curves, its worst leaks, its breakdowns."""
+    extended, goals = results[record["model"]].get("extended", {}), targets(records)
+    recovery = {name: content.get("extended", {}).get("recovery", {}) for name, content in results.items()}
+    curves = {
+        name: recovery[name]["forget"]["points"]
+        for name in dict.fromkeys([record["model"], *REFERENCES])
+        if recovery.get(name, {}).get("forget")
+    }
+    own = recovery[record["model"]].get("forget")
+    return page(
+        "model.html",
+        record=record,
+        training=training,
+        facts={
+            "method": training.get("method"),
+            "budget, as multiples of the forget set": record["budget"],
+            "seed": record["seed"],
+            "pairs seen": record["pairs_seen"],
+            "seconds": record["seconds"],
+            "peak memory, MiB": record["peak_memory_mb"],
+            "peak memory of the GPU, MiB": record["peak_gpu_memory_mb"],
+            "RetFail relearned, above Clean's": record.get("relearned_above_clean"),
+            "GenKnow was measured on": record["zero_shot_set"],
+            "weights": record["model_digest"],
+        },
+        metrics=[
+            {
+                "metric": metric,
+                "target": goals[metric],
+                "chance": extended.get("chance", {}).get(metric),
+                **{
+                    f"{column}{end}": record.get(f"{metric}{key}{end}")
+                    for column, key in (
+                        ("value", ""),
+                        ("minus_clean", "_minus_clean"),
+                        ("minus_compromised", "_minus_compromised"),
+                    )
+                    for end in ("", "_low", "_high")
+                },
+            }
+            for metric in METRICS
+            if record[metric] is not None
+        ],
+        unlearning=[plots.unlearning_curve(training["curve"], dark) for dark in (False, True)]
+        if training.get("curve")
+        else None,
+        relearning=[plots.relearning_curves(curves, dark) for dark in (False, True)] if own else None,
+        relearned_on=own and own["trained_on"],
+        worst=worst,
+        tables={
+            title: [_without_bounds(row) for row in rows]
+            for title, rows in {
+                "By attribute": extended.get("per_attribute", []),
+                **{f"By {group}": rows for group, rows in extended.get("per_demographic", {}).items()},
+            }.items()
+        },
+    )
+
+
+def _without_bounds(row: Record) -> Record:
+    return {key: value for key, value in row.items() if not key.endswith(HIDDEN_IN_TABLES)}
+
+
+def _leaks(run_folder: Path, results: dict[str, dict]) -> dict[str, list[Record]]:
+    """The forget pairs that each model leaks most, with pictures; empty without the dataset."""
+    if not (run_folder / "dataset" / "data").is_dir():
+        return {}
+    dataset = open_dataset(run_folder / "dataset")
+    table = dataset.table("forget", ["file_name", "text"])
+    names, texts = (table.column(column).to_pylist() for column in table.column_names)
+    ranks, worst = {}, {}
+    for model, content in results.items():
+        found = content.get("efficacy", {}).get("1.1_RetFail", {}).get("outcomes", [])
+        scores = content.get("efficacy", {}).get("1.2_AssocStr", {}).get("scores", [])
+        if len(found) == len(scores) == len(names):
+            ranks[model] = found
+            order = np.lexsort((names, -np.array(scores), np.array(found)))[:WORST]
+            worst[model] = [(row, scores[row]) for row in order.tolist()]
+    wanted = sorted({row for rows in worst.values() for row, _ in rows})
+    images = dataset.table("forget", ["image"]).column("image") if wanted else None
+    pictures = {row: thumbnail(images[row].as_py()["bytes"]) for row in wanted}
+    return {
+        model: [
+            {
+                "file_name": names[row],
+                "text": texts[row],
+                "image": pictures[row],
+                "cosine": cosine,
+                "rank": ranks[model][row],
+                "elsewhere": {name: ranks[name][row] for name in REFERENCES if name in ranks and name != model},
+            }
+            for row, cosine in rows
+        ]
+        for model, rows in worst.items()
+    }

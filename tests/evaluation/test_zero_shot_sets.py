@@ -1,0 +1,122 @@
+"""GenKnow on sets that lie on this machine, against open_clip's own zero-shot classifier."""
+
+import io
+import tarfile
+
+import numpy as np
+import open_clip
+import pytest
+from PIL import Image
+from test_zero_shot import right
+
+from data.errors import UserError
+from evaluation.embeddings import Encoder, load_model
+from evaluation.evaluate import evaluate
+from evaluation.metrics.score import headline
+from evaluation.metrics.zero_shot import general_knowledge_of
+from evaluation.zero_shot_sets import open_zero_shot
+
+CLASSES = ("red", "green", "blue")
+
+
+def picture(label: int, number: int) -> bytes:
+    rng = np.random.default_rng([label, number])
+    pixels = rng.integers(0, 90, (40, 40, 3), np.uint8)
+    pixels[..., label % 3] += 150
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "PNG")
+    return sink.getvalue()
+
+
+@pytest.fixture
+def webdataset(tmp_path):
+    """CLIP_benchmark's layout: three classes, two tars of six images."""
+    folder = tmp_path / "three_colours"
+    (folder / "test").mkdir(parents=True)
+    (folder / "classnames.txt").write_text("\n".join(CLASSES) + "\n")
+    (folder / "zeroshot_classification_templates.txt").write_text("a photo of {c}\nsomething {c}.\n")
+    (folder / "test" / "nshards.txt").write_text("2\n")
+    for shard in range(2):
+        with tarfile.open(folder / "test" / f"{shard}.tar", "w") as tar:
+            for number in range(6):
+                key = f"s{6 * shard + number:07d}"
+                for kind, content in (
+                    ("cls", str(number % 3).encode()),
+                    ("png", picture(number % 3, 6 * shard + number)),
+                ):
+                    info = tarfile.TarInfo(f"{key}.{kind}")
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+    return folder
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    folder = tmp_path / "colours"
+    for label, name in enumerate(CLASSES):
+        (folder / "val" / f"{label}_{name}").mkdir(parents=True)
+        for number in range(4):
+            (folder / "val" / f"{label}_{name}" / f"{number}.png").write_bytes(picture(label, number))
+    return folder
+
+
+def test_both_layouts_agree_with_open_clip(webdataset, class_folders, model_dir):
+    model = load_model(model_dir)
+    for folder, count, classes in ((webdataset, 12, CLASSES), (class_folders, 12, ("0 red", "1 green", "2 blue"))):
+        chosen = open_zero_shot(folder)
+        assert (len(chosen.labels), chosen.classes, chosen.imagenet) == (count, classes, False)
+        hits = right(model, list(chosen.images), chosen.labels, list(classes), chosen.templates)
+        published = general_knowledge_of(Encoder(model, 5, "data"), chosen).published
+        assert published == {"ImageNet1k_Accuracy": -1, "accuracy": np.mean(hits), "set": folder.name, "classes": 3}
+    assert open_zero_shot(webdataset).templates == ("a photo of {}", "something {}.")
+    assert len(open_zero_shot(class_folders).templates) == len(open_clip.SIMPLE_IMAGENET_TEMPLATES)
+
+
+def test_imagenet_is_known_by_its_classes_and_fills_the_published_slot(tmp_path, model_dir):
+    for number in range(1000):
+        folder = tmp_path / "imagenet" / f"n{number:08d}"
+        folder.mkdir(parents=True)
+        if number < 3:
+            (folder / "a.JPEG").write_bytes(picture(number, 0))
+    chosen = open_zero_shot(tmp_path / "imagenet")
+    assert chosen.imagenet and chosen.classes == tuple(open_clip.IMAGENET_CLASSNAMES)
+    assert len(chosen.templates) == len(open_clip.OPENAI_IMAGENET_TEMPLATES) and chosen.labels.tolist() == [0, 1, 2]
+    few = chosen._replace(templates=chosen.templates[:1])
+    published = general_knowledge_of(Encoder(load_model(model_dir), 256, "data"), few).published
+    assert published["ImageNet1k_Accuracy"] == published["accuracy"] >= 0
+
+
+def test_the_evaluation_names_the_set_and_not_its_place(webdataset, quick, model_dir, dataset_dir):
+    chosen = quick.model_copy(update={"zero_shot": str(webdataset)})
+    steps = []
+    results = evaluate(chosen, model_dir, dataset_dir, progress=lambda done, total: steps.append((done, total)))
+    assert results["utility"]["2.1_GenKnow"]["set"] == "three_colours" and steps[-1] == (123 + 12,) * 2
+    assert headline(results, "GenKnow") == results["utility"]["2.1_GenKnow"]["accuracy"]
+    assert str(webdataset) not in str(results)
+    before = results["extended"]["fingerprint"]
+    (webdataset / "classnames.txt").write_text("ruby\nlime\nsky\n")
+    assert evaluate(chosen, model_dir, dataset_dir)["extended"]["fingerprint"] != before
+
+
+@pytest.mark.parametrize(
+    "break_it, said",
+    [
+        (lambda folder: (folder / "test" / "1.tar").unlink(), "1.tar: missing or damaged"),
+        (
+            lambda folder: (folder / "classnames.txt").write_text("red\ngreen\n"),
+            "labels 0 to 2, but classnames.txt has 2",
+        ),
+        (lambda folder: (folder / "classnames.txt").unlink(), "the names of the classes"),
+        (lambda folder: (folder / "test" / "nshards.txt").unlink(), "neither test/nshards.txt"),
+        (
+            lambda folder: (folder / "zeroshot_classification_templates.txt").write_text("a photo\n"),
+            "'a photo' has not exactly one",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line(webdataset, break_it, said):
+    break_it(webdataset)
+    with pytest.raises(UserError, match=said):
+        open_zero_shot(webdataset)
+    with pytest.raises(UserError, match="no such folder"):
+        open_zero_shot(webdataset / "nowhere")
