@@ -216,14 +216,16 @@ def test_the_automation_sees_the_heartbeats_and_the_end_of_a_deployed_run(server
     trigger = EventTrigger.model_validate(automation["trigger"])
     flow_run = retried[0]
     query = {"filter": {"resource": {"id": [f"prefect.flow-run.{flow_run}"]}}}
-    events = [
-        ReceivedEvent.model_validate(event | {"received": event["occurred"]})
-        for event in server.post("/events/filter", json=query).json()["events"]
-    ]
-    beats = [event for event in events if event.event == "prefect.flow-run.heartbeat"]
-    assert beats and all(trigger.covers(event) and trigger.starts_after(event.event) for event in beats)
-    ends = [event for event in events if event.event in ("prefect.flow-run.Failed", "prefect.flow-run.Completed")]
-    assert len(ends) == 2 and all(trigger.covers(event) and trigger.expects(event.event) for event in ends)
+
+    def found(*names: str) -> list[ReceivedEvent]:
+        events = server.post("/events/filter", json=query).json()["events"]
+        wanted = [event for event in events if event["event"].removeprefix("prefect.flow-run.") in names]
+        return [ReceivedEvent.model_validate(event | {"received": event["occurred"]}) for event in wanted]
+
+    eventually(lambda: (len(found("heartbeat")), len(found("Failed", "Completed"))), lambda n: n[0] >= 1 and n[1] == 2)
+    beats, ends = found("heartbeat"), found("Failed", "Completed")
+    assert all(trigger.covers(event) and trigger.starts_after(event.event) for event in beats)
+    assert all(trigger.covers(event) and trigger.expects(event.event) for event in ends)
 
 
 def test_a_run_whose_machine_died_is_found_and_put_on_again(server, run, retried, tmp_path, capsys):
