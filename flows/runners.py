@@ -83,7 +83,7 @@ def with_gpus(runner: TaskRunner, gpus: int):
     name = type(runner).__name__
     if name == "RayTaskRunner":
         import ray
-        from prefect_ray import remote_options
+        from prefect_ray.context import remote_options
 
         if ray.cluster_resources().get("GPU"):
             return remote_options(num_gpus=gpus)

@@ -59,6 +59,7 @@ def test_every_runner_gives_the_same_bytes_even_when_a_worker_dies(
     surroundings(runner=kind, workers="2")
     here = Path(__file__).parent
     monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{here.parent}")  # Ray unpickles the flow from this module
+    monkeypatch.setattr(STAGES["candidates"], "uses_gpu", lambda settings: True)  # asks for one where there is any
     store = Store(tmp_path / kind)
     assert run_on(store, DrillSettings(shard="candidates:2", kind=trouble)) == undisturbed
     assert len(list((tmp_path / kind / ".drill").iterdir())) == 1  # it did happen
