@@ -4,6 +4,7 @@ The leaderboard of a run is made from the run's result files, so that writing it
 nothing."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ from evaluation.metrics.score import METRICS, difference, headline, interval
 from evaluation.tables import between_seeds, csv, latex, markdown
 
 FILE = "leaderboard.jsonl"
-SEEDS = "leaderboard_seeds.jsonl"  # only where a method was run with several seeds
+SEEDS = "leaderboard_seeds.jsonl"  # only where a method, or the pair, was made with several seeds
 TABLES = {"leaderboard.csv": csv, "leaderboard.tex": latex, "leaderboard.md": markdown}  # in report/
-REFERENCES = ("clean", "compromised")  # names of their result files
+REFERENCES = ("clean", "compromised")  # names of their result files; those of further pairs are s1-clean and so on
+_FURTHER = re.compile(rf"s(\d+)-({'|'.join(REFERENCES)})")
+
+
+def reference_of(name: str) -> tuple[str, int] | None:
+    """Clean or Compromised, and the number of the pair, that a result file is of; None for an unlearned model."""
+    further = _FURTHER.fullmatch(name)
+    return (further[2], int(further[1])) if further else (name, 0) if name in REFERENCES else None
 
 
 def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
@@ -45,11 +53,12 @@ def record(
 
     `training`: the unlearning.json beside the model, if there is one."""
     extended, training = results.get("extended", {}), training or {}
+    own, pair = reference_of(name) or (name, None)
     row = {
         "model": name,
-        "method": training.get("method", name),
+        "method": training.get("method", own),
         "budget": training.get("budget"),
-        "seed": training.get("seed", extended.get("seed")),
+        "seed": training.get("seed", pair or extended.get("seed")),
         "settings_digest": digest(_without_seed(training.get("settings")), _without_seed(extended.get("settings"))),
         "dataset_digest": extended.get("dataset_digest"),
         "model_digest": extended.get("model_digest"),
@@ -69,7 +78,7 @@ def record(
         if content and name != reference:
             row |= _against(results, content, reference)
     row |= _relearned(extended, (clean or {}).get("extended", {}))
-    if name not in REFERENCES and clean and compromised:
+    if pair is None and clean and compromised:
         diagnosis = diagnose(results, clean, compromised)
         row |= {"verdict": diagnosis.verdict, "reason": diagnosis.reason}
     return row
@@ -102,8 +111,10 @@ def _lines(records: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode()
 
 
-def _rank(name: str) -> int:
-    return REFERENCES.index(name) if name in REFERENCES else len(REFERENCES)
+def _rank(name: str) -> tuple[int, int]:
+    """The pair first, then further pairs, then the methods."""
+    which, pair = reference_of(name) or (None, 0)
+    return (pair, REFERENCES.index(which)) if which else (10**6, 0)
 
 
 def _training(run_folder: Path, name: str) -> dict[str, Any] | None:

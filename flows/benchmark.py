@@ -13,6 +13,7 @@ from data.files import require_disk
 from data.store import Store
 from evaluation.evaluate import EvaluationSettings, evaluate_once
 from evaluation.leaderboard import markdown, write_leaderboard
+from evaluation.metrics.score import PUBLISHED
 from evaluation.report.build import build
 from evaluation.report.plots import forgetting
 from evaluation.unlearning.registry import Run, UnlearningSettings
@@ -25,6 +26,7 @@ from flows.pools import insist
 from flows.runners import task_runner
 from flows.settings import RunSettings, save
 from flows.training import PAIR, progress_bar
+from model_training.export import with_metrics
 
 
 @task(name="unlearn", task_run_name="unlearn-{run.folder}", cache_policy=NO_CACHE, persist_result=False)
@@ -84,6 +86,11 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
         "benchmark", *(partial(score, run.folder, f"unlearned/{run.folder}", place) for place, run in enumerate(runs))
     )
     records = write_leaderboard(store.folder)
+    measured = {
+        row["model"]: {name: round(row[name], 4) for name in PUBLISHED if row[name] is not None} for row in records
+    }
+    for name, model in models:
+        with_metrics(store.folder / model, measured[name])
     print(
         f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}",
         flush=True,

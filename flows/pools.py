@@ -70,7 +70,7 @@ def claim_gpus(groups: list[list[str]]) -> None:
         time.sleep(0.5)
 
 
-def mark_crashed(task_run_id) -> None:
+def mark_task_crashed(task_run_id) -> None:
     """Say on the server that the task run's worker died; it would stay in Running there for good."""
     try:
         with get_client(sync_client=True) as client:
@@ -103,7 +103,7 @@ def insist(what: str, *submissions: Callable[[], PrefectFuture]) -> list[Prefect
                     raise
                 lost.append(submit)
                 reason = error
-                mark_crashed(future.task_run_id)
+                mark_task_crashed(future.task_run_id)
         if not lost:
             return done
         if pause is None:

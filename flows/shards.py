@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from data.errors import UserError
 from data.store import Entry, Shard, Store
 from flows.drill import Drill, DrillSettings, drill_of
-from flows.pools import PAUSES, ShardPool, gone, mark_crashed
+from flows.pools import PAUSES, ShardPool, gone, mark_task_crashed
 from flows.runners import lost_worker
 from flows.stages import STAGES, upstream_views
 from tasks.devices import gpu_is_lost
@@ -139,7 +139,7 @@ def make_shards(
                     continue
                 # every shard that was not back yet comes back so
                 lost.append((shard, expected))
-                mark_crashed(future.task_run_id)
+                mark_task_crashed(future.task_run_id)
                 if not under_way and failure is None:
                     if losses == len(PAUSES):
                         raise gone(f"stage {stage}", error) from None

@@ -99,10 +99,10 @@ def _make_missing(store: Store, manifest: Manifest, missing: list, settings, aft
             bar.update(entry.items)
             progress.advance(entry.items)
 
-        if runners.kind() == "workpool" and len(missing) > 1:
-            make_on_work_pool(store, name, missing, commit)
-            return []
         flow_run = str(FlowRunContext.get().flow_run.id)
+        if runners.kind() == "workpool" and len(missing) > 1:
+            make_on_work_pool(store, name, missing, commit, drill, flow_run)
+            return []
         return make_shards(store, name, settings, missing, commit, drill, flow_run, after)
 
 

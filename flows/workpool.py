@@ -29,7 +29,14 @@ LOSSES = 3  # runs that may end without their shards, with no shard finished in 
 
 
 @flow(name="shards", flow_run_name="shards-{stage}-{run}", task_runner=runners.task_runner(), persist_result=False)
-def shards(run: str, stage: str, indices: list[int], root: str = "runs") -> None:
+def shards(
+    run: str,
+    stage: str,
+    indices: list[int],
+    root: str = "runs",
+    drill: DrillSettings = DrillSettings(),
+    asker: str = "",
+) -> None:
     """Make some shards of a stage for a run that another flow run works on, and leave their entries for it.
 
     Args:
@@ -37,6 +44,8 @@ def shards(run: str, stage: str, indices: list[int], root: str = "runs") -> None
         stage: Name of the stage.
         indices: Numbers of the shards.
         root: Folder or URL of all runs, as this machine sees it.
+        drill: A failure on purpose.
+        asker: Id of the flow run that asked; the drill's count is kept for it.
     """
     store, wanted = Store(f"{root.rstrip('/')}/{run}"), set(indices)
     settings = getattr(load_run(store.folder), stage)
@@ -45,7 +54,7 @@ def shards(run: str, stage: str, indices: list[int], root: str = "runs") -> None
     def leave(shard: Shard, entry: Entry) -> None:
         write_atomic(_left(store, stage, shard.index), entry.model_dump_json().encode())
 
-    make_shards(store, stage, settings, missing, leave, DrillSettings(), "")
+    make_shards(store, stage, settings, missing, leave, drill, asker)
 
 
 def _left(store: Store, stage: str, index: int):
@@ -53,7 +62,12 @@ def _left(store: Store, stage: str, index: int):
 
 
 def make_on_work_pool(
-    store: Store, stage: str, missing: list[tuple[Shard, str]], commit: Callable[[Shard, Entry], None]
+    store: Store,
+    stage: str,
+    missing: list[tuple[Shard, str]],
+    commit: Callable[[Shard, Entry], None],
+    drill: DrillSettings,
+    flow_run: str,
 ) -> None:
     """Have the missing shards made by runs of the deployment, and commit each as its entry appears.
 
@@ -86,7 +100,7 @@ def make_on_work_pool(
             while waiting and len(under_way) < slots:
                 group = [index for index in waiting.popleft() if index in wanted]
                 if group:
-                    under_way[_start(store, stage, group).id] = group
+                    under_way[_start(store, stage, group, drill, flow_run).id] = group
             time.sleep(POLL)
             ended = {}
             for flow_run_id in under_way:
@@ -108,10 +122,11 @@ def make_on_work_pool(
                     waiting.append(group)
 
 
-def _start(store: Store, stage: str, indices: list[int]):
+def _start(store: Store, stage: str, indices: list[int], drill: DrillSettings, flow_run: str):
     root, _, run = str(store.folder).rpartition("/")
     try:
         parameters = {"run": run, "stage": stage, "indices": indices, "root": root}
+        parameters |= {"drill": drill.model_dump(), "asker": flow_run}
         return run_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
     except Exception as error:
         raise UserError(

@@ -77,11 +77,14 @@ def read_record(folder: Path) -> dict | None:
 
 
 def with_metrics(folder: Path, metrics: dict[str, float]) -> None:
-    """Write the card anew, with the reference metrics that an evaluation gave. Raises UserError without a record."""
+    """The card with the reference metrics that an evaluation gave; one that holds them stays. Raises UserError without
+    a record."""
     record = read_record(folder)
     if record is None:
         raise UserError(f"{folder}: no finished model with a {RECORD}")
-    write_atomic(folder / "README.md", _card(record, metrics).encode())
+    card, path = _card(record, metrics).encode(), folder / "README.md"
+    if not path.is_file() or path.read_bytes() != card:
+        write_atomic(path, card)
 
 
 def for_hub(folder: Path, repository: str, target: Path) -> None:

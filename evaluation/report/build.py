@@ -65,7 +65,7 @@ def _counts(run_folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _training(run_folder: Path) -> dict[str, Any]:
-    models = {path.parent.name: _json(path) for path in sorted((run_folder / "models").glob("*/training.json"))}
+    models = {name: _json(path) for name, path in plots.training_records(run_folder / "models").items()}
     curves = [plots.training_curves(run_folder / "models", dark) for dark in (False, True)] if models else None
     return {"models": models, "curves": curves}
 

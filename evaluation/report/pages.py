@@ -12,7 +12,7 @@ from markupsafe import Markup
 from data.files import write_atomic
 from data.readers import open_dataset
 from evaluation.diagnosis import VERDICTS
-from evaluation.leaderboard import REFERENCES
+from evaluation.leaderboard import REFERENCES, reference_of
 from evaluation.metrics.score import METRICS, target
 from evaluation.report import plots
 from evaluation.report.rendering import page
@@ -45,7 +45,8 @@ def leaderboard_page(name: str, records: list[Record]) -> bytes:
     columns = ("model", "verdict", "budget", *(f"{metric}{end}" for metric in shown for end in ("", "_low", "_high")))
     data = {
         "records": [
-            {key: row.get(key) for key in columns} | {"reference": row["model"] in REFERENCES} for row in records
+            {key: row.get(key) for key in columns} | {"reference": reference_of(row["model"]) is not None}
+            for row in records
         ],
         "metrics": shown,
         "targets": targets(records),

@@ -17,16 +17,22 @@ MARKERS = "osD^vP*X"
 LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axis is logarithmic
 
 
+def training_records(models: Path) -> dict[str, Path]:
+    """The training.json of each model under runs/NAME/models/: clean, compromised, and s1/clean … of further pairs."""
+    found = [*sorted(Path(models).glob("*/training.json")), *sorted(Path(models).glob("s*/*/training.json"))]
+    return {path.parent.relative_to(models).as_posix(): path for path in found}
+
+
 def training_curves(models: Path, dark: bool = False) -> bytes:
     """Training loss of each model under runs/NAME/models/ over the steps and, dotted, AssocStr where it was measured
     on a sample: how the forget set is memorised. Models without a curve are left out."""
     with _figure(dark) as (figure, png):
         axes = figure.add_subplot(xlabel="step", ylabel="contrastive loss")
         memory = None
-        for number, path in enumerate(sorted(Path(models).glob("*/training.json"))):
+        for number, (name, path) in enumerate(training_records(models).items()):
             record, colour = json.loads(path.read_text(encoding="utf-8")), COLOURS[number % len(COLOURS)]
             steps, losses = ([point[name] for point in record["curve"]] for name in ("step", "loss"))
-            axes.plot(steps, losses, color=colour, label=path.parent.name)
+            axes.plot(steps, losses, color=colour, label=name)
             measured = [point for point in record.get("monitored", []) if "AssocStr" in point]
             if measured:
                 memory = memory or axes.twinx()

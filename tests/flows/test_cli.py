@@ -29,6 +29,7 @@ SMALL = [
     "curation.min_portraits=5",
     "pair.scenes=200",
     "pair.everyday=10",
+    "pair.seeds=2",
     "pair.epochs=1",
     "unlearning.budgets=[0.5]",
     "evaluation.zero_shot_per_class=2",
@@ -117,6 +118,8 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     assert names == {
         "clean",
         "compromised",
+        "s1-clean",
+        "s1-compromised",
         "finetuning-0.5x-s0",
         "negative_gradient-0.5x-s0",
         "generic_captions-0.5x-s0",
@@ -127,7 +130,13 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
             len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
         )
     board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
-    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 5
+    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 7
+    assert {row["model"] for row in board if "verdict" not in row} == {name for name in names if "-0.5x" not in name}
+    spread = [json.loads(line) for line in (run / "leaderboard_seeds.jsonl").read_text().splitlines()]
+    assert {(row["method"], row["runs"]) for row in spread} == {("clean", 2), ("compromised", 2)}
+    assert all(row["RetFail_low"] <= row["RetFail"] <= row["RetFail_high"] for row in spread)
+    score = next(row["AssocStr"] for row in board if row["model"] == "compromised")
+    assert f"| AssocStr | {round(score, 4)} |" in (run / "models" / "compromised" / "README.md").read_text()
 
 
 def test_a_second_run_finds_everything_done(runs):
