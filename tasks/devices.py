@@ -1,14 +1,17 @@
 """Where a model computes. A worker process sees one GPU at most (flows sets CUDA_VISIBLE_DEVICES): `cuda` always means
 that one."""
 
+from __future__ import annotations
+
 import gc
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 Device = Literal["auto", "cpu", "cuda"]
 log = logging.getLogger(__name__)
@@ -16,6 +19,8 @@ log = logging.getLogger(__name__)
 
 def torch_device(wanted: Device) -> torch.device:
     """The device that a setting names; auto: CUDA where it is available. Raises UserError if CUDA is wanted in vain."""
+    import torch
+
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "device is 'cuda', but torch sees no CUDA GPU: install torch with CUDA and the driver, or set it to 'auto'"
@@ -38,6 +43,8 @@ def gpu_is_lost(error: BaseException) -> bool:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device's or the machine's memory was too small for what was asked."""
+    import torch
+
     text = str(error).lower()
     return (
         isinstance(error, (torch.OutOfMemoryError, MemoryError))
@@ -57,6 +64,8 @@ def in_parts_that_fit(compute: Callable[[Sequence], object], items: Sequence, se
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+    import torch
+
     if len(items) == 1:
         raise UserError(
             f"not even one item fits into memory ({setting} is not the reason): use smaller pictures or models"

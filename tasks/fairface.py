@@ -4,14 +4,15 @@ Two layouts are read: the published ResNet-34 (https://github.com/dchen236/FairF
 res34_fair_align_multi_7_20190809.pt) and any transformers image classifier whose labels are FairFace's (one question
 a checkpoint; several may be given)."""
 
+from __future__ import annotations
+
 import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 from pydantic import Field
 
@@ -23,6 +24,9 @@ from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from data.settings import Settings
 from tasks.devices import Device, in_parts_that_fit, torch_device
 from tasks.labels import one_thread
+
+if TYPE_CHECKING:
+    import torch
 
 AGES = ("0-2", "3-9", "10-19", *AGE_GROUPS)
 LABELS = {"gender": GENDERS, "age_group": AGES, "region": REGIONS}
@@ -106,6 +110,8 @@ def classify(fairface: FairFace, chips: list[Image.Image]) -> list[dict[str, dic
     """For each face chip: question (gender, age_group, region) -> label -> probability (four decimals).
 
     The labels of age_group are FairFace's: those of the schema and 0-2, 3-9, 10-19 before them."""
+    import torch
+
     answers: list[dict] = []
     with torch.no_grad(), one_thread():
         for start in range(0, len(chips), fairface.batch_size):
@@ -143,6 +149,7 @@ def face_chip(picture: Image.Image, landmarks) -> Image.Image:
 
 
 def _resnet(path: Path, device: torch.device) -> Network:
+    import torch
     from torchvision.models import resnet34
     from torchvision.transforms.functional import normalize, to_tensor
 

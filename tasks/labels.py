@@ -1,12 +1,13 @@
 """Zero-shot labels: the questions of a file in prompts/ (labels.yaml unless told otherwise), answered by any open_clip
 model."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import torch
 from PIL import Image
 from pydantic import Field, RootModel, model_validator
 
@@ -17,6 +18,9 @@ from data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from data.settings import Settings
 from prompts.loader import load
 from tasks.devices import Device, in_parts_that_fit, torch_device
+
+if TYPE_CHECKING:
+    import torch
 
 EMBEDDED_CLIP = Path(__file__).parents[1] / "data" / "models" / "clip"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -80,6 +84,7 @@ def load_zero_shot(name: str, device: Device, questions: str = "labels") -> Zero
 
     Raises UserError if the model is not there or cannot be loaded."""
     import open_clip
+    import torch
 
     folder = _local_folder(name)
     model_name, pretrained = (f"local-dir:{folder}", None) if folder else (name, None)
@@ -106,6 +111,7 @@ def load_zero_shot(name: str, device: Device, questions: str = "labels") -> Zero
 def _classifier(model, tokenizer, question: Question, device: torch.device) -> torch.Tensor:
     """A unit vector a label [embedding, labels]: the mean over its phrases, each the mean over the templates."""
     import open_clip
+    import torch
 
     phrases = question.phrases()
     every = open_clip.build_zero_shot_classifier(model, tokenizer, sum(phrases, []), question.templates, device=device)
@@ -129,6 +135,8 @@ def answer(
 def embed(zero_shot: ZeroShot, pixels: list[torch.Tensor]) -> torch.Tensor:
     """L2-normalised embeddings [n, embedding] of a batch of preprocessed pictures."""
 
+    import torch
+
     def encode(part: list[torch.Tensor]) -> torch.Tensor:
         return zero_shot.model.encode_image(torch.stack(part).to(zero_shot.device), normalize=True)
 
@@ -138,6 +146,8 @@ def embed(zero_shot: ZeroShot, pixels: list[torch.Tensor]) -> torch.Tensor:
 
 def answers_to(zero_shot: ZeroShot, embeddings: torch.Tensor, view: str) -> list[dict[str, dict[str, float]]]:
     """For each embedding: question -> label -> probability (four decimals), of the questions with this view."""
+    import torch
+
     answers: list[dict] = [{} for _ in embeddings]
     with torch.no_grad(), one_thread():
         for name, question in zero_shot.questions.items():
@@ -181,6 +191,8 @@ def _local_folder(name: str) -> Path | None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """torch's sums on one thread, so that results do not depend on the number of cores or workers."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

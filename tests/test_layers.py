@@ -37,8 +37,10 @@ def test_imports_point_down(path):
     assert folder == "flows" or not any(name.startswith("prefect") for name in names)
 
 
-def test_the_command_line_answers_without_loading_what_only_the_work_needs():
-    heavy = ("open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime", "prefect.flows")
-    command = f"import flows.cli, sys; print([name for name in {heavy} if name in sys.modules])"
+@pytest.mark.parametrize("module", ["flows.cli", "flows.stages"])  # the command line; what every worker loads
+def test_it_loads_without_what_only_the_work_needs(module):
+    heavy = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
+    heavy += ["prefect.flows"] + ["torch"] * (module == "flows.stages")
+    command = f"import {module}, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.strip() == "[]"

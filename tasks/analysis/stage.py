@@ -1,5 +1,7 @@
 """The stage analysis: what can be measured on each portrait. It decides nothing; curation does."""
 
+from __future__ import annotations
+
 import io
 import json
 import struct
@@ -7,10 +9,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
@@ -43,6 +44,9 @@ from tasks.fairface import (
     load_fairface,
 )
 from tasks.labels import ZeroShot, answers_to, clip_revision, embed, face_square, load_zero_shot, whole_square
+
+if TYPE_CHECKING:
+    import torch
 
 NAME, VERSION = "analysis", 2
 UPSTREAM = ("anchors", "portraits")

@@ -4,14 +4,17 @@ a threshold with a stated false match rate.
 Embeddings are unit vectors in half precision, [n, d]. A matrix product finds the pairs that may matter; what decides is
 computed again in double precision, so that the result depends neither on the device nor on its number of threads."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch.nn.functional import normalize
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK = 2048  # rows compared at a time; times COLUMNS, the floats held
 COLUMNS = 8192
@@ -54,6 +57,8 @@ def calibrate(
 
     The embeddings are a random sample, in random order. Copies among them would pass for people who look alike, and
     raise the threshold until it misses them: pairs above COPY are left out."""
+    import torch
+
     total = len(embeddings) * (len(embeddings) - 1) // 2
     by_quantile = threshold is None and total * false_match_rate >= PAIRS_A_MISTAKE
     if not by_quantile:
@@ -79,17 +84,22 @@ def calibrate(
 
 def _pairs(embeddings: np.ndarray, device: torch.device) -> Iterator[torch.Tensor]:
     """The cosines of all pairs, block by block, in double precision."""
+    import torch
+
     for start in range(0, len(embeddings), BLOCK):
-        rows = on_device(embeddings[start : start + BLOCK], device, torch.float64)
+        rows = on_device(embeddings[start : start + BLOCK], device, "float64")
         for column in range(start, len(embeddings), BLOCK):
-            cosines = rows @ on_device(embeddings[column : column + BLOCK], device, torch.float64).T
+            cosines = rows @ on_device(embeddings[column : column + BLOCK], device, "float64").T
             first = column == start
             yield cosines[torch.ones_like(cosines, dtype=torch.bool).triu(1)] if first else cosines.flatten()
 
 
-def on_device(embeddings: np.ndarray, device: torch.device, kind: torch.dtype = torch.float32) -> torch.Tensor:
+def on_device(embeddings: np.ndarray, device: torch.device, kind: Literal["float32", "float64"]) -> torch.Tensor:
     """Embeddings as unit vectors again, which half precision left nearly so."""
-    return normalize(torch.from_numpy(np.ascontiguousarray(embeddings)).to(device).to(kind), dim=1)
+    import torch
+
+    rows = torch.from_numpy(np.ascontiguousarray(embeddings)).to(device).to(getattr(torch, kind))
+    return torch.nn.functional.normalize(rows, dim=1)
 
 
 def near_duplicates(
@@ -101,13 +111,13 @@ def near_duplicates(
     count, dropped = 0, []
     for start in range(0, len(order), BLOCK):
         places = order[start : start + BLOCK]
-        block = on_device(embeddings[places], device)
+        block = on_device(embeddings[places], device, "float32")
         near: list[list[int]] = [[] for _ in places]  # places of kept ones that may be too near
         for column in range(0, count, COLUMNS):
             some = kept[column : min(column + COLUMNS, count)]
-            _note(near, block @ on_device(embeddings[some], device).T, some, threshold)
+            _note(near, block @ on_device(embeddings[some], device, "float32").T, some, threshold)
         inside = block @ block.T
-        _note(near, inside.masked_fill(torch.ones_like(inside, dtype=torch.bool).triu(), -2), places, threshold)
+        _note(near, inside.tril(-1) - 2 * inside.new_ones(inside.shape).triu(), places, threshold)
         gone: set[int] = set()
         for place, others in zip(places.tolist(), near, strict=True):
             others = [other for other in others if other not in gone]

@@ -4,13 +4,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from data.store import Reject, StageView
 from tasks.anchors.duplicates import COPY, Calibration
 from tasks.anchors.rules import REASONS, Settings
 from tasks.balance import CELL
-from tasks.figures import png
+from tasks.figures import new_figure, png
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99, 100)
 MOST_COMPARED = 5000  # of a set, in the figure of nearest others
@@ -73,7 +72,7 @@ def percentiles(nearest: dict[str, np.ndarray]) -> list[dict[str, Any]]:
 
 def nearest_figure(nearest: dict[str, np.ndarray], threshold: float) -> bytes:
     """How the similarities to the nearest other one are distributed, as a PNG file."""
-    figure = Figure(figsize=(6, 3), layout="constrained")
+    figure = new_figure(6, 3)
     axes = figure.subplots()
     for name, values in nearest.items():
         axes.plot(np.sort(values), np.linspace(0, 1, len(values)), label=name)

@@ -3,14 +3,18 @@ who were chosen before, so that the first n of a longer selection are the select
 
 Farthest-point traversal (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985)."""
 
+from __future__ import annotations
+
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 from tasks.anchors.duplicates import on_device, similarities
 from tasks.balance import rarest_cell
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK = 512  # candidates compared at a time
 DOUBT = 1e-5  # a product in single precision is nearer to the truth than this
@@ -58,8 +62,8 @@ class Cell:
             if not len(promising):
                 return
             some = promising[np.argsort(self.nearest[promising], kind="stable")[:BLOCK]]
-            new = on_device(embeddings[chosen[self.compared[some].min() :]], device)
-            cosines = (on_device(embeddings[self.places[some]], device) @ new.T).max(dim=1).values
+            new = on_device(embeddings[chosen[self.compared[some].min() :]], device, "float32")
+            cosines = (on_device(embeddings[self.places[some]], device, "float32") @ new.T).max(dim=1).values
             self.nearest[some] = np.maximum(self.nearest[some], cosines.cpu().numpy())
             self.compared[some] = len(chosen)
 

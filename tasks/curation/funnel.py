@@ -5,14 +5,13 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from data.keyed import ranked
 from data.schemas import AGE_GROUPS, GENDERS
 from data.store import StageView
 from tasks.curation.rules import FOR_ITSELF, REASONS
-from tasks.figures import png
+from tasks.figures import new_figure, png
 
 Row = dict[str, Any]
 SHEET, TILE = (3, 8), 96
@@ -84,7 +83,7 @@ def similarity_figure(rows: list[Row]) -> bytes:
         name: [row["identity_similarity"] for row in group if row["identity_similarity"] is not None]
         for name, group in groups.items()
     }
-    figure = Figure(figsize=(6, 3), layout="constrained")
+    figure = new_figure(6, 3)
     axes = figure.subplots()
     axes.hist(
         list(values.values()),
@@ -101,7 +100,7 @@ def similarity_figure(rows: list[Row]) -> bytes:
 def demographics_figure(rows: list[Row]) -> bytes:
     """Kept identities by gender, age group and region."""
     identities = list({row["identity_id"]: row for row in rows if row["kept"]}.values())
-    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    figure = new_figure(9, 2.8)
     for axes, name in zip(
         figure.subplots(1, 3, width_ratios=(1, 2, 2)), ("gender", "age_group", "region"), strict=True
     ):
@@ -134,7 +133,7 @@ def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | N
         return None
     faults = {row["file_name"]: row["fault"] for row in rows if row["file_name"] in chosen}
     images = {row["file_name"]: row["image"] for row in portraits.rows_of(chosen, ["image"])}
-    figure = Figure(figsize=(SHEET[1] * 1.15, SHEET[0] * 1.4), layout="constrained", dpi=80)
+    figure = new_figure(SHEET[1] * 1.15, SHEET[0] * 1.4, dpi=80)
     grid = figure.subplots(*SHEET).ravel()
     for axes in grid:
         axes.axis("off")

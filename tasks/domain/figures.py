@@ -1,18 +1,17 @@
 """The pictures of the domain check."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tasks.domain.identities import Separation
 from tasks.domain.likeness import Row, Test
-from tasks.figures import png
+from tasks.figures import new_figure, png
 
 OURS, REFERENCE, ALARM = "#4c78a8", "#f2a541", "#c8443c"
 
 
 def likeness_figure(tests: list[Test], results: list[Row]) -> bytes:
     """The KS statistic of every direction, and the distributions of the three measures that differ most."""
-    figure = Figure(figsize=(10, 3), layout="constrained")
+    figure = new_figure(10, 3)
     panels = figure.subplots(1, 4, width_ratios=(1.6, 1, 1, 1))
     heights = [row["KS"] for row in results]
     panels[0].bar(range(len(heights)), heights, color=[ALARM if row["differs"] else OURS for row in results])
@@ -31,7 +30,7 @@ def likeness_figure(tests: list[Test], results: list[Row]) -> bytes:
 
 def diversity_figure(distances: dict[str, np.ndarray]) -> bytes:
     """Histograms of the CLIP distances within and between identities."""
-    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    figure = new_figure(5, 2.8)
     axes = figure.subplots()
     bins = np.linspace(0, max(values.max() for values in distances.values() if len(values)), 60)
     for (name, values), colour in zip(distances.items(), (OURS, REFERENCE), strict=True):
@@ -43,7 +42,7 @@ def diversity_figure(distances: dict[str, np.ndarray]) -> bytes:
 
 def separation_figure(found: Separation) -> bytes:
     """Histograms of genuine and impostor similarities, and the ROC curve."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = new_figure(8, 3)
     left, right = figure.subplots(1, 2)
     bins = np.linspace(-1, 1, 81)
     for values, name, colour in ((found.genuine, "one identity", OURS), (found.impostor, "two identities", REFERENCE)):

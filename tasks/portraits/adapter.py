@@ -1,12 +1,15 @@
 """Reads IP-Adapter-FaceID checkpoints, and says what they were made for before anything is loaded."""
 
+from __future__ import annotations
+
 import pickle
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 IDENTITY = 512  # values of an ArcFace embedding
 BASES = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}  # by cross-attention
@@ -55,6 +58,8 @@ def read_adapter(path: Path) -> Adapter:
 
 
 def _torch(path: Path) -> dict[str, Any]:
+    import torch
+
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
