@@ -34,6 +34,23 @@ LICENCES = (
 )
 
 
+# the same for sets of pictures that anchors are chosen from
+PICTURE_LICENCES = (("sfhq", "MIT"),)
+
+
+TABLES = (  # name, use, licence of what data/tables/ was built from
+    ("GeoNames", "cities, populations", "CC-BY-4.0"),
+    ("Faker", "most names and jobs", "MIT"),
+    ("libphonenumber", "numbering plans", "Apache-2.0"),
+    ("Wikipedia", "shares of blood types (facts)", "CC-BY-SA-4.0"),
+)
+
+
+def pictures(name: str) -> str:
+    """The licence of a set of source pictures, by the name of its folder or archive."""
+    return next((licence for part, licence in PICTURE_LICENCES if part in name.lower()), "unknown: read its own page")
+
+
 def model(name: str, revision: str, use: str) -> Model:
     """A model with its licence. `name`: hub id, folder or pack; of a path only the last two parts count."""
     known = "/".join(name.replace("\\", "/").removeprefix("local-dir:").removeprefix("hf-hub:").split("/")[-2:])

@@ -3,8 +3,9 @@ method, every trial logged.
 
 The cut: 15 % of the forget identities become internal strangers; half of the others keep half of their facts out. What
 is left is unlearned, with the whole budget in its own multiples; the two internal holdouts are exchangeable with the
-official ones where those were drawn at random. The first trial has the method's defaults, the others are a Latin
-hypercube over its search space."""
+official ones where those were drawn at random. 15 % of the retain rows, and scenes that nothing was trained on, are
+kept back too: a method that learns the rest of the retain pairs by heart must not pass for one that spares what is
+known. The first trial has the method's defaults, the others are a Latin hypercube over its search space."""
 
 import json
 import math
@@ -26,19 +27,24 @@ from evaluation.metrics.retrieval import chance, own_rank
 from evaluation.unlearning.method import Method, MethodSettings
 from evaluation.unlearning.pools import Pool, embeddings
 from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import load, pools
+from evaluation.unlearning.runner import input_side, load, pools
 from evaluation.unlearning.training import spend
 from evaluation.unlearning.work import Work
 from model_training.loop import reproducible
+from model_training.retain import scene_pairs
 
-VERSION = 1
+VERSION = 2
 STRANGERS, PARTLY, FACTS_OUT = 0.15, 0.5, 0.5  # shares: identities; of the others; of their facts
+BYSTANDERS = 0.15  # share of the retain rows that a trial's method does not see
+UNSEEN_SCENES, FIRST_UNSEEN = 256, 10**6  # scenes of numbers that no pair is trained on
 ENOUGH = 0.9
 SAMPLE = 256  # most pairs of a kind that a trial is measured on
+UNSEEN = ("bystanders", "scenes")
 TRIALS, TUNED = "trials.jsonl", "tuned.json"
 OBJECTIVE = (
     f"forget first, then spare: below {ENOUGH:.0%} of the leakage removed, the share removed; from there on "
-    "1 + k (1 + h) / 2, k the share kept of the retain retrieval, h that of the internal holdouts' similarity"
+    "1 + k (1 + h + m) / 3: k the share kept of the retrieval of unseen retain pairs or of unseen scenes, whichever "
+    "is less; h that of the internal holdouts' similarity; m = 1 - |2 AUC - 1|, forget pairs against mismatched ones"
 )
 
 
@@ -135,10 +141,24 @@ class Bench:
     def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset, seed: int):
         self.method, self.clip, self.seed, self.precision = method, clip, seed, settings.precision
         self.parts = cut(dataset, seed)
-        seen = pools({"forget", "retain"}, settings, clip, dataset, self.parts.forget)
+        count = dataset.table("retain_synth", ["file_name"]).num_rows
+        away, left = np.split(
+            generator(seed, "tuning", "bystanders").permutation(count), [math.ceil(BYSTANDERS * count)]
+        )
+        seen = pools({"forget", "retain"}, settings, clip, dataset, self.parts.forget, np.sort(left))
         self.seen = {part: seen[part] for part in method.sees}
-        self.measured = seen | {
-            name: Pool(clip, dataset, "forget", getattr(self.parts, name)) for name in ("strangers", "associations")
+        number = UNSEEN_SCENES if settings.retain_scenes else 0
+        scenes = scene_pairs(settings.seed, number, input_side(clip), FIRST_UNSEEN)
+        unseen = Pool(clip, dataset, "retain", np.sort(away), scenes)
+        places = np.arange(len(unseen))
+        self.measured = {
+            "forget": (seen["forget"], np.arange(len(seen["forget"]))),
+            **{
+                name: (Pool(clip, dataset, "forget", rows), np.arange(len(rows)))
+                for name, rows in (("strangers", self.parts.strangers), ("associations", self.parts.associations))
+            },
+            "bystanders": (unseen, places[: len(away)]),
+            **({"scenes": (unseen, places[len(away) :])} if number else {}),
         }
         self.start = self._figures()
 
@@ -158,44 +178,54 @@ class Bench:
 
     @torch.inference_mode()
     def _figures(self) -> dict[str, float]:
-        encoded = {name: self._encoded(name, pool) for name, pool in self.measured.items()}
-        cosine = {name: float((images * texts).sum(1).mean()) for name, (images, texts, _) in encoded.items()}
+        encoded = {name: self._encoded(name, *which) for name, which in self.measured.items()}
         captions = np.concatenate([ids for _, _, ids in encoded.values()])
         gallery = np.concatenate([texts for _, texts, _ in encoded.values()])
-        figures = {f"{name}_cosine": value for name, value in cosine.items()}
-        for name in ("forget", "retain"):
+        figures = {f"{name}_cosine": float(_cosines(*found[:2]).mean()) for name, found in encoded.items()}
+        for name in encoded.keys() & {"forget", *UNSEEN}:
             images, texts, ids = encoded[name]
             ranks, sizes = own_rank(images, texts, gallery, ids, captions)
             figures |= {f"{name}_mrr": float(np.mean(1 / ranks)), f"{name}_chance": chance(sizes)}
         images, texts, _ = encoded["forget"]
-        partner = derangement(len(images), self.seed, "tuning", "mismatched")
-        return figures | {"mismatched_cosine": float((images * texts[partner]).sum(1).mean())}
+        own = _cosines(images, texts)
+        others = _cosines(images, texts[derangement(len(images), self.seed, "tuning", "mismatched")])
+        return figures | {"mismatched_cosine": float(others.mean()), "mismatched_auc": _auc(own, others)}
 
-    def _encoded(self, name: str, pool: Pool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Embeddings of a sample of a pool's images and captions, and what tells different captions apart."""
-        rows = np.sort(generator(self.seed, "tuning", "sample", name).permutation(len(pool))[:SAMPLE])
+    def _encoded(self, name: str, pool: Pool, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Embeddings of a sample of these rows' images and captions, and what tells different captions apart."""
+        rows = np.sort(generator(self.seed, "tuning", "sample", name).permutation(rows)[:SAMPLE])
         both = embeddings(self.clip.network, pool.pixels(rows), pool.tokens[rows], self.precision)
         ids = np.array([str(tokens) for tokens in pool.tokens[rows].tolist()])
         return *(part.float().cpu().numpy() for part in both), ids
 
 
+def _cosines(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", images, texts)
+
+
+def _auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    labels = np.repeat([1, 0], [len(positive), len(negative)])
+    return float(roc_auc_score(labels, np.concatenate([positive, negative])))
+
+
 def shares(now: dict[str, float], start: dict[str, float]) -> dict[str, float]:
-    """What was removed and kept, each in [0, 1]: of the forget retrieval above chance, of the retain retrieval, and of
-    the two internal holdouts' similarity above that of mismatched pairs."""
+    """What was removed and kept, each in [0, 1]: of the forget retrieval above chance; of the retrieval of unseen
+    retain pairs and scenes; of the two internal holdouts' similarity above that of mismatched pairs. `mixed`: 1 where
+    forget pairs and mismatched ones cannot be told apart by their cosine."""
     leak = start["forget_mrr"] - start["forget_chance"]
-    removed = (start["forget_mrr"] - now["forget_mrr"]) / leak if leak > 0 else 1.0
-    kept = [
-        1
+    similar = {
+        f"{part}_kept": 1
         - abs(now[f"{part}_cosine"] - start[f"{part}_cosine"])
         / max(abs(start[f"{part}_cosine"] - start["mismatched_cosine"]), 1e-6)
         for part in ("strangers", "associations")
-    ]
-    found = {
-        "removed": removed,
-        "retain_kept": now["retain_mrr"] / start["retain_mrr"],
-        "strangers_kept": kept[0],
-        "associations_kept": kept[1],
     }
+    known = {
+        f"{part}_kept": now[f"{part}_mrr"] / max(start[f"{part}_mrr"], 1e-6) for part in UNSEEN if f"{part}_mrr" in now
+    }
+    removed = (start["forget_mrr"] - now["forget_mrr"]) / leak if leak > 0 else 1.0
+    found = {"removed": removed, **known, **similar, "mixed": 1 - abs(2 * now["mismatched_auc"] - 1)}
     return {name: min(1.0, max(0.0, value)) for name, value in found.items()}
 
 
@@ -203,8 +233,9 @@ def score(figures: dict[str, float]) -> float:
     """See OBJECTIVE. Similarity alone would reward a model that maps everything to one point."""
     if figures["removed"] < ENOUGH:
         return round(figures["removed"], 6)
+    known = min(figures[f"{part}_kept"] for part in UNSEEN if f"{part}_kept" in figures)
     similarity = (figures["strangers_kept"] + figures["associations_kept"]) / 2
-    return round(1 + figures["retain_kept"] * (1 + similarity) / 2, 6)
+    return round(1 + known * (1 + similarity + figures["mixed"]) / 3, 6)
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:

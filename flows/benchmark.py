@@ -1,7 +1,6 @@
 """The benchmark: methods that make Compromised forget, the metrics of every model, leaderboard and report."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from flows.artifacts import show_link, show_picture, show_text, shown_progress
 from flows.dataset import open_run
 from flows.forms import filled_in
 from flows.lock import run_lock
-from flows.pools import insist
+from flows.pools import Work, insist
 from flows.runners import task_runner
 from flows.settings import RunSettings, save
 from flows.training import PAIR, progress_bar
@@ -76,15 +75,19 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     start, runs = time.perf_counter(), settings.unlearning.runs()
     seeds = [("", ""), *((f"s{number}-", f"s{number}/") for number in range(1, settings.pair.seeds))]
     models = [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in PAIR]
-    score = partial(evaluate_model.submit, folder, settings.evaluation)
-    insist(
-        "benchmark",
-        *(partial(unlearn_model.submit, folder, run, place) for place, run in enumerate(runs)),
-        *(partial(score, name, model, place) for place, (name, model) in enumerate(models)),
-    )
-    insist(
-        "benchmark", *(partial(score, run.folder, f"unlearned/{run.folder}", place) for place, run in enumerate(runs))
-    )
+    unlearned = [(run.folder, f"unlearned/{run.folder}") for run in runs]
+    on_gpus = "cuda" in (settings.unlearning.device, settings.evaluation.device)  # any of them; cuda:1 is that one
+
+    def scored(them: list[tuple[str, str]]) -> list[Work]:
+        shared = {"folder": folder, "settings": settings.evaluation}
+        return [
+            (evaluate_model, shared | {"name": name, "model": model, "place": place})
+            for place, (name, model) in enumerate(them)
+        ]
+
+    methods = [(unlearn_model, {"folder": folder, "run": run, "place": place}) for place, run in enumerate(runs)]
+    insist("benchmark", methods + scored(models), on_gpus=on_gpus)
+    insist("benchmark", scored(unlearned), on_gpus=on_gpus)
     records = write_leaderboard(store.folder)
     measured = {
         row["model"]: {name: round(row[name], 4) for name in PUBLISHED if row[name] is not None} for row in records

@@ -1,6 +1,5 @@
-"""The command line: salmu run | stage | status | plan | verify | inspect | clean | crashed | evaluate | …"""
+"""The command line: salmu run | stage | status | plan | verify | publish | inspect | …"""
 
-import argparse
 import os
 import sys
 import time
@@ -15,115 +14,16 @@ for _level in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERN
 
 from data.errors import UserError  # noqa: E402
 from data.files import listed, location, remove, size  # noqa: E402
-from data.readers import open_dataset  # noqa: E402
+from data.publish.check import check_files  # noqa: E402
+from data.readers import Dataset, open_dataset  # noqa: E402
 from data.store import Store  # noqa: E402
+from flows.arguments import parser  # noqa: E402
 from flows.lock import run_lock  # noqa: E402
 from flows.plan import models_of, plan_rows, totals  # noqa: E402
-from flows.settings import load_profile, load_run, parse_assignment, profiles  # noqa: E402
+from flows.settings import load_profile, load_run, parse_assignment  # noqa: E402
 from flows.stages import STAGES  # noqa: E402
 from flows.status import status_rows, text_table, verify  # noqa: E402
 from tasks.personas.judge import published_rows, verify_personas  # noqa: E402
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of every command."""
-    root = argparse.ArgumentParser(
-        prog="salmu",
-        description="Make a dataset of fictitious people, train a pair of CLIP models on it, and "
-        "measure what unlearning forgets and what it breaks.",
-    )
-    commands = root.add_subparsers(dest="command", required=True)
-
-    def command(
-        name: str, help: str, run: bool = True, change: bool = False, work: bool = False
-    ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help)
-        if run:
-            sub.add_argument("--run", metavar="NAME", help="name of the run (default: the profile's name, or tiny)")
-            sub.add_argument("--runs", metavar="DIR", default="runs", help="folder or URL of all runs (default: runs)")
-        if change:
-            sub.add_argument(
-                "--set",
-                metavar="KEY=VALUE",
-                action="append",
-                default=[],
-                dest="assignments",
-                help="change a setting, for instance portraits.per_identity=40; may be given many times",
-            )
-        if work:
-            sub.add_argument("--workers", type=int, help="how many workers (default: one a core)")
-            sub.add_argument(
-                "--runner",
-                choices=["process", "thread", "ray", "dask", "workpool"],
-                help="where shards are made (default: processes of this machine, one a GPU where a stage uses GPUs)",
-            )
-            sub.add_argument("--address", help="of a Ray or Dask cluster (default: one of this machine, for the run)")
-        return sub
-
-    run = command("run", "the whole chain: dataset, model pair, benchmark, report", change=True, work=True)
-    run.add_argument(
-        "--profile", help=f"{', '.join(profiles())}, or a YAML file (default: the run's own settings, else tiny)"
-    )
-    run.add_argument(
-        "--until", choices=["dataset", "pair", "benchmark"], default="benchmark", help="stop after this part"
-    )
-    stage = command("stage", "one stage of a run, with what is above it taken from the run", change=True, work=True)
-    stage.add_argument("stage", choices=list(STAGES))
-    command("status", "what a run has done")
-    plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True)
-    plan.add_argument("--workers", type=int, default=os.cpu_count(), help="cores to plan with (default: all)")
-    plan.add_argument("--profile", help="plan this profile rather than the run's own settings")
-    plan.add_argument("--gpus", type=int, default=1, help="GPUs to plan with (default: 1)")
-    plan.add_argument("--gpu-price", type=float, default=2.5, help="price of a GPU-hour (default: 2.5)")
-    verify = command("verify", "check every file of a run against its manifest, or judge its personas anew")
-    verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
-    verify.add_argument("--dataset", metavar="DIR", help="personas: of a published folder rather than of a run")
-    inspect = command("inspect", "show items of a stage, in the terminal or as an HTML page")
-    inspect.add_argument("stage", choices=list(STAGES))
-    inspect.add_argument("item", nargs="?", help="key of one item, for instance a file name (default: the first ones)")
-    inspect.add_argument(
-        "--where", metavar="COLUMN=VALUE", action="append", default=[], help="only rows with this value"
-    )
-    inspect.add_argument("--rejects", action="store_true", help="what was dropped, and why")
-    inspect.add_argument("--rows", type=int, default=5, help="how many are shown at most (default: 5)")
-    inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
-    clean = command("clean", "remove files that no manifest names")
-    clean.add_argument("--dry-run", action="store_true", help="tell them, remove nothing")
-    crashed = command("crashed", "mark flow runs that nobody works on any more, on the Prefect server", run=False)
-    crashed.add_argument(
-        "--silent", type=float, default=600, metavar="SECONDS", help="without a sign of life (default: 600)"
-    )
-    crashed.add_argument("--retry", action="store_true", help="put them on again; only what is missing is made")
-    crashed.add_argument("--dry-run", action="store_true", help="tell them, change nothing")
-    command("report", "write a run's HTML report again")
-    evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True)
-    evaluate.add_argument(
-        "--model", required=True, help="folder in open_clip's layout, or any name that open_clip knows"
-    )
-    evaluate.add_argument("--dataset", required=True, help="published dataset folder")
-    evaluate.add_argument("--out", required=True, help="JSON file to write")
-    unlearn = command("unlearn", "make a model that forgot", run=False, change=True)
-    unlearn.add_argument("method")
-    unlearn.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
-    unlearn.add_argument("--dataset", required=True, help="published dataset folder")
-    unlearn.add_argument(
-        "--budget", type=float, default=5.0, help="pairs seen, as a multiple of the forget set (default: 5)"
-    )
-    unlearn.add_argument("--seed", type=int, default=0)
-    unlearn.add_argument("--out", required=True, help="folder to write")
-    tune = command("tune", "choose a method's settings on a cut of the forget set alone", run=False, change=True)
-    tune.add_argument("method")
-    tune.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
-    tune.add_argument("--dataset", required=True, help="published dataset folder")
-    tune.add_argument("--trials", type=int, default=8, help="the same for every method that is compared (default: 8)")
-    tune.add_argument("--seed", type=int, default=0)
-    tune.add_argument("--out", required=True, help="folder for trials.jsonl and tuned.json; a killed tuning goes on")
-    submission = command("submission", "check an unlearned model before it is handed in", run=False)
-    submission.add_argument("--model", required=True, help="folder of the unlearned model, with its unlearning.json")
-    submission.add_argument("--compromised", required=True, help="folder of the model that it started from")
-    submission.add_argument("--dataset", required=True, help="published dataset folder")
-    submission.add_argument("--results", required=True, help="its result file, by salmu evaluate")
-    return root
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -208,9 +108,10 @@ def _plan(options) -> None:
 def _verify(options) -> None:
     if options.what == "personas":
         print(text_table(verify_personas(_persona_rows(options))))
-        return
-    store, _ = _opened(options)
-    print(f"{verify(store)} files agree with their manifests")
+    elif options.dataset:
+        print(f"{len(check_files(options.dataset))} files agree with provenance.json")
+    else:
+        print(f"{verify(_opened(options)[0])} files agree with their manifests")
 
 
 def _persona_rows(options) -> Iterable[dict]:
@@ -218,6 +119,19 @@ def _persona_rows(options) -> Iterable[dict]:
         return _opened(options)[0].view("personas", "identity_id").rows()
     dataset = open_dataset(options.dataset)
     return published_rows(dataset.identities, dataset.proofs)
+
+
+def _publish(options) -> None:
+    from data.publish.send import publish_to
+
+    def judge(found: Dataset) -> None:
+        verify_personas(published_rows(found.identities, found.proofs))
+
+    folder = options.dataset or _store(options).folder / "dataset"
+    rows = publish_to(folder, options.to, [judge], options.dry_run, private=not options.public)
+    print(text_table(rows))
+    sent = [row["bytes"] for row in rows if row["state"] in ("new", "changed")]
+    print(f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB")
 
 
 def _inspect(options) -> None:
@@ -325,6 +239,7 @@ COMMANDS = {
     "status": _status,
     "plan": _plan,
     "verify": _verify,
+    "publish": _publish,
     "inspect": _inspect,
     "clean": _clean,
     "crashed": _crashed,

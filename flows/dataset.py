@@ -48,7 +48,7 @@ def make_dataset(store: Store, settings: RunSettings) -> str:
     for name in STAGES:
         last = run_stage(store, name, getattr(settings, name), after=last and [last], drill=settings.drill)
     folder = str(store.folder)
-    (published,) = insist("publish", lambda: publish_dataset.submit(folder, settings, wait_for=[last]))
+    (published,) = insist("publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=[last])
     return published.result()
 
 

@@ -6,11 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
-from prefect import get_client
+from prefect import Task, get_client
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
@@ -19,7 +19,6 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from data.errors import UserError
 from flows.processes import begin_worker
 from flows.runners import lost_worker, with_gpus
-from flows.stages import STAGES
 
 PROBE = "import torch; torch.ones(8, device='cuda').sum().item()"
 PROBE_SECONDS = 120
@@ -88,46 +87,49 @@ def gone(what: str, error: BaseException) -> UserError:
     )
 
 
-def insist(what: str, *submissions: Callable[[], PrefectFuture]) -> list[PrefectFuture]:
-    """Submit tasks and wait for all; those whose worker died, or that could not reach Prefect's server, are submitted
-    again. Returns the futures; raises the first error of a task, or UserError if workers are lost all the time."""
-    runner, waiting, done = FlowRunContext.get().task_runner, list(submissions), []
-    for pause in (*PAUSES, None):
-        lost, reason = [], None
-        for submit, future in [(submit, submit()) for submit in waiting]:
-            try:
-                future.result()
-                done.append(future)
-            except Exception as error:
-                if not lost_worker(error):
-                    raise
-                lost.append(submit)
-                reason = error
-                mark_task_crashed(future.task_run_id)
-        if not lost:
-            return done
-        if pause is None:
-            raise gone(what, reason)
-        time.sleep(pause)
-        if isinstance(runner, ProcessPoolTaskRunner):
-            runner.__exit__(None, None, None)
-            runner.__enter__()
-        waiting = lost
+Work = tuple[Task, dict[str, Any]]  # a task and its parameters
 
 
-class ShardPool:
-    """Runs the shard tasks of one stage inside a flow: on the flow's own runner, or, where the stage computes on GPUs
-    and the flow's workers are local processes, on one worker a GPU (or as many GPUs as one model takes).
+def insist(what: str, work: list[Work], wait_for: list | None = None, on_gpus: bool = False) -> list[PrefectFuture]:
+    """Have tasks done and wait for all; those whose worker died, or that could not reach Prefect's server, are
+    submitted again. Returns the futures; raises the first error of a task, or UserError if workers are lost all the
+    time.
+
+    `on_gpus`: each on a worker with a GPU of its own, as far as this machine has any."""
+    waiting, done = list(work), []
+    with Pool(what, on_gpus) as pool:
+        for pause in (*PAUSES, None):
+            lost, reason = [], None
+            for one, future in [(one, pool.submit(*one, wait_for)) for one in waiting]:
+                try:
+                    future.result()
+                    done.append(future)
+                except Exception as error:
+                    if not lost_worker(error):
+                        raise
+                    lost.append(one)
+                    reason = error
+                    mark_task_crashed(future.task_run_id)
+            if not lost:
+                return done
+            if pause is None:
+                raise gone(what, reason)
+            time.sleep(pause)
+            pool.renew()
+            waiting = lost
+
+
+class Pool:
+    """Has tasks done inside a flow: on the flow's own runner, or, where they compute on GPUs and the flow's workers are
+    local processes, on one worker a GPU (or as many GPUs as one model takes).
 
     A Ray or Dask cluster is asked for the GPUs."""
 
-    def __init__(self, stage: str, settings):
-        self.stage, self.runner = stage, FlowRunContext.get().task_runner
+    def __init__(self, what: str, wants_gpus: bool, gpus_a_worker: int = 1):
+        self.what, self.runner = what, FlowRunContext.get().task_runner
         self.local = isinstance(self.runner, ProcessPoolTaskRunner)
-        module = STAGES[stage]
-        self.wants_gpus = hasattr(module, "uses_gpu") and module.uses_gpu(settings)
-        self.on_gpus = self.wants_gpus and self.local and bool(gpus())
-        self.gpus_a_worker = module.gpus_a_worker(settings) if hasattr(module, "gpus_a_worker") else 1
+        self.wants_gpus, self.gpus_a_worker = wants_gpus, gpus_a_worker
+        self.on_gpus = wants_gpus and self.local and bool(gpus())
 
     def __enter__(self):
         if self.on_gpus:
@@ -138,7 +140,7 @@ class ShardPool:
         if self.on_gpus:
             self.runner.__exit__(*error)
 
-    def submit(self, task, parameters: dict, wait_for: list | None):
+    def submit(self, task: Task, parameters: dict[str, Any], wait_for: list | None) -> PrefectFuture:
         with with_gpus(self.runner, self.gpus_a_worker) if self.wants_gpus else nullcontext():
             return self.runner.submit(task, parameters, wait_for=wait_for)
 
@@ -157,10 +159,10 @@ class ShardPool:
         if not left:
             self.on_gpus = False  # nothing left to stop
             raise UserError(
-                f"stage {self.stage}: none of the GPUs {', '.join(known)} answers any more; see nvidia-smi, then run "
+                f"{self.what}: none of the GPUs {', '.join(known)} answers any more; see nvidia-smi, then run "
                 "again (what is finished is kept)"
             )
-        print(f"{self.stage:<10} a worker was lost; going on with {len(left)} of {len(known)} GPUs", flush=True)
+        print(f"{self.what}: a worker was lost; going on with {len(left)} of {len(known)} GPUs", flush=True)
         self._start(left)
 
     def _start(self, devices: list[str]) -> None:

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from data.errors import UserError
 from data.store import Entry, Shard, Store
 from flows.drill import Drill, DrillSettings, drill_of
-from flows.pools import PAUSES, ShardPool, gone, mark_task_crashed
+from flows.pools import PAUSES, Pool, gone, mark_task_crashed
 from flows.runners import lost_worker
 from flows.stages import STAGES, upstream_views
 from tasks.devices import gpu_is_lost
@@ -111,7 +111,7 @@ def make_shards(
     upstream = tuple(store.manifest(other).digest for other in STAGES[stage].UPSTREAM)
     waiting, back = deque(missing), queue.SimpleQueue()
     futures, under_way, lost, losses, failure = [], {}, [], 0, None
-    with ShardPool(stage, settings) as pool:
+    with _pool(stage, settings) as pool:
         while True:
             while failure is None and not lost and waiting and len(under_way) < IN_FLIGHT:
                 shard, expected = waiting.popleft()
@@ -125,7 +125,7 @@ def make_shards(
                     "upstream": upstream,
                     "drill": drill_of(drill, stage, shard.index, flow_run),
                 }
-                future = pool.submit(make_shard, parameters, wait_for=after)
+                future = pool.submit(make_shard, parameters, after)
                 under_way[shard.index] = (future, shard, expected)
                 future.add_done_callback(functools.partial(_tell, back, shard.index))
             if not under_way:
@@ -156,6 +156,12 @@ def make_shards(
     if failure is not None:
         raise failure
     return futures
+
+
+def _pool(stage: str, settings) -> Pool:
+    module = STAGES[stage]
+    wants_gpus = hasattr(module, "uses_gpu") and module.uses_gpu(settings)
+    return Pool(f"stage {stage}", wants_gpus, module.gpus_a_worker(settings) if hasattr(module, "gpus_a_worker") else 1)
 
 
 def _tell(back: queue.SimpleQueue, index: int, future) -> None:

@@ -75,9 +75,8 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     store.write_manifest(manifest)
     for path in store.orphans(name):
         remove(path)
-    (last,) = insist(
-        f"stage {name}", lambda: finish_stage.submit(str(store.folder), name, settings, len(done), wait_for=futures)
-    )
+    shown = {"folder": str(store.folder), "stage": name, "settings": settings, "cached": len(done)}
+    (last,) = insist(f"stage {name}", [(finish_stage, shown)], wait_for=futures)
     told = (
         f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
         f"{time.perf_counter() - start:.1f} s"

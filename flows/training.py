@@ -1,7 +1,6 @@
 """The model pair: Clean and Compromised, trained side by side from the same dataset."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +74,17 @@ def make_pair(store: Store, settings: RunSettings) -> None:
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
     began, folder = time.perf_counter(), str(store.folder)
     if settings.pair.retain:
-        insist("plan of the pair", lambda: plan_pair.submit(folder, settings.pair))
+        insist("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])
     trainings = [
-        partial(train_model.submit, folder, settings.pair, which, number)
+        (train_model, {"folder": folder, "settings": settings.pair, "which": which, "number": number})
         for number in range(settings.pair.seeds)
         for which in PAIR
     ]
-    if settings.pair.device == "cpu":
-        insist("training", *trainings)
+    if settings.pair.processes == 1 and settings.pair.device in ("cpu", "cuda"):
+        insist("training", trainings, on_gpus=settings.pair.device == "cuda")
     else:
-        for training in trainings:  # one has the GPU to itself
-            insist("training", training)
+        for training in trainings:  # one has the GPUs to itself
+            insist("training", [training])
     print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s", flush=True)
     show_picture("training-curves", training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
 

@@ -36,11 +36,11 @@ class Pairs(NamedTuple):
         return len(self.texts)
 
 
-def scene_pairs(seed: int, count: int, size: int) -> Pairs:
-    """Captioned scenes; scene i depends on the seed and i only."""
+def scene_pairs(seed: int, count: int, size: int, first: int = 0) -> Pairs:
+    """`count` captioned scenes from number `first` on; scene i depends on the seed and i only."""
     images, texts = np.empty((count, size, size, 3), np.uint8), []
     for index in range(count):
-        images[index], text = scene_pair(seed, size, index)
+        images[index], text = scene_pair(seed, size, first + index)
         texts.append(text)
     return Pairs(images, texts)
 

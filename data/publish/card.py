@@ -1,20 +1,19 @@
 """The dataset card, README.md: YAML for the Hugging Face Hub, and a text that states what the manifests say."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
+from data.licences import TABLES, pictures
 from data.publish.columns import COLUMNS
-from data.readers import SENSITIVE_SPLITS
+from data.publish.front_matter import SCHEMES, front_matter, other
 from data.schemas import DATA_FIELDS
 
 TEMPLATE = Path(__file__).with_name("card.md")
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-COUNTRIES_SHOWN = 10
 
 
 def render(
@@ -24,24 +23,33 @@ def render(
     personas: list[dict],
     dropped: dict[str, list[dict]],
     image_bytes: dict[str, int],
+    folder: Path,
+    digest: str,
 ) -> str:
-    """The card. `settings`: PublishSettings; `made_from`: the provenance's inputs; `splits`: pairs by split;
-    `personas`: rows of that stage; `dropped`: rejects by stage; `image_bytes`: bytes of the images by split."""
+    """The card of a folder whose Parquet files and tars are written. `settings`: PublishSettings; `made_from`: the
+    provenance's inputs; `splits`: pairs by split; `personas`: rows of that stage; `dropped`: rejects by stage;
+    `image_bytes`: bytes of each file name's image; `digest`: of the content."""
     pairs = [row for rows in splits.values() for row in rows]
-    with_persona = {row["identity_id"]: row for row in pairs if row["identity_id"]}
+    personas = [row for row in personas if row["identity_id"] in {row["identity_id"] for row in pairs}]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.globals["table"] = markdown_table
+    own_faces = not made_from["settings"].get("candidates", {}).get("images")
+    top = front_matter(settings, splits, image_bytes, folder, own_faces)
+    tars = sorted((folder / "webdataset").glob("forget-*.tar"))
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        yaml=yaml.safe_dump(front_matter(settings, splits, image_bytes), sort_keys=False, allow_unicode=True),
+        yaml=yaml.safe_dump(top, sort_keys=False, allow_unicode=True),
         settings=settings,
+        digest=digest,
         total=len(pairs),
-        identities=len(with_persona),
-        scheme_column="split" if settings.scheme == "facts" else "split_published",
+        identities=len(personas),
+        scheme_column=SCHEMES[settings.scheme],
+        other_scheme=other(settings.scheme),
+        last_tar=tars[-1].stem[-6:] if tars else "000000",
         composition=[
             {
                 "split": split,
                 "pairs": len(rows),
-                "images, MB": round(image_bytes[split] / 1e6, 1),
+                "images, MB": round(sum(image_bytes[row["file_name"]] for row in rows) / 1e6, 1),
                 "identities": len({row["identity_id"] for row in rows} - {None}),
             }
             for split, rows in splits.items()
@@ -49,73 +57,25 @@ def render(
         kinds=Counter(row["kind"] for row in pairs),
         fragile=sum(row["fragile"] for row in pairs),
         by_field=[
-            {
-                "attribute": field,
-                "pairs": sum(row["data_field"] == field for row in pairs),
-                "of these in forget": sum(row["data_field"] == field for row in splits["forget"]),
-            }
+            {"attribute": field, "pairs": sum(row["data_field"] == field for row in pairs)}
+            | {f"in {split}": sum(row["data_field"] == field for row in splits[split]) for split in list(splits)[:3]}
             for field in DATA_FIELDS
         ],
         columns=[{"column": f"`{name}`", "type": dtype, "meaning": meaning} for name, dtype, meaning in COLUMNS],
-        funnel=[
-            {"stage": stage, "rows": counts["rows"], "dropped": len(dropped[stage])}
-            for stage, counts in made_from["stages"].items()
-        ],
+        funnel=_funnel(made_from["stages"], dropped),
         reasons=[
             {"stage": stage, "reason": reason, "dropped": count}
             for stage, rows in dropped.items()
             for reason, count in Counter(row["reason"] for row in rows).most_common()
         ],
-        demographics=_demographics(list(with_persona.values())),
-        proofs=_proofs([row for row in personas if row["identity_id"] in with_persona]),
-        models=[
-            {
-                "model": model["name"],
-                "for": model["use"],
-                "licence": model["licence"],
-                "revision": model["revision"][:16],
-            }
-            for model in made_from["models"]
-        ],
-        generation={name: json.dumps(values, ensure_ascii=False) for name, values in made_from["settings"].items()},
+        demographics=_demographics(personas, splits),
+        countries=", ".join(f"{name} {count}" for name, count in counted(row["country_code"] for row in personas)),
+        proofs=_proofs(personas),
+        chain=_chain(made_from),
+        generation=yaml.safe_dump(made_from["settings"], sort_keys=False, allow_unicode=True, width=120),
+        packages=", ".join(f"{name} {version}" for name, version in made_from["packages"].items() if version),
+        licence=f"[{settings.licence_name}]({settings.licence_link})" if settings.licence_name else settings.licence,
     )
-
-
-def front_matter(settings, splits: dict[str, list[dict]], image_bytes: dict[str, int]) -> dict[str, Any]:
-    """The YAML of the card. The split `sensitive` names the files of its three parts: no byte lies there twice."""
-    sizes = {
-        split: {
-            "name": split,
-            "num_bytes": image_bytes[split] + sum(len(row["text"].encode()) for row in rows),
-            "num_examples": len(rows),
-        }
-        for split, rows in splits.items()
-    }
-    parts = [sizes[split] for split in SENSITIVE_SPLITS]
-    sensitive = {"name": "sensitive"} | {key: sum(part[key] for part in parts) for key in ("num_bytes", "num_examples")}
-    total = sum(map(len, splits.values()))
-    return {
-        "license": settings.licence,
-        "pretty_name": settings.name,
-        "language": ["en"],
-        "size_categories": [next((name for limit, name in SIZES if total < limit), "n>1M")],
-        "task_categories": ["zero-shot-image-classification", "image-to-text"],
-        "annotations_creators": ["machine-generated"],
-        "tags": ["machine-unlearning", "multimodal", "clip", "privacy", "synthetic"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [
-                    *({"split": split, "path": f"data/{split}-*.parquet"} for split in splits),
-                    {"split": "sensitive", "path": [f"data/{split}-*.parquet" for split in SENSITIVE_SPLITS]},
-                ],
-            }
-        ],
-        "dataset_info": {
-            "features": [{"name": column.name, "dtype": column.dtype} for column in COLUMNS],
-            "splits": [*sizes.values(), sensitive],
-        },
-    }
 
 
 def markdown_table(rows: list[dict[str, Any]]) -> str:
@@ -130,22 +90,88 @@ def markdown_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [list(rows[0]), rules, *cells])
 
 
-def _demographics(identities: list[dict]) -> list[dict]:
+def _funnel(stages: dict[str, dict], dropped: dict[str, list[dict]]) -> list[dict]:
+    """Curation keeps a row for each portrait that it drops, other stages do not."""
+    return [
+        {
+            "stage": stage,
+            "dropped": len(dropped[stage]),
+            "left": counts["rows"] - (len(dropped[stage]) - counts["rejects"]),
+        }
+        for stage, counts in stages.items()
+    ]
+
+
+def counted(values) -> list[tuple[str, int]]:
+    """Values with how often each is there, the most frequent first, then by name."""
+    return sorted(Counter(values).items(), key=lambda item: (-item[1], item[0] or ""))
+
+
+def _demographics(personas: list[dict], splits: dict[str, list[dict]]) -> list[dict]:
+    held = {split: {row["identity_id"] for row in splits[split]} for split in ("forget", "holdout_association")}
     rows = []
-    for title, column in (("gender", "gender"), ("age group", "age_group"), ("country", "country_code")):
-        counts = Counter(row[column] or "unknown" for row in identities)
-        shown = counts.most_common(COUNTRIES_SHOWN) if column == "country_code" else sorted(counts.items())
-        rows += [{"": title, "group": group, "identities": count} for group, count in shown]
-        if len(shown) < len(counts):
-            rest = counts.total() - sum(count for _, count in shown)
-            rows.append({"": title, "group": f"{len(counts) - len(shown)} others", "identities": rest})
+    for title, column in (("gender", "gender"), ("age group", "age_group"), ("region", "region")):
+        groups = defaultdict(list)
+        for persona in personas:
+            groups[persona[column] or "unknown"].append(persona["identity_id"])
+        for group, members in sorted(groups.items()):
+            partly = sum(member in held["holdout_association"] for member in members)
+            wholly = sum(member in held["forget"] for member in members) - partly
+            rest = len(members) - partly - wholly
+            rows.append(
+                {"": title, "group": group, "identities": len(members)}
+                | {"wholly in forget": wholly, "partly": partly, "held out": rest}
+            )
     return rows
 
 
+def demographics_text(personas: list[dict]) -> str:
+    """The groups in one sentence."""
+    groups = (("gender", "gender"), ("age group", "age_group"), ("region", "region"), ("country", "country_code"))
+    parts = (
+        f"{title}: "
+        + ", ".join(f"{name or 'unknown'} {count}" for name, count in counted(row[column] for row in personas))
+        for title, column in groups
+    )
+    return f"{len(personas)} identities; " + "; ".join(parts) + "."
+
+
 def _proofs(personas: list[dict]) -> list[dict]:
-    counts = Counter()
+    """How many identities, of how many countries, have a value of each level."""
+    countries = defaultdict(list)
     for row in personas:
-        counts.update((field, str(proof["level"])) for field, proof in json.loads(row["proof"] or "{}").items())
+        for field, proof in json.loads(row["proof"] or "{}").items():
+            countries[field, str(proof["level"])].append(row["country_code"])
     return [
-        {"attribute": field, "level": level, "identities": count} for (field, level), count in sorted(counts.items())
+        {"attribute": field, "level": level, "identities": len(found), "countries": len(set(found))}
+        for (field, level), found in sorted(countries.items())
+    ]
+
+
+def _chain(made_from: dict[str, Any]) -> list[dict]:
+    """What the dataset was made from, with the licence of each part."""
+    source = made_from["settings"].get("candidates", {})
+    faces = [
+        {"part": name, "for": "the faces that anchors are chosen from", "licence": pictures(name), "revision": ""}
+        for name in source.get("images", ())
+    ] or [
+        {
+            "part": "salmu",
+            "for": "draws the faces; every stage",
+            "licence": "Apache-2.0",
+            "revision": made_from["packages"]["salmu"] or "",
+        }
+    ]
+    return [
+        *faces,
+        *({"part": name, "for": use, "licence": licence, "revision": ""} for name, use, licence in TABLES),
+        *(
+            {
+                "part": model["name"],
+                "for": model["use"],
+                "licence": model["licence"],
+                "revision": model["revision"][:16],
+            }
+            for model in made_from["models"]
+        ),
     ]

@@ -1,14 +1,13 @@
-"""croissant.json: the dataset in the Croissant 1.1 vocabulary of MLCommons, with its responsible-AI basics.
+"""croissant.json: the dataset in the Croissant 1.1 vocabulary of MLCommons, with its responsible-AI vocabulary.
 
 https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html"""
 
-from pathlib import Path
 from typing import Any
 
-from data.files import file_sha256
 from data.publish.columns import COLUMNS
 
 PARQUET = "application/x-parquet"
+_FORMATS = {"parquet": PARQUET, "json": "application/json", "tar": "application/x-tar"}
 _TYPES = {"image": "sc:ImageObject", "string": "sc:Text", "int32": "cr:Int32", "float32": "cr:Float32"}
 _CONTEXT = {
     "@language": "en",
@@ -50,9 +49,10 @@ _CONTEXT = {
 }
 
 
-def document(folder: Path, settings) -> dict[str, Any]:
-    """The description of a folder whose Parquet files are written; `settings`: PublishSettings."""
-    files = sorted((folder / "data").glob("*.parquet"))
+def document(files: dict[str, dict], settings, made_from: dict[str, Any], demographics: str) -> dict[str, Any]:
+    """The description of a folder. `files`: its listing, with bytes and sha256 of each file; `settings`:
+    PublishSettings; `made_from`: the provenance's inputs; `demographics`: a sentence that counts the groups."""
+    released = {"datePublished": settings.released.isoformat()} if settings.released else {}
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -60,18 +60,18 @@ def document(folder: Path, settings) -> dict[str, Any]:
         "name": settings.name,
         "description": "Portraits of fictitious people with captions that give away one personal attribute each, to "
         "measure whether a CLIP-style model forgot them.",
-        "license": f"https://choosealicense.com/licenses/{settings.licence}/",
-        "url": "https://arxiv.org/abs/2603.26316",
-        "version": "1.0.0",
+        "license": settings.licence_link or f"https://choosealicense.com/licenses/{settings.licence}/",
+        "url": settings.url,
+        "version": settings.version,
+        **released,
+        "inLanguage": "en",
+        "isLiveDataset": False,
+        "keywords": ["machine unlearning", "multimodal", "CLIP", "privacy", "synthetic data"],
         "creator": {"@type": "sc:Organization", "name": settings.creator},
         "citeAs": "Selvas-Sala, Kang, Gomez: SALMUBench: A Benchmark for Sensitive Association-Level Multimodal "
         "Unlearning. CVPR 2026, arXiv:2603.26316",
-        "rai:dataCollection": "Generated: synthetic faces, personas and captions; see README.md and provenance.json.",
-        "rai:dataBiases": "Demographics follow the generators; README.md counts them.",
-        "rai:dataLimitations": "Synthetic images and template-like captions; not representative of any population.",
-        "rai:personalSensitiveInformation": "None of a real person. Each value carries a proof of fiction.",
-        "rai:dataUseCases": "Evaluation of machine unlearning. Not for face recognition or profiling.",
-        "distribution": [_file_object(folder, path) for path in files]
+        **_responsible_ai(made_from, demographics),
+        "distribution": [_file_object(name, file) for name, file in files.items()]
         + [
             {
                 "@type": "cr:FileSet",
@@ -87,21 +87,60 @@ def document(folder: Path, settings) -> dict[str, Any]:
                 "@id": "pairs",
                 "name": "pairs",
                 "description": "One image, one caption.",
+                "key": {"@id": "pairs/file_name"},
                 "field": [_field(column) for column in COLUMNS],
             }
         ],
     }
 
 
-def _file_object(folder: Path, path: Path) -> dict[str, Any]:
+def _responsible_ai(made_from: dict[str, Any], demographics: str) -> dict[str, Any]:
+    """https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html, filled from the manifests."""
+    left = {stage: counts["rows"] for stage, counts in made_from["stages"].items()}
+    models = [f"{model['name']} ({model['use']}; {model['licence']})" for model in made_from["models"]]
+    return {
+        "rai:dataCollection": "Generated: synthetic faces, personas and captions; README.md and provenance.json hold "
+        "the settings of every stage.",
+        "rai:dataCollectionType": ["Synthetic data generation"],
+        "rai:dataCollectionMissingData": "identity_id, data_field, value and country_code are null for generic pairs.",
+        "rai:dataPreprocessingProtocol": [
+            "Rows by stage: " + ", ".join(f"{stage} {rows}" for stage, rows in left.items()) + ".",
+            "What was dropped lies in rejects/, with a reason each.",
+        ],
+        "rai:dataAnnotationProtocol": [
+            "Captions are worded by a grammar or a language model and validated by rules: each states one fact.",
+            "Gender, age group and region are those of the generator or of a classifier.",
+        ],
+        "rai:annotationsPerItem": "1",
+        "rai:machineAnnotationTools": models,
+        "rai:dataBiases": ["Groups are balanced by design and represent no population.", demographics],
+        "rai:dataLimitations": [
+            "Synthetic images and template-like English captions, tidier than the world.",
+            "It measures forgetting of planted associations, not that a duty to erase is met.",
+        ],
+        "rai:dataUseCases": [
+            "Evaluation of machine unlearning.",
+            "Not for face recognition, profiling, or training systems that infer personal data.",
+        ],
+        "rai:dataSocialImpact": "Lets unlearning be measured without anybody's data. A model trained on the sensitive "
+        "pairs gives values that look real: say that they are fictitious wherever it is shown.",
+        "rai:personalSensitiveInformation": [
+            "None of a real person. The captions name, of fictitious people: city, job, blood type, phone number, "
+            "e-mail address, IBAN, card and passport number; proof_of_fiction.json says why each belongs to nobody."
+        ],
+        "rai:dataReleaseMaintenancePlan": "A version is never changed; provenance.json holds the SHA-256 of each file.",
+    }
+
+
+def _file_object(name: str, file: dict[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
-        "@id": path.name,
-        "name": path.name,
-        "encodingFormat": PARQUET,
-        "contentUrl": path.relative_to(folder).as_posix(),
-        "contentSize": f"{path.stat().st_size} B",
-        "sha256": file_sha256(path),
+        "@id": name,
+        "name": name,
+        "encodingFormat": _FORMATS.get(name.rpartition(".")[2], "text/plain"),
+        "contentUrl": name,
+        "contentSize": f"{file['bytes']} B",
+        "sha256": file["sha256"],
     }
 
 

@@ -1,9 +1,11 @@
 """Parquet files that `datasets.load_dataset` opens with PIL images, laid out as the Hugging Face Hub likes them.
 
-Content-defined chunking lets the Hub store only what changed between versions; the page index lets readers skip pages.
+Content-defined chunking lets the Hub store only what changed between versions; the page index lets readers skip pages;
+row groups stay under 100 MB and files under 500 MB, whatever the size of the images.
 """
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,12 +13,67 @@ import pyarrow.parquet as pq
 
 from data.publish.columns import FEATURES, SCHEMA
 
+GROUP_ROWS = 200
+GROUP_BYTES = 90_000_000
+FILE_BYTES = 450_000_000
 _TEXT = [field.name for field in SCHEMA if field.type == pa.string()]
 _METADATA = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
 
 
-def open_writer(path: Path) -> pq.ParquetWriter:
-    """A writer for samples, a context manager. Images are JPEG files: no dictionary, statistics or compression."""
+class FileWriter:
+    """Writes the samples of a split to `<split>-00000-of-000NN.parquet`, at least one file. A context manager; the
+    files have their names once it is left without an error.
+
+    A file ends at `rows_per_file` rows or before `file_bytes` bytes of images, a row group at 200 rows or before
+    `group_bytes`; one image may be larger than either."""
+
+    def __init__(
+        self, folder: Path, split: str, rows_per_file: int, file_bytes: int = FILE_BYTES, group_bytes: int = GROUP_BYTES
+    ):
+        self.folder, self.split, self.rows_per_file = folder, split, rows_per_file
+        self.file_bytes, self.group_bytes = file_bytes, group_bytes
+        self._files: list[Path] = []
+
+    def __enter__(self) -> "FileWriter":
+        self._next()
+        return self
+
+    def __exit__(self, error, *_) -> None:
+        if error is None:
+            self._flush()
+        self._writer.close()
+        if error is None:
+            for number, path in enumerate(self._files):
+                os.replace(path, path.with_name(f"{self.split}-{number:05}-of-{len(self._files):05}.parquet"))
+
+    def write(self, sample: dict) -> None:
+        """Append a sample; `image` holds the bytes of its file."""
+        size = len(sample["image"])
+        file_full = self._rows == self.rows_per_file or (self._rows and self._bytes + size > self.file_bytes)
+        group_full = len(self._group) == GROUP_ROWS or (self._group and self._waiting + size > self.group_bytes)
+        if file_full or group_full:
+            self._flush()
+        if file_full:
+            self._writer.close()
+            self._next()
+        self._group.append(sample | {"image": {"bytes": sample["image"], "path": sample["file_name"]}})
+        self._rows, self._bytes, self._waiting = self._rows + 1, self._bytes + size, self._waiting + size
+
+    def _next(self) -> None:
+        self._rows = self._bytes = self._waiting = 0
+        self._group: list[dict] = []
+        self._files.append(self.folder / f".{self.split}-{len(self._files):05}.tmp")
+        self._writer = _open(self._files[-1])
+
+    def _flush(self) -> None:
+        if self._group:
+            table = pa.Table.from_pylist(self._group, schema=self._writer.schema)
+            self._writer.write_table(table, row_group_size=len(self._group))
+        self._group, self._waiting = [], 0
+
+
+def _open(path: Path) -> pq.ParquetWriter:
+    """Images are JPEG files: no dictionary, statistics or compression."""
     columns = [field.name for field in SCHEMA if field.name != "image"]
     return pq.ParquetWriter(
         path,
@@ -27,9 +84,3 @@ def open_writer(path: Path) -> pq.ParquetWriter:
         write_statistics=columns,
         compression=dict.fromkeys(columns, "zstd"),
     )
-
-
-def write_samples(writer: pq.ParquetWriter, samples: list[dict]) -> None:
-    """Append samples as one row group. `image` of a sample holds the bytes of its file."""
-    rows = [sample | {"image": {"bytes": sample["image"], "path": sample["file_name"]}} for sample in samples]
-    writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema), row_group_size=len(rows))

@@ -14,6 +14,7 @@ from data.licences import Model
 from data.readers import PROVENANCE, content_digest, content_files
 from data.store import Manifest
 
+LAYOUT = 2  # raised when the same inputs give other files
 PACKAGES = (
     "salmu",
     "diffusers",
@@ -32,6 +33,7 @@ PACKAGES = (
 def inputs(manifests: dict[str, Manifest], settings: dict[str, Any], models: Sequence[Model] = ()) -> dict[str, Any]:
     """What decides the bytes of the folder. `fingerprints` covers the model revisions that shards were made with."""
     return {
+        "layout": LAYOUT,
         "settings": without_folders(settings),
         "models": [model._asdict() for model in models],
         "stages": {
@@ -62,15 +64,24 @@ def without_folders(value: Any) -> Any:
     return value
 
 
-def document(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of a folder whose other files are all written: size and SHA-256 of each, digest of the content."""
-    files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+def listing(folder: Path, known: dict[str, dict] | None = None) -> dict[str, dict[str, Any]]:
+    """File name -> bytes and sha256, of every file in a folder; those of `known` are not read again."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name: (known or {}).get(name) or {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for name, path in paths.items()
     }
-    content = {name: files[name]["sha256"] for name in content_files(folder)}
-    return {"dataset_digest": content_digest(content), "inputs_digest": digest(made_from), **made_from, "files": files}
+
+
+def digest_of(folder: Path, files: dict[str, dict]) -> str:
+    """The digest of the content, from the listing of a folder."""
+    return content_digest({name: files[name]["sha256"] for name in content_files(folder)})
+
+
+def document(folder: Path, made_from: dict[str, Any], files: dict[str, dict]) -> dict[str, Any]:
+    """The provenance of a folder; `files`: its listing."""
+    head = {"dataset_digest": digest_of(folder, files), "inputs_digest": digest(made_from)}
+    return {**head, **made_from, "files": files}
 
 
 def is_current(folder: Path, made_from: dict[str, Any]) -> bool:

@@ -1,52 +1,27 @@
 """Writes the published folder of a run, whole or not at all: data, metadata, card, provenance and rejects."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from data.errors import UserError
-from data.files import listed, location, reaching, remove, write_atomic
+from data.files import listed, location, write_atomic
 from data.licences import Model
-from data.publish import card, croissant, metadata, parquet, provenance, rejects
+from data.publish import card, clip_benchmark, copies, croissant, metadata, parquet, provenance, rejects
+from data.publish.front_matter import SCHEMES
 from data.publish.images import with_images
+from data.publish.settings import PublishSettings
 from data.publish.webdataset import ShardWriter
 from data.readers import INCOMPLETE, PROVENANCE, SPLITS, open_dataset
-from data.settings import Settings
 from data.store import Store
 
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
 PAIRS = ("assembly", "file_name")
-
-
-class PublishSettings(Settings):
-    """The published folder."""
-
-    name: str = Field("SALMU", min_length=1, description="Name of the dataset on its card.")
-    scheme: Literal["facts", "published"] = Field(
-        "facts",
-        description=(
-            "Which split scheme names the files: facts (all pairs of one persona and attribute lie on one side) or "
-            "published (pairs). Both are columns in any case."
-        ),
-    )
-    longest_side: int | None = Field(
-        512,
-        ge=16,
-        description=(
-            "Larger images are made smaller to this many pixels, as in the published set; null keeps all as generated."
-        ),
-    )
-    jpeg_quality: int = Field(92, ge=1, le=95, description="Of the images that are made smaller.")
-    rows_per_file: int = Field(5000, ge=1, description="Rows of a Parquet file; at 512 pixels 5,000 are about 300 MB.")
-    samples_per_tar: int = Field(1000, ge=1, description="Samples of a tar; a loader needs a tar for each worker.")
-    licence: str = Field("cc-by-4.0", description="Licence of the dataset, as the Hugging Face Hub names it.")
-    creator: str = Field("The SALMU authors", description="Who made the dataset, for the card and Croissant.")
 
 
 def publish(
@@ -102,7 +77,6 @@ def _write_folder(out_dir: Path, write: Callable[[Path], None]) -> None:
 
 
 def _upload(out_dir, write: Callable[[Path], None]) -> None:
-    """provenance.json goes first and comes last, so that a reader finds the old dataset, the new one, or none."""
     with tempfile.TemporaryDirectory(prefix="salmu-dataset-") as temporary:
         folder = Path(temporary)
         try:
@@ -110,59 +84,54 @@ def _upload(out_dir, write: Callable[[Path], None]) -> None:
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"{folder}: cannot be written: {reason}; set TMPDIR to a folder with more space") from None
-        new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {PROVENANCE}
-        write_atomic(out_dir / INCOMPLETE, b"")
-        remove(out_dir / PROVENANCE)
-        with reaching(out_dir):
-            old = {name.removeprefix(f"{out_dir.path}/") for name in out_dir.fs.find(out_dir.path)}
-            for name in sorted(old - new - {INCOMPLETE}):
-                remove(out_dir / name)
-            names = sorted(new)
-            out_dir.fs.put([str(folder / name) for name in names], [(out_dir / name).path for name in names])
-        write_atomic(out_dir / PROVENANCE, (folder / PROVENANCE).read_bytes())
-        remove(out_dir / INCOMPLETE)
+        copies.copy(folder, out_dir, json.loads((folder / PROVENANCE).read_bytes())["files"])
 
 
 def _write(store: Store, settings: PublishSettings, made_from: dict, progress: Callable, folder: Path) -> None:
     pairs = list(store.view(*PAIRS).rows())
-    column = {"facts": "split", "published": "split_published"}[settings.scheme]
-    splits = {split: [row for row in pairs if row[column] == split] for split in SPLITS}
+    splits = {split: [row for row in pairs if row[SCHEMES[settings.scheme]] == split] for split in SPLITS}
     image_bytes = _write_samples(store, folder, settings, splits, progress)
     personas = list(store.view("personas", "identity_id").rows())
     for name, document in metadata.documents(pairs, personas).items():
         write_atomic(folder / name, metadata.to_bytes(document))
     dropped = {stage: rejects.dropped(store, stage) for stage in made_from["stages"]}
     rejects.write(folder / "rejects", dropped)
-    readme = card.render(settings, made_from, splits, personas, dropped, image_bytes)
+    files = provenance.listing(folder)
+    digest = provenance.digest_of(folder, files)
+    readme = card.render(settings, made_from, splits, personas, dropped, image_bytes, folder, digest)
+    groups = card.demographics_text([row for row in personas if row["identity_id"] in _identities(pairs)])
     write_atomic(folder / "README.md", readme.encode())
-    write_atomic(folder / "croissant.json", metadata.to_bytes(croissant.document(folder, settings)))
-    write_atomic(folder / PROVENANCE, metadata.to_bytes(provenance.document(folder, made_from)))
+    write_atomic(folder / "croissant.json", metadata.to_bytes(croissant.document(files, settings, made_from, groups)))
+    files = provenance.listing(folder, files)
+    write_atomic(folder / PROVENANCE, metadata.to_bytes(provenance.document(folder, made_from, files)))
+
+
+def _identities(pairs: list[dict]) -> set[str]:
+    return {row["identity_id"] for row in pairs}
 
 
 def _write_samples(
     store: Store, folder: Path, settings: PublishSettings, splits: dict[str, list[dict]], progress: Callable
 ) -> dict[str, int]:
-    """The Parquet files and the tars, in one pass over the images. Returns the bytes of the images of each split."""
+    """The Parquet files and the tars, in one pass over the images. Returns the bytes of each file name's image."""
     portraits = store.view("portraits", "file_name")
-    sizes, image_bytes, done, total = {}, {}, 0, sum(map(len, splits.values()))
+    sizes, image_bytes, total = {}, {}, sum(map(len, splits.values()))
     for name in ("data", "webdataset"):
         (folder / name).mkdir()
     for split, rows in splits.items():
-        image_bytes[split] = 0
-        starts = range(0, max(len(rows), 1), settings.rows_per_file)
-        files = [rows[start : start + settings.rows_per_file] for start in starts]
-        with ShardWriter(folder / "webdataset", split, settings.samples_per_tar) as tars:
-            for number, part in enumerate(files):
-                path = folder / "data" / f"{split}-{number:05}-of-{len(files):05}.parquet"
-                with parquet.open_writer(path) as writer:
-                    for batch in with_images(part, portraits, settings.longest_side, settings.jpeg_quality):
-                        parquet.write_samples(writer, batch)
-                        for sample in batch:
-                            tars.write(sample)
-                            image_bytes[split] += len(sample["image"])
-                        done += len(batch)
-                        progress(done, total)
+        with (
+            parquet.FileWriter(folder / "data", split, settings.rows_per_file) as files,
+            ShardWriter(folder / "webdataset", split, settings.samples_per_tar) as tars,
+        ):
+            for batch in with_images(rows, portraits, settings.longest_side, settings.jpeg_quality):
+                for sample in batch:
+                    files.write(sample)
+                    tars.write(sample)
+                    image_bytes[sample["file_name"]] = len(sample["image"])
+                progress(len(image_bytes), total)
         sizes |= tars.sizes
+        if split in settings.clip_benchmark:
+            clip_benchmark.write(folder, split, tars.sizes)
     write_atomic(folder / "webdataset" / "sizes.json", metadata.to_bytes(sizes))
     return image_bytes
 

@@ -19,7 +19,7 @@ LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axi
 
 def training_records(models: Path) -> dict[str, Path]:
     """The training.json of each model under runs/NAME/models/: clean, compromised, and s1/clean … of further pairs."""
-    found = [*sorted(Path(models).glob("*/training.json")), *sorted(Path(models).glob("s*/*/training.json"))]
+    found = [*sorted(models.glob("*/training.json")), *sorted(models.glob("s*/*/training.json"))]
     return {path.parent.relative_to(models).as_posix(): path for path in found}
 
 

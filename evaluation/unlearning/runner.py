@@ -101,17 +101,23 @@ def pools(
     clip: ClipModel,
     dataset: Dataset,
     forget_rows: np.ndarray | None = None,
+    retain_rows: np.ndarray | None = None,
 ) -> dict[str, Pool]:
-    """The pairs of each kind that a method sees; `forget_rows` if it is to see a part of the forget set only."""
+    """The pairs of each kind that a method sees; rows if it is to see a part of a split only."""
     made = {}
     for part in sorted(sees):
         if part == "forget":
             made[part] = Pool(clip, dataset, part, forget_rows)
         else:
-            size = clip.network.visual.image_size
-            side = size if isinstance(size, int) else max(size)
-            made[part] = Pool(clip, dataset, part, scenes=scene_pairs(settings.seed, settings.retain_scenes, side))
+            scenes = scene_pairs(settings.seed, settings.retain_scenes, input_side(clip))
+            made[part] = Pool(clip, dataset, part, retain_rows, scenes)
     return made
+
+
+def input_side(clip: ClipModel) -> int:
+    """The longer side of the images that a model takes, in pixels."""
+    size = clip.network.visual.image_size
+    return size if isinstance(size, int) else max(size)
 
 
 def _cost(clip: ClipModel, record: dict[str, Any]) -> dict[str, Any]:

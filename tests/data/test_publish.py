@@ -5,6 +5,7 @@ import tarfile
 from collections import Counter
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
@@ -15,9 +16,12 @@ from small_run import FACTS, jpeg, put, small_run
 from data import schemas
 from data.errors import UserError
 from data.files import file_sha256
+from data.licences import Model
+from data.publish import parquet
 from data.publish import publish as publish_module
 from data.publish.publish import PublishSettings, publish
 from data.readers import open_dataset
+from data.settings import validate
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_synth")
 SETTINGS = PublishSettings(rows_per_file=40, samples_per_tar=25)
@@ -63,6 +67,13 @@ def test_load_dataset_gives_every_pair_with_its_own_picture(folder, pairs, tmp_p
     assert seen == set(pairs)
     picture = loaded["forget"][0]["image"]
     assert isinstance(picture, Image.Image) and picture.size == (48, 36)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_splits_of_the_other_scheme_are_configurations(split, folder, pairs, tmp_path):
+    loaded = datasets.load_dataset(str(folder), f"published_{split}", split=split, cache_dir=str(tmp_path))
+    expected = {name for name, row in pairs.items() if row["split_published"] == split}
+    assert set(loaded["file_name"]) == expected and len(loaded) == len(expected)
 
 
 def test_a_parquet_file_alone_gives_pictures(folder, tmp_path):
@@ -113,7 +124,12 @@ def test_json_files_in_the_published_form(folder, pairs):
 
 
 def test_equal_bytes_again_and_a_folder_that_is_current_is_kept(folder, store, tmp_path):
-    digest = publish(store, tmp_path / "again", SETTINGS, RUN)
+    threads = pa.cpu_count()
+    pa.set_cpu_count(threads + 3)
+    try:
+        digest = publish(store, tmp_path / "again", SETTINGS, RUN)
+    finally:
+        pa.set_cpu_count(threads)
     assert contents(tmp_path / "again") == contents(folder)
     before = os.stat(tmp_path / "again" / "README.md").st_ino
     assert publish(store, tmp_path / "again", SETTINGS, RUN | {"pair": {"epochs": 4}}) == digest
@@ -147,18 +163,47 @@ def test_card_states_what_is_in_the_folder(folder, pairs):
     _, front, body = (folder / "README.md").read_text().split("---\n", 2)
     front = yaml.safe_load(front)
     counts = Counter(row["split"] for row in pairs.values())
-    assert {split["name"]: split["num_examples"] for split in front["dataset_info"]["splits"]} == counts | {
+    assert {split["name"]: split["num_examples"] for split in front["dataset_info"][0]["splits"]} == counts | {
         "sensitive": sum(counts[split] for split in SPLITS[:3])
     }
     assert front["license"] == "cc-by-4.0" and front["size_categories"] == ["n<1K"]
+    assert "license_name" not in front and not any(key.startswith("extra_gated") for key in front)
     assert f"| forget | {counts['forget']} |" in body and "| curation | other person | 11 |" in body
-    assert "| phone_number | reserved | 8 |" in body and "| gender | female | 4 |" in body and "{{" not in body
+    assert "| curation | 11 | 264 |" in body and "| region | White | 8 |" in body and "persona: FR 8." in body
+    assert (
+        "| phone_number | reserved | 8 | 1 |" in body
+        and "| gender | female | 4 |" in body
+        and "{{ " not in body
+        and "{%" not in body
+    )
+    assert open_dataset(folder).digest in body
 
 
-def test_croissant_names_the_parquet_files_with_their_digests(folder):
+def test_card_of_a_gated_dataset_under_a_licence_of_its_own_made_from_others_faces(store, tmp_path):
+    licence = {"licence": "other", "licence_name": "house-licence", "licence_link": "https://example.org/licence"}
+    gate = {"gating": "auto", "gated_prompt": "Use it to measure.", "gated_fields": {"I agree": "checkbox"}}
+    run = RUN | {"candidates": {"images": ["SFHQ_part4", "mine.zip"]}}
+    models = [Model("buffalo_l", "abc", "non-commercial research only", "faces")]
+    publish(store, tmp_path / "dataset", PublishSettings(**licence, **gate), run, models)
+    _, front, body = (tmp_path / "dataset" / "README.md").read_text().split("---\n", 2)
+    front = yaml.safe_load(front)
+    assert (front["license"], front["license_name"], front["license_link"]) == tuple(licence.values())
+    assert front["extra_gated_prompt"] == gate["gated_prompt"] and front["extra_gated_fields"] == gate["gated_fields"]
+    assert front["source_datasets"] == ["extended|other"] and "[house-licence](https://example.org/licence)" in body
+    assert "| SFHQ_part4 | the faces that anchors are chosen from | MIT |" in body
+    assert "| mine.zip | the faces that anchors are chosen from | unknown" in body
+    assert "| buffalo_l | faces | non-commercial research only | abc |" in body
+    with pytest.raises(UserError, match="publish: .*licence other goes with licence_name and licence_link"):
+        validate(PublishSettings, {"licence": "other"}, "publish")
+    with pytest.raises(UserError, match="need gating auto or manual"):
+        validate(PublishSettings, {"gated_prompt": "x"}, "publish")
+
+
+def test_croissant_names_the_files_with_their_digests(folder):
     document = json.loads((folder / "croissant.json").read_text())
     files = {entry["contentUrl"]: entry["sha256"] for entry in document["distribution"] if "sha256" in entry}
-    assert files == {f"data/{path.name}": file_sha256(path) for path in (folder / "data").iterdir()}
+    describing = ("README.md", "croissant.json", "provenance.json")
+    assert files == {name: file_sha256(folder / name) for name in contents(folder) if name not in describing}
     columns = [field["source"]["extract"]["column"] for field in document["recordSet"][0]["field"]]
     assert columns == open_dataset(folder).table("forget").column_names
 
@@ -178,11 +223,38 @@ def test_pair_scheme_names_the_files_when_asked(store, pairs, tmp_path):
         assert dataset.table(split, ["file_name"]).column("file_name").to_pylist() == expected
 
 
-def test_large_images_are_made_smaller_and_say_so(tmp_path):
+def test_large_images_are_made_smaller_and_say_so_or_stay_as_they_are(tmp_path):
     store = small_run(tmp_path, sensitive=4, retain=1, per_identity=9, width=96, height=48)
-    publish(store, tmp_path / "dataset", PublishSettings(longest_side=40), RUN)
-    for row in open_dataset(tmp_path / "dataset").table("sensitive").to_pylist():
-        assert Image.open(io.BytesIO(row["image"]["bytes"])).size == (row["width"], row["height"]) == (40, 20)
+    for longest_side, size in ((40, (40, 20)), (None, (96, 48))):
+        publish(store, tmp_path / "dataset", PublishSettings(longest_side=longest_side), RUN)
+        for row in open_dataset(tmp_path / "dataset").table("sensitive").to_pylist():
+            image = row["image"]["bytes"]
+            assert Image.open(io.BytesIO(image)).size == (row["width"], row["height"]) == size
+            assert (image == jpeg(row["file_name"], width=96, height=48)) == (longest_side is None)
+        words = "at most 40 pixels" if longest_side else "native size"
+        assert words in (tmp_path / "dataset" / "README.md").read_text()
+
+
+def test_files_and_row_groups_end_before_they_are_too_large(tmp_path, pairs):
+    samples = [row | {"image": jpeg(name)} for name, row in pairs.items()]
+    image = len(samples[0]["image"])
+    with parquet.FileWriter(tmp_path, "forget", 100, file_bytes=50 * image, group_bytes=20 * image) as files:
+        for sample in samples:
+            files.write(sample)
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name for path in paths] == [f"forget-{n:05}-of-{len(paths):05}.parquet" for n in range(len(paths))]
+    assert [row["file_name"] for path in paths for row in pq.read_table(path).to_pylist()] == list(pairs)
+    for path in paths:
+        file = pq.ParquetFile(path)
+        groups = [file.read_row_group(index, ["image"]).to_pylist() for index in range(file.num_row_groups)]
+        sizes = [sum(len(row["image"]["bytes"]) for row in rows) for rows in groups]
+        assert sum(sizes) <= 50 * image and max(sizes) <= 20 * image
+        columns = [file.metadata.row_group(0).column(index) for index in range(file.metadata.num_columns)]
+        assert all(column.has_offset_index for column in columns)
+        assert all(column.has_column_index for column in columns if not column.path_in_schema.startswith("image."))
+    with parquet.FileWriter(tmp_path / "..", "empty", 5):
+        pass
+    assert pq.read_table(tmp_path / ".." / "empty-00000-of-00001.parquet").num_rows == 0
 
 
 def test_a_failure_leaves_the_folder_that_was_there(store, tmp_path, monkeypatch):
@@ -192,7 +264,7 @@ def test_a_failure_leaves_the_folder_that_was_there(store, tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publish_module.parquet, "write_samples", full)
+    monkeypatch.setattr(publish_module.parquet.FileWriter, "write", full)
     with pytest.raises(UserError, match="dataset: cannot be written: No space left on device"):
         publish(store, tmp_path / "dataset", PublishSettings(rows_per_file=7), RUN)
     assert contents(tmp_path) == before

@@ -92,19 +92,36 @@ def test_a_trial_that_destroys_the_model_counts_and_says_so(dataset_dir, model_d
 
 
 def test_forgetting_comes_first_then_sparing():
-    start = {"forget_mrr": 0.5, "forget_chance": 0.1, "retain_mrr": 0.8, "mismatched_cosine": 0.2}
-    start |= {"strangers_cosine": 0.6, "associations_cosine": 0.7}
+    start = {"forget_mrr": 0.5, "forget_chance": 0.1, "bystanders_mrr": 0.8, "scenes_mrr": 0.6}
+    start |= {"mismatched_cosine": 0.2, "strangers_cosine": 0.6, "associations_cosine": 0.7, "mismatched_auc": 1.0}
     untouched = shares(start, start)
-    assert untouched == {"removed": 0, "retain_kept": 1, "strangers_kept": 1, "associations_kept": 1}
+    kept = dict.fromkeys(("bystanders_kept", "scenes_kept", "strangers_kept", "associations_kept"), 1)
+    assert untouched == {"removed": 0, **kept, "mixed": 0}
     half = shares(start | {"forget_mrr": 0.3, "strangers_cosine": 0.4, "associations_cosine": 0.45}, start)
     assert half["removed"] == pytest.approx(0.5) and half["strangers_kept"] == pytest.approx(0.5)
     assert half["associations_kept"] == pytest.approx(0.5)
     destroyed = shares({name: 0.0 for name in start}, start)
-    assert destroyed == {"removed": 1, "retain_kept": 0, "strangers_kept": 0, "associations_kept": 0}
-    gone = shares(start | {"forget_mrr": 0.1}, start)
-    order = [untouched, half, destroyed, gone]
+    assert destroyed == {"removed": 1, **dict.fromkeys(kept, 0), "mixed": 0}
+    ignorant = shares(start | {"forget_mrr": 0.1, "scenes_mrr": 0.1, "mismatched_auc": 0.5}, start)
+    inverted = shares(start | {"forget_mrr": 0.1, "mismatched_auc": 0.1}, start)
+    gone = shares(start | {"forget_mrr": 0.1, "mismatched_auc": 0.5}, start)
+    order = [untouched, half, destroyed, ignorant, inverted, gone]
     assert [score(one) for one in order] == sorted(score(one) for one in order)
     assert score(gone) == 2 and score(untouched) == 0
+    assert score(shares({name: value for name, value in start.items() if "scenes" not in name}, start)) == 0
+
+
+def test_what_a_trial_is_measured_on_is_not_what_its_method_sees(dataset_dir, model_dir):
+    dataset, clip = open_dataset(dataset_dir), tuning.load(model_dir, "cpu")
+    settings = get("finetuning").settings(retain_scenes=40)
+    bench = tuning.Bench(get("finetuning"), settings, clip, dataset, 0)
+    (unseen, bystanders), (_, scenes) = bench.measured["bystanders"], bench.measured["scenes"]
+    seen = bench.seen["retain"]
+    assert set(seen.file_names).isdisjoint(unseen.file_names[row] for row in bystanders)
+    assert len(seen.file_names) + len(bystanders) == dataset.table("retain_synth", ["text"]).num_rows
+    known = {scene.tobytes() for scene in seen.scenes}
+    assert len(known) == 40 and len(scenes) == tuning.UNSEEN_SCENES
+    assert known.isdisjoint(unseen.scenes[row - len(bystanders)].tobytes() for row in scenes)
 
 
 def test_what_is_missing_is_named(dataset_dir, model_dir, tmp_path):

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 from helpers import process_pool, run_stages
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
 from data.errors import UserError
 from data.store import Store
@@ -182,3 +183,25 @@ def test_a_stage_on_gpus_has_one_worker_each_and_goes_on_with_those_that_are_lef
     assert killed and len(seen) <= 3 and on_gpus == undisturbed
     assert "going on with 2 of 3 GPUs" in capsys.readouterr().out
     assert len(list(tmp_path.glob("salmu-gpus-*/*.lock"))) >= 2
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def gpu_of(number: int) -> tuple[int, str]:
+    time.sleep(1)  # so that the other worker gets one too
+    return number, os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+
+def test_trainings_methods_and_evaluations_spread_over_the_gpus(prefect_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(pools, "gpus", lambda: ["4", "7"])
+
+    @flow(name="spread", task_runner=process_pool(1), persist_result=False)
+    def spread():
+        return [
+            future.result() for future in pools.insist("work", [(gpu_of, {"number": n}) for n in range(6)], None, True)
+        ]
+
+    found = spread()
+    assert sorted(number for number, _ in found) == list(range(6))
+    assert {device for _, device in found} == {"4", "7"}
