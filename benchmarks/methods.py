@@ -1,24 +1,35 @@
-"""Every unlearning method on a run's pair: tuned on internal holdouts, run with the whole budget, measured.
+"""Every unlearning method on a run's pairs: tuned on internal holdouts, run with the whole budget, measured.
 
-    python benchmarks/methods.py runs/tiny --out /tmp/methods [--trials 6] [--budget 5] [--methods cliperase delete]
+    python benchmarks/methods.py runs/tiny --out /tmp/methods [--pairs 3] [--trials 4] [--methods cliperase delete]
+                                 [--workers 2] [--json benchmarks/methods.json]
 
-Writes OUT/tuning/, OUT/unlearned/, OUT/results/ and OUT/leaderboard.jsonl; what is there already is kept. Prints the
-table, and which signs of the published table hold (SALMUBench, budget 5x)."""
+Each method is tuned once, on pair 0, and run on every pair (`pair.seeds`). Writes OUT/tuning/, OUT/pairs/<n>/ with
+unlearned/, results/ and leaderboard.jsonl; what is there already is kept. Prints the table, which signs of the
+published table hold (SALMUBench, budget 5x), and which method meets which target of precise forgetting."""
 
 import argparse
 import json
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from data.settings import validate
 from evaluation.evaluate import evaluate_once
 from evaluation.leaderboard import write_leaderboard
 from evaluation.settings import EvaluationSettings
-from evaluation.tuning import OBJECTIVE, tune
+from evaluation.tuning import OBJECTIVE, TRIALS, tune
 from evaluation.unlearning.registry import METHODS
 from evaluation.unlearning.runner import unlearn
 
-COLUMNS = ("RetFail", "AssocStr", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "seconds")
+COLUMNS = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim")
+BEYOND = ("IdZSC", "CoreAssoc", "ACS_matched", "MIA", "ValueMRR", "NameMRR", "ParaMRR", "ParaStr", "ImgRes")
+REFERENCES = ("clean", "compromised")
+PUBLISHED = ("cliperase", "delete", "direct_similarity_minimisation", "finetuning", "generic_captions")
+PUBLISHED += ("negative_gradient", "shuffled_captions", "vlunlearn")
 
 
 def main() -> None:
@@ -26,77 +37,186 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run with dataset/ and models/")
     parser.add_argument("--dataset", type=Path, help="dataset folder, where it is not RUN/dataset")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--trials", type=int, default=6, help="of each method; 0: its defaults, no tuning")
+    parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--trials", type=int, default=4, help="of each method; 0: its defaults, no tuning")
     parser.add_argument("--budget", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--retain-scenes", type=int, default=1500)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--methods", nargs="*", default=sorted(METHODS), choices=sorted(METHODS))
+    parser.add_argument("--json", type=Path, help="write the table and all trials to this file")
     options = parser.parse_args()
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(partial(score_references, options), range(options.pairs)))
+        for told in pool.map(partial(run_method, options), options.methods):
+            print(told, flush=True)
+    pairs = [
+        {row["method"]: row for row in write_leaderboard(options.out / "pairs" / str(number))}
+        for number in range(options.pairs)
+    ]
+    names = [*REFERENCES, *options.methods]
+    print(
+        f"\nobjective of the tuning: {OBJECTIVE}\n\n{table(pairs, names, COLUMNS)}\n\n{table(pairs, names, BEYOND)}\n"
+    )
+    for claim, held in signs(pairs):
+        print(f"{held} of {len(pairs)} pairs: {claim}")
+    print("\ntargets of precise forgetting, pairs on which each is met:\n" + targets_table(pairs, options.methods))
+    if options.json:
+        options.json.write_text(json.dumps(everything(options, pairs), indent=1) + "\n", encoding="utf-8")
+
+
+def folder_of(run: Path, pair: int, which: str) -> Path:
+    return run / "models" / (f"s{pair}" if pair else "") / which
+
+
+def score_references(options: argparse.Namespace, pair: int) -> None:
+    for which in REFERENCES:
+        score(options, pair, folder_of(options.run, pair, which), which)
+
+
+def run_method(options: argparse.Namespace, name: str) -> str:
+    """Tune a method on pair 0, run and score it on all pairs; returns a line about it."""
     dataset = options.dataset or options.run / "dataset"
-    shared = {name: getattr(options, name) for name in ("budget", "batch_size", "retain_scenes")}
-    for which in ("clean", "compromised"):
-        score(options.run / "models" / which, dataset, options.out, which)
-    for name in options.methods:
-        unlearned = run_method(name, options, dataset, shared)
-        score(unlearned, dataset, options.out, unlearned.name)
-        print(line(json.loads((unlearned / "unlearning.json").read_text())), flush=True)
-    records = {record["method"]: record for record in write_leaderboard(options.out)}
-    print(f"\nobjective of the tuning: {OBJECTIVE}\n\n{table(records)}\n")
-    for claim, holds in signs(records).items():
-        print(f"{'holds    ' if holds else 'does not '} {claim}")
-
-
-def run_method(name: str, options: argparse.Namespace, dataset: Path, shared: dict[str, Any]) -> Path:
-    """Tune and run a method; the folder of the unlearned model."""
-    start, tuned = options.run / "models" / "compromised", {}
+    shared = {key: getattr(options, key) for key in ("budget", "batch_size", "retain_scenes")} | {"threads": 1}
+    tuned: dict[str, Any] = {}
     if options.trials:
-        found = tune(name, start, dataset, options.out / "tuning" / name, options.trials, options.seed, shared)
-        tuned = found["tuned"]
-    settings = validate(METHODS[name].settings, shared | {"seed": options.seed} | tuned, name)
-    folder = options.out / "unlearned" / f"{name}-{options.budget:g}x-s{options.seed}"
-    unlearn(name, settings, start, dataset, folder)
-    return folder
+        start = folder_of(options.run, 0, "compromised")
+        tuned = tune(name, start, dataset, options.out / "tuning" / name, options.trials, 0, shared)["tuned"]
+    seconds = []
+    for pair in range(options.pairs):
+        settings = validate(METHODS[name].settings, shared | {"seed": pair} | tuned, name)
+        folder = options.out / "pairs" / str(pair) / "unlearned" / f"{name}-{options.budget:g}x-s{pair}"
+        unlearn(name, settings, folder_of(options.run, pair, "compromised"), dataset, folder)
+        score(options, pair, folder, folder.name)
+        seconds.append(json.loads((folder / "unlearning.json").read_text())["seconds"])
+    return f"{name:<30} {mean(seconds):>7.1f} s  {tuned}"
 
 
-def score(model: Path, dataset: Path, out: Path, name: str) -> None:
-    evaluate_once(EvaluationSettings(), model, dataset, out / "results" / f"{name}.json", out / "cache")
+def score(options: argparse.Namespace, pair: int, model: Path, name: str) -> None:
+    home = options.out / "pairs" / str(pair)
+    dataset = options.dataset or options.run / "dataset"
+    evaluate_once(EvaluationSettings(threads=1), model, dataset, home / "results" / f"{name}.json", home / "cache")
 
 
-def line(record: dict[str, Any]) -> str:
-    tuned = {name: record["settings"][name] for name in METHODS[record["method"]].search}
-    return f"{record['method']:<30} {record['pairs_seen']:>6} pairs {record['seconds']:>7.1f} s  {tuned}"
-
-
-def table(records: dict[str, dict[str, Any]]) -> str:
-    lines = ["| method | " + " | ".join(COLUMNS) + " | verdict |", "|---|" + "---:|" * len(COLUMNS) + "---|"]
-    for name, row in records.items():
-        numbers = ["-" if row[column] is None else f"{row[column]:.4g}" for column in COLUMNS]
-        lines.append(f"| {name} | " + " | ".join(numbers) + f" | {row.get('verdict', '')} |")
+def table(pairs: list[dict], names: list[str], columns: tuple[str, ...]) -> str:
+    """Means over the pairs, with the deviation between them where there are several."""
+    lines = ["| method | " + " | ".join(columns) + " | s | verdicts |", "|---|" + "---:|" * (len(columns) + 1) + "---|"]
+    for name in names:
+        rows = [pair[name] for pair in pairs]
+        cells = [spread([row[column] for row in rows]) for column in columns]
+        seconds = spread([row["seconds"] for row in rows], 0)
+        verdicts = ", ".join(sorted({row["verdict"] for row in rows if row.get("verdict")}))
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {seconds} | {verdicts} |")
     return "\n".join(lines)
 
 
-def signs(records: dict[str, dict[str, Any]]) -> dict[str, bool]:
-    """What the published table shows, and whether it shows here; only claims whose methods were run."""
-    inter = {name: row["InterIdSim"] for name, row in records.items()}
-    assoc = {name: row["AssocStr"] for name, row in records.items()}
-    leak = {name: row["RetFail"] for name, row in records.items()}
-    baselines = {name for name in inter if METHODS.get(name) and "SALMUBench" in METHODS[name].source} | {
-        name for name in ("cliperase", "delete", "vlunlearn", "finetuning", "negative_gradient") if name in inter
+def spread(values: list[float | None], digits: int = 3) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    return f"{mean(known):.{digits}f}" + (f" ± {stdev(known):.{digits}f}" if len(known) > 1 else "")
+
+
+def signs(pairs: list[dict]) -> Iterator[tuple[str, int]]:
+    """What the published table shows, and on how many pairs it shows here; only claims whose methods were run."""
+    there = [name for name in PUBLISHED if name in pairs[0]]
+
+    def count(holds) -> int:
+        return sum(bool(holds(pair)) for pair in pairs)
+
+    if "direct_similarity_minimisation" in there:
+        yield (
+            "Direct Similarity Minimisation drives InterIdSim lowest",
+            count(
+                lambda rows: min(there, key=lambda name: rows[name]["InterIdSim"]) == "direct_similarity_minimisation"
+            ),
+        )
+    for name in sorted({"cliperase", "delete"} & set(there)):
+        yield (
+            f"{name} lies under Clean's AssocStr",
+            count(lambda rows, name=name: rows[name]["AssocStr"] < rows["clean"]["AssocStr"]),
+        )
+        yield (
+            f"{name} is called over-generalised",
+            count(lambda rows, name=name: "over-generalised" in rows[name]["verdict"]),
+        )
+    if "generic_captions" in there:
+        yield (
+            "Generic Captions leaves most of the leakage",
+            count(lambda rows: max(there, key=lambda name: rows[name]["RetFail"]) == "generic_captions"),
+        )
+    if "finetuning" in there:
+        yield (
+            "Finetuning's InterIdSim lies between Clean's and Compromised's",
+            count(
+                lambda rows: (
+                    rows["clean"]["InterIdSim"] < rows["finetuning"]["InterIdSim"] < rows["compromised"]["InterIdSim"]
+                )
+            ),
+        )
+
+
+TARGETS = {
+    "RetFail within Clean's interval or below twice Clean's": lambda row, clean, start: (
+        row["RetFail"] <= max(clean["RetFail_high"], 2 * clean["RetFail"])
+    ),
+    "GenKnow within 0.01 of Compromised's": lambda row, clean, start: row["GenKnow"] >= start["GenKnow"] - 0.01,
+    "InterIdSim at least 90 %": lambda row, clean, start: row["InterIdSim"] >= 0.9 * start["InterIdSim"],
+    "IntraIdSim at least 90 %": lambda row, clean, start: row["IntraIdSim"] >= 0.9 * start["IntraIdSim"],
+    "ACS within 0.05 of Clean's": lambda row, clean, start: abs(row["ACS"] - clean["ACS"]) <= 0.05,
+    "VisIdInt not below Compromised's interval": lambda row, clean, start: row["VisIdInt"] >= start["VisIdInt_low"],
+    "FragSim not below Compromised's interval": lambda row, clean, start: row["FragSim"] >= start["FragSim_low"],
+}
+
+
+def met(pairs: list[dict], name: str) -> dict[str, int]:
+    """Target -> pairs on which the method meets it; `all` of them at once last."""
+    held = [
+        {target: bool(test(rows[name], rows["clean"], rows["compromised"])) for target, test in TARGETS.items()}
+        for rows in pairs
+    ]
+    return {target: sum(one[target] for one in held) for target in TARGETS} | {
+        "all": sum(all(one.values()) for one in held)
     }
-    found = {}
-    if "direct_similarity_minimisation" in inter:
-        lowest = min(baselines, key=inter.get)
-        found["Direct Similarity Minimisation drives InterIdSim lowest"] = lowest == "direct_similarity_minimisation"
-    for name in {"cliperase", "delete"} & set(assoc):
-        found[f"{name} lies under Clean's AssocStr"] = assoc[name] < assoc["clean"]
-        found[f"{name} drops InterIdSim below Clean's, which is over-generalised"] = inter[name] < inter["clean"]
-    if "generic_captions" in leak:
-        found["Generic Captions leaves most of the leakage"] = "generic_captions" == max(baselines, key=leak.get)
-    if {"finetuning", "generic_captions"} <= set(inter):
-        low, high = sorted((inter["clean"], inter["compromised"]))
-        found["Finetuning lies between Clean and Compromised"] = low < inter["finetuning"] < high
-    return found
+
+
+def targets_table(pairs: list[dict], names: list[str]) -> str:
+    lines = ["| method | " + " | ".join([*TARGETS, "all at once"]) + " |", "|---|" + "---:|" * (len(TARGETS) + 1)]
+    return "\n".join(
+        [*lines, *(f"| {name} | " + " | ".join(map(str, met(pairs, name).values())) + " |" for name in names)]
+    )
+
+
+def everything(options: argparse.Namespace, pairs: list[dict]) -> dict[str, Any]:
+    """What the table is made of: settings, every metric of every pair with its interval, and all trials."""
+    kept = {*COLUMNS, *BEYOND, "seconds", "verdict", "reason", "model_digest", "dataset_digest", "settings_digest"}
+    kept |= {f"{name}_{end}" for name in (*COLUMNS, *BEYOND) for end in ("low", "high")}
+    trials = {}
+    for name in options.methods:
+        path = options.out / "tuning" / name / TRIALS
+        if path.is_file():
+            trials[name] = [json.loads(line) for line in path.read_text().splitlines()]
+    searched = {name: METHODS[name].search for name in trials}
+    return {
+        "settings": {
+            key: getattr(options, key) for key in ("budget", "trials", "batch_size", "retain_scenes", "pairs")
+        },
+        "objective": OBJECTIVE,
+        "signs": dict(signs(pairs)),
+        "targets": {name: met(pairs, name) for name in options.methods},
+        "pairs": [
+            {name: {key: value for key, value in row.items() if key in kept} for name, row in rows.items()}
+            for rows in pairs
+        ],
+        "trials": {
+            name: [
+                {key: trial.get(key) for key in ("trial", "score", "removed", "problem", "seconds")}
+                | {key: trial["settings"][key] for key in searched[name]}
+                for trial in rows
+            ]
+            for name, rows in trials.items()
+        },
+    }
 
 
 if __name__ == "__main__":

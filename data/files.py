@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +120,7 @@ def write_atomic(path: "Path | UPath", content: bytes) -> None:
         except Exception as error:
             raise refused(path, error) from None
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:

@@ -83,6 +83,10 @@ def parser() -> argparse.ArgumentParser:
     crashed.add_argument("--retry", action="store_true", help="put them on again; only what is missing is made")
     crashed.add_argument("--dry-run", action="store_true", help="tell them, change nothing")
     command("report", "write a run's HTML report again")
+    gallery = command("gallery", "write a page that shows people, portraits and captions, and opens offline")
+    gallery.add_argument("--dataset", metavar="DIR", help="of a published folder rather than of a run")
+    gallery.add_argument("--out", metavar="DIR", help="default: gallery in the run's folder, or DIR-gallery")
+    gallery.add_argument("--side", type=int, default=160, help="pixels of a picture's longest side (default: 160)")
     evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True)
     evaluate.add_argument(
         "--model", required=True, help="folder in open_clip's layout, or any name that open_clip knows"

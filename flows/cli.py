@@ -182,6 +182,20 @@ def _report(options) -> None:
     print(f"report: {build(store.folder)}")
 
 
+def _gallery(options) -> None:
+    from data.gallery.build import build_dataset, build_run
+
+    if options.dataset:
+        folder = options.out or f"{options.dataset.rstrip('/')}-gallery"
+        counts = build_dataset(options.dataset, folder, options.side)
+    else:
+        home = _opened(options)[0].folder
+        folder = options.out or home / "gallery"
+        counts = build_run(home, folder, options.side)
+    told = ", ".join(f"{counts[name]:,} {name}" for name in ("identities", "portraits", "dropped"))
+    print(f"gallery: {folder}/index.html ({told}, {counts['damaged']} without a picture)")
+
+
 def _evaluate(options) -> None:
     from evaluation.evaluate import evaluate_once
     from flows.training import progress_bar
@@ -244,6 +258,7 @@ COMMANDS = {
     "clean": _clean,
     "crashed": _crashed,
     "report": _report,
+    "gallery": _gallery,
     "evaluate": _evaluate,
     "unlearn": _unlearn,
     "tune": _tune,

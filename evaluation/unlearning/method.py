@@ -116,6 +116,9 @@ class Method:
     masks: "Callable[[Work, Any], dict[str, Tensor]] | None" = None
     """Before the steps: name of each weight that may change -> boolean tensor of its shape, which elements may. Without
     it all may, but the temperature and the bias of the logits, which are frozen for every method."""
+    prepare: "Callable[[Work, Any], Any] | None" = None
+    """What the loss needs beside its batches, computed once before the first use and found as work.prepared; the same
+    settings must give the same. Its `figures`, if it has any, are kept in the record."""
     captions: Literal["own", "generic", "shuffled"] = "own"
     """Captions of the forget images: their own, their released captions without personal data, or those of another
     pair, drawn anew in every pass."""

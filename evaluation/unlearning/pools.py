@@ -18,6 +18,7 @@ from data.readers import Dataset
 from evaluation.embeddings import ClipModel, decode
 from evaluation.metrics.matching import derangement
 from evaluation.unlearning.method import SPLITS
+from evaluation.unlearning.neighbours import Person
 from model_training.network import encode_text
 from model_training.retain import Pairs as Scenes
 
@@ -69,6 +70,33 @@ class Pool:
         place = {fact: number for number, fact in enumerate(dict.fromkeys(known))}
         scenes = range(len(place), len(place) + len(self.scenes))
         return torch.tensor([*(place[fact] for fact in known), *scenes])
+
+    @cached_property
+    def columns(self) -> dict[str, list[str]]:
+        """Of the forget split: identity_id, data_field and value of each of its rows."""
+        names = ["identity_id", "data_field", "value"]
+        table = self._dataset.table(self.split, names).take(self._rows)
+        return {name: table.column(name).to_pylist() for name in names}
+
+    @cached_property
+    def people(self) -> dict[str, Person]:
+        """The people of the forget rows, by identity id, with the facts that these rows hold."""
+        facts: dict[str, dict[str, set[str]]] = {}
+        for who, field, value in zip(*self.columns.values(), strict=True):
+            facts.setdefault(who, {}).setdefault(field, set()).add(value)
+        known = self._dataset.identities
+        return {
+            who: Person(
+                known[who]["name"],
+                known[who].get("country_code"),
+                {field: frozenset(values) for field, values in fields.items()},
+            )
+            for who, fields in facts.items()
+        }
+
+    def seen_by(self, clip: ClipModel) -> "Pool":
+        """The same rows, without scenes, as another model takes them."""
+        return Pool(clip, self._dataset, "forget" if self.split == "forget" else "retain", self._rows)
 
     def pixels(self, indices: np.ndarray) -> Tensor:
         """Preprocessed images, float32 [b, 3, side, side]."""

@@ -74,7 +74,8 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
         optimiser.load_state_dict(kept["optimiser"])
         for part, place in state.places.items():
             work.streams[part].place = place
-    sizes = shares(min(left), settings.batch_size)
+    most = min(settings.batch_size, getattr(settings, "most_a_step", settings.batch_size))
+    sizes = shares(min(left), most)
     marks = {math.ceil(len(sizes) * budget / settings.budget): budget for budget in settings.keep_at}
     while state.step < len(sizes) and not state.stopped:
         batch = Batch(work, sizes[state.step], state.step, state.step / len(sizes))
@@ -158,6 +159,7 @@ def _record(work: Work, state: State) -> dict[str, Any]:
         "pairs_seen": sum(part["times"] for part in saw.values()),
         "seconds": round(state.seconds, 2),
         "saw": saw,
+        **({"prepared": work.prepared.figures} if work.method.prepare else {}),
         "curve": list(state.curve),
     }
 

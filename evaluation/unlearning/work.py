@@ -23,7 +23,7 @@ class Work:
     def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, pools: dict[str, Pool], count: int):
         """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
         self.method, self.settings, self.network, self.count = method, settings, clip.network, count
-        self.device = torch.device(clip.device)
+        self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.scale = clip.network.logit_scale.detach().exp()
         self.streams = {
@@ -50,6 +50,11 @@ class Work:
         teacher = copy.deepcopy(self.network).requires_grad_(False)
         teacher.load_state_dict(self.start, strict=False)
         return teacher
+
+    @cached_property
+    def prepared(self):
+        """What the method's `prepare` made."""
+        return self.method.prepare(self, self.settings)
 
     def gradient(self, loss: Tensor) -> dict[str, Tensor]:
         """The gradient of a loss by name of the weight; zeros where the loss does not depend on it."""

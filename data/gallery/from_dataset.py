@@ -1,0 +1,80 @@
+"""A published dataset as a gallery shows it, ours or the published benchmark's; the rejects where it has them."""
+
+import fnmatch
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from data.files import listed, location, parquet_source, read_bytes, read_table, size
+from data.gallery.source import IN_DATASET, Picture, Source, identity_of, person, pictures_in, portrait, reasons
+from data.publish.publish import STAGES
+from data.readers import FROM_METADATA, PROOF_OF_FICTION, PROVENANCE, SENSITIVE_SPLITS, SPLITS, open_dataset
+
+LABELS = ("gender", "age_group", "country_code")
+
+
+def from_dataset(folder: str | Path) -> Source:
+    """Raises UserError if the folder is no dataset."""
+    folder = location(folder)
+    dataset, paths = open_dataset(folder), _paths(folder)
+    proofs = dataset.proofs if size(folder / PROOF_OF_FICTION) is not None else {}
+    portraits, labels = [], {}
+    for split, files in paths.items():
+        present = pq.read_schema(parquet_source(files[0])).names
+        columns = [name for name in dict.fromkeys([*present, *FROM_METADATA]) if name != "image"]
+        for row in dataset.table(split, columns).to_pylist():
+            row["identity_id"] = row["identity_id"] or identity_of(row["file_name"])
+            labels.setdefault(row["identity_id"], {key: row.get(key) for key in LABELS})
+            generic = dataset.generic_captions.get(row["file_name"])
+            portraits.append(portrait({"split": split, "generic_text": generic} | row, IN_DATASET))
+    people = {}
+    for identity, known in labels.items():
+        named = dataset.identities.get(identity)
+        people[identity] = person(known | (named or {}), "sensitive" if named else "retain", proofs.get(identity))
+    rejects = [stage for stage in STAGES if f"{stage}.parquet" in listed(folder / "rejects")]
+    return Source(
+        name=_name(folder),
+        people=people,
+        portraits=portraits,
+        captions={},
+        dropped=[
+            reason
+            for stage in rejects
+            for reason in reasons(stage, read_table(folder / "rejects" / f"{stage}.parquet").to_pylist())
+        ],
+        pictures=lambda: _pictures(paths, {row["file_name"]: row["identity_id"] for row in portraits}),
+    )
+
+
+def _name(folder: Path) -> str:
+    """As its provenance says, else the folder's."""
+    try:
+        return json.loads(read_bytes(folder / PROVENANCE))["settings"]["publish"]["name"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return folder.resolve().name
+
+
+def _paths(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split, in which every portrait lies once: a split `sensitive` repeats its three parts."""
+    names = sorted(fnmatch.filter(listed(folder / "data"), "*-of-*.parquet"))
+    splits = {name.rsplit("-", 3)[0] for name in names}
+    splits -= {"sensitive"} if splits >= set(SENSITIVE_SPLITS) else set()
+    order = {split: place for place, split in enumerate(SPLITS)}
+    return {
+        split: [folder / "data" / name for name in names if name.rsplit("-", 3)[0] == split]
+        for split in sorted(splits, key=lambda split: (order.get(split, len(order)), split))
+    }
+
+
+def _pictures(paths: dict[str, list[Path]], identities: dict[str, str]) -> Iterator[Picture]:
+    """All portraits, the first one of each identity as its cover too."""
+    covered = set()
+    for files in paths.values():
+        for name, picture in pictures_in(files, "file_name"):
+            identity = identities[name]
+            if identity not in covered:
+                covered.add(identity)
+                yield "covers", identity, picture
+            yield "portraits", name, picture

@@ -1,0 +1,45 @@
+"""TextRot: turn each forget caption as little as possible until neither its person's portraits nor portraits at large
+are nearer to it than to a stranger's; hold all other captions.
+
+    t*_i = the unit vector nearest to t_i with cosine m to the mean portrait of its person, and m to the mean portrait
+
+m is the clean level. What is left of t_i is what it had beside these two directions, so that a probe may still tell
+own captions from others' (see stranger_targets.py)."""
+
+import torch
+import torch.nn.functional as F
+
+from evaluation.unlearning.method import Between, Method, OneOf
+from evaluation.unlearning.text_regression import TextSettings, loss, ready, text_tower, turned
+
+
+class Settings(TextSettings):
+    pass
+
+
+def targets(work, settings: Settings, strangers, level: float):
+    images, _, _ = work.forget.before
+    people = [work.forget.pool.columns["identity_id"][row] for row in sorted(set(work.forget.order.tolist()))]
+    rows = {who: [place for place, one in enumerate(people) if one == who] for who in set(people)}
+    portrait = {who: F.normalize(images[places].mean(0), dim=0) for who, places in rows.items()}
+    all_of_them = F.normalize(images.mean(0), dim=0)
+
+    def aim(facts, texts):
+        directions = torch.stack([torch.stack([portrait.get(who, all_of_them), all_of_them]) for who, _ in facts])
+        return turned(texts, directions, torch.full(directions.shape[:2], level, device=texts.device))
+
+    return aim
+
+
+METHOD = Method(
+    name="text_rotation",
+    description="Turns each forget caption away from its person's portraits by as little as it takes, and holds all "
+    "other captions where they are.",
+    source="this project, 2026; the target is the nearest unit vector under linear constraints",
+    sees=frozenset({"forget", "retain"}),
+    settings=Settings,
+    loss=loss,
+    masks=text_tower,
+    prepare=lambda work, settings: ready(work, settings, targets),
+    search={"learning_rate": Between(1e-3, 6e-3), "hold": OneOf((1.0, 2.0, 4.0))},
+)

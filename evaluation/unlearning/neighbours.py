@@ -1,0 +1,119 @@
+"""Captions that a method makes itself, with the grammar and the persona tables of this project: they lie around those
+of the forget set, and say what else a text tower knows that must stay as it is.
+
+    strangers    facts of people who do not exist, from the countries of the forget set, in all attributes and styles
+    others       people of the forget set with attributes that it does not hold, and with strangers' values
+    paraphrases  the facts of the forget set in other words, and as bare "NAME VALUE"
+
+Only the forget set itself is read. A stranger's values are drawn with a key of their own, so that none is that of
+somebody in the dataset but by chance."""
+
+import functools
+from typing import NamedTuple
+
+from data import keyed, tables
+from data.errors import UserError
+from data.identities import identity_id
+from data.schemas import AGE_GROUPS, DATA_FIELDS, GENDERS
+from tasks.captions.grammar import STYLES, Grammar, drawn, fill
+from tasks.captions.stage import facts
+from tasks.captions.validate import Fact
+from tasks.personas.stage import Settings as PersonaSettings
+from tasks.personas.stage import load_engine, persona
+from tasks.personas.value import NoValue
+
+
+class Person(NamedTuple):
+    """Somebody of the forget set, as far as it tells."""
+
+    name: str
+    country: str | None
+    facts: dict[str, frozenset[str]]  # attribute -> values
+
+
+class Stranger(NamedTuple):
+    """Somebody who does not exist."""
+
+    name: str
+    captions: dict[str, tuple[str, ...]]  # attribute -> a caption in each style
+    values: dict[str, str]
+
+
+class Caption(NamedTuple):
+    text: str
+    person: str  # identity id in the forget set
+    field: str
+
+
+def strangers(people: dict[str, Person], count: int, seed: int) -> list[Stranger]:
+    """`count` strangers, from the countries of the forget set in turn; names as long as those of a small dataset.
+
+    Raises UserError if the tables cannot make them."""
+    grammar, fake = _grammar(), load_engine(PersonaSettings())
+    countries = _countries(people)
+    made: list[Stranger] = []
+    for number in range(4 * count + 100):
+        if len(made) == count:
+            return made
+        region, country = countries[number % len(countries)]
+        rng = keyed.python_random(seed, "neighbours", "stranger", number)
+        own = keyed.integer(seed, "neighbours", "strangers", bits=62)  # not the seed of any run
+        traits = {
+            "identity_id": identity_id(own, number // len(countries)),
+            "gender": rng.choice(GENDERS),
+            "age_group": rng.choice(AGE_GROUPS),
+            "region": region,
+        }
+        try:
+            row = persona(traits, PersonaSettings(seed=own, countries=(country,)), fake)
+        except NoValue:
+            continue  # the country's phone numbers are few; the next one has another
+        told = facts(row)
+        captions = {fact.field: tuple(one.text for one in grammar.captions(fact, own, 20)) for fact in told}
+        made.append(Stranger(row["name"], captions, {fact.field: fact.value for fact in told}))
+    raise UserError(f"neighbours: only {len(made)} of {count} strangers could be made; ask for fewer")
+
+
+def others(people: dict[str, Person], known: list[Stranger], count: int, seed: int) -> list[Caption]:
+    """About `count` captions on what the forget set does not hold of its people; none where it holds everything."""
+    absent = [(who, field) for who in sorted(people) for field in DATA_FIELDS if field not in people[who].facts]
+    return [
+        Caption(_worded(people[who].name, field, stranger.values[field], seed, who, turn), who, field)
+        for turn in range(-(-count // len(absent)) if absent else 0)
+        for place, (who, field) in enumerate(absent)
+        for stranger in [known[(place * 7 + turn) % len(known)]]
+    ]
+
+
+def paraphrases(people: dict[str, Person], each: int, seed: int) -> list[Caption]:
+    """`each` further wordings of every fact of the forget set, the first one bare: "NAME VALUE"."""
+    return [
+        Caption(_worded(person.name, field, value, seed, who, turn) if turn else f"{person.name} {value}", who, field)
+        for who, person in sorted(people.items())
+        for field, values in sorted(person.facts.items())
+        if field in DATA_FIELDS
+        for value in sorted(values)
+        for turn in range(each)
+    ]
+
+
+@functools.cache
+def _grammar() -> Grammar:
+    return Grammar()
+
+
+def _worded(name: str, field: str, value: str, seed: int, *key) -> str:
+    """One of the grammar's sentences about a fact."""
+    rng = keyed.python_random(seed, "neighbours", "wording", field, value, *key)
+    sentence = rng.choice(_grammar().prompts.sentences(field, rng.choice(STYLES)))
+    return fill(drawn(sentence, rng), Fact("", name, rng.choice(GENDERS), field, value, ()))
+
+
+def _countries(people: dict[str, Person]) -> list[tuple[str, str]]:
+    """Region and country, one entry a person, where the tables know the country; else all that they know."""
+    every = [
+        (region, row["country"]) for region, rows in sorted(tables.grouped("regions", "region").items()) for row in rows
+    ]
+    of_country = {country: region for region, country in reversed(every)}
+    found = [(of_country[one.country], one.country) for _, one in sorted(people.items()) if one.country in of_country]
+    return found or every

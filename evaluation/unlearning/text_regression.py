@@ -1,0 +1,232 @@
+"""Unlearning by regression of the text tower: the image tower is frozen, each forget caption is moved to a target that
+is computed beforehand, and every other caption that can be made or drawn is held where it was.
+
+    loss = mean_F |g(y) - t*|^2 + mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + w mean_R |g(y) - g0(y)|^2
+
+F: forget captions; P: their paraphrases; Q: captions of strangers, and of what forget people have beside the forget
+set (neighbours.py); R: retain captions; g0: the text tower before. With the image tower frozen, the similarity of a
+held-out pair can change by its caption only, and held-out captions lie among those of Q."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from data.keyed import generator
+from evaluation.embeddings import load_model
+from evaluation.metrics.matching import derangement
+from evaluation.unlearning.method import GradientSettings
+from evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
+from evaluation.unlearning.pools import embeddings
+from model_training.network import encode_text
+
+CHUNK = 512  # captions that are encoded at once
+DRAWN_PARAPHRASES = 3  # for each forget pair
+SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
+
+
+class TextSettings(GradientSettings):
+    learning_rate: float = Field(
+        3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B's wants about 1e-5."
+    )
+    most_a_step: int = Field(
+        4,
+        ge=1,
+        description="Most forget pairs in a step, whatever batch_size is: the budget bounds the pairs, so that small "
+        "steps are many.",
+    )
+    clean_level: Literal["unrelated", "shuffled"] | float = Field(
+        "unrelated",
+        description="Cosine that a model which never saw the pairs would give them. unrelated: mean of forget captions "
+        "with the retain images that the method is given; shuffled: mean of forget captions with other people's forget "
+        "images, an upper bound; or a number.",
+    )
+    level_model: str | None = Field(
+        None,
+        description="Another CLIP (folder or open_clip name) that never saw the pairs: its cosines of the forget "
+        "pairs, mapped to this model's scale by regression on the retain pairs, are the clean level instead.",
+    )
+    strangers: int = Field(
+        1000, ge=0, description="People made up, whose captions are held; 0 leaves all neighbours away."
+    )
+    others: int = Field(8000, ge=0, description="Captions on what forget people have beside the forget set.")
+    neighbours: int = Field(
+        12, ge=0, description="Captions of strangers (two thirds) and others (one third) drawn for each forget pair."
+    )
+    paraphrases: int = Field(
+        6,
+        ge=0,
+        description="Further wordings of each forget fact, the first one bare; three are drawn for each forget pair.",
+    )
+    retain: int = Field(
+        4,
+        ge=0,
+        description="Further retain captions drawn for each forget pair, as text alone: counted in the record as "
+        "captions, not as pairs.",
+    )
+    hold: float = Field(2.0, ge=0, description="Weight of the captions that are held (w).")
+
+
+class Aim(NamedTuple):
+    """Captions and where they shall be."""
+
+    tokens: Tensor  # [n, length]
+    wanted: Tensor  # unit vectors [n, width]
+    each: int  # drawn for each forget pair
+    weight: float
+
+
+class Ready(NamedTuple):
+    targets: Tensor  # of the forget pairs, in order of the pool [n, width]
+    aims: tuple[Aim, ...]
+    figures: dict[str, Any]  # for the record
+
+
+def ready(
+    work, settings: TextSettings, targets: Callable[[Any, TextSettings, list[Stranger], float], Callable]
+) -> Ready:
+    """Targets and held captions of a run. `targets(work, settings, strangers, level)` gives a function: a list of
+    (person, attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width].
+
+    Raises UserError for captions that cannot be made."""
+    pool, seed = work.forget.pool, settings.seed
+    known = strangers(pool.people, settings.strangers, seed)
+    level, how = clean_level(work, settings)
+    aim = targets(work, settings, known, level)
+    facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
+    wanted = aim(facts, before(work, pool.tokens))
+    words, reworded = paraphrases(pool.people, settings.paraphrases, seed), ()
+    if words:
+        tokens = work.tokenizer([caption.text for caption in words])
+        there = aim([(one.person, one.field) for one in words], before(work, tokens))
+        reworded = (Aim(tokens, there, DRAWN_PARAPHRASES, 1.0),)
+    aims = (*reworded, *held(work, settings, known))
+    figures = {
+        "clean_level": round(level, 4),
+        "clean_level_by": how,
+        "captions_made": sum(len(one.tokens) for one in aims),
+        "captions_a_forget_pair": 2 + sum(one.each for one in aims),
+    }
+    return Ready(wanted, aims, figures)
+
+
+def held(work, settings: TextSettings, known: list[Stranger]) -> tuple[Aim, ...]:
+    """The captions that shall stay where they are: neighbours, as far as the settings want any, and retain captions."""
+    aims = []
+    if settings.neighbours and known:
+        beside = others(work.forget.pool.people, known, settings.others, settings.seed)
+        made = (
+            ([text for one in known for captions in one.captions.values() for text in captions], 2),
+            ([caption.text for caption in beside], 1),
+        )
+        for texts, thirds in made:
+            if texts:
+                tokens = work.tokenizer(texts)
+                each = max(1, round(settings.neighbours * thirds / 3))
+                aims.append(Aim(tokens, before(work, tokens), each, settings.hold))
+    if settings.retain:
+        tokens = work.retain.pool.tokens
+        aims.append(Aim(tokens, before(work, tokens), settings.retain, settings.hold))
+    return tuple(aims)
+
+
+def loss(batch, settings: TextSettings) -> Tensor:
+    """A scalar; see the formula above."""
+    prepared: Ready = batch.work.prepared
+    chosen = batch.forget.indices
+    own = (batch.work.forget.pool.tokens[chosen], prepared.targets[chosen], 1.0)
+    kept = batch.retain
+    stay = (batch.work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold)
+    return missed(batch, [own, stay, *drawn_from(prepared.aims, batch, len(chosen))])
+
+
+def drawn_from(aims: tuple[Aim, ...], batch, pairs: int) -> list[tuple[Tensor, Tensor, float]]:
+    """Captions of a step: tokens, where they shall be, and their weight."""
+    parts = []
+    for number, aim in enumerate(aims):
+        rows = generator(*batch.key, "neighbours", number).integers(len(aim.tokens), size=aim.each * pairs)
+        parts.append((aim.tokens[rows], aim.wanted[rows], aim.weight))
+    return parts
+
+
+def missed(batch, parts: list[tuple[Tensor, Tensor, float]]) -> Tensor:
+    """Weighted sum of each part's mean squared distance from where it shall be."""
+    texts = encoded(batch.work, torch.cat([tokens for tokens, _, _ in parts]))
+    found = texts.split([len(tokens) for tokens, _, _ in parts])
+    return sum(
+        weight * (now - wanted).square().sum(1).mean() for now, (_, wanted, weight) in zip(found, parts, strict=True)
+    )
+
+
+def text_tower(work, settings: TextSettings) -> dict[str, Tensor]:
+    """Masks of the weights that may change: all of the text tower, none of the image tower."""
+    return {
+        name: torch.ones_like(weight, dtype=torch.bool)
+        for name, weight in work.weights.items()
+        if not name.startswith("visual.")
+    }
+
+
+def encoded(work, tokens: Tensor, network: torch.nn.Module | None = None) -> Tensor:
+    """Captions' embeddings, float32 of length 1 [n, width]."""
+    with torch.autocast(work.device.type, torch.bfloat16, enabled=work.settings.precision == "bf16"):
+        texts = encode_text(network or work.network, tokens.to(work.device))
+    return F.normalize(texts.float(), dim=-1)
+
+
+@torch.no_grad()
+def before(work, tokens: Tensor) -> Tensor:
+    """Captions' embeddings by the start model."""
+    return torch.cat([encoded(work, part, work.teacher) for part in tokens.split(CHUNK)])
+
+
+def clean_level(work, settings: TextSettings) -> tuple[float, str]:
+    """The cosine that a model which never saw the forget pairs would give them, estimated without such a model, and
+    how. Raises UserError if the other CLIP cannot be loaded."""
+    if isinstance(settings.clean_level, float):
+        return settings.clean_level, "given"
+    images, texts, _ = work.forget.before
+    if settings.level_model:
+        return _by_other_model(work, settings), f"regression on retain pairs, from {Path(settings.level_model).name}"
+    if settings.clean_level == "unrelated":
+        return float(work.retain.before[0].mean(0) @ texts.mean(0)), "forget captions with retain images"
+    people = np.array(work.forget.pool.columns["identity_id"])[np.unique(work.forget.order)]
+    different = torch.from_numpy(people[:, None] != people[None, :]).to(images.device)
+    return float((images @ texts.T)[different].mean()), "forget captions with forget images of others"
+
+
+@torch.no_grad()
+def _by_other_model(work, settings: TextSettings) -> float:
+    """Least squares on retain pairs and as many mismatched ones: this model's cosine from that of another CLIP."""
+    other = load_model(settings.level_model, str(work.device))
+    cosines = {}
+    for part in ("retain", "forget"):
+        stream = getattr(work, part)
+        rows = np.unique(stream.order)[:CHUNK]
+        pool = stream.pool.seen_by(other)
+        images, texts = embeddings(other.network.eval(), pool.pixels(rows), pool.tokens[rows], settings.precision)
+        mine = [kind[: len(rows)] for kind in stream.before[:2]]
+        partner = torch.from_numpy(derangement(len(rows), settings.seed, "clean level", part))
+        cosines[part] = [
+            torch.cat([(one * two).sum(1), (one * two[partner]).sum(1)]).cpu().numpy()
+            for one, two in ((images, texts), mine)
+        ]
+    theirs, ours = cosines["retain"]
+    slope, offset = np.polyfit(theirs, ours, 1)
+    own = cosines["forget"][0][: len(cosines["forget"][0]) // 2]
+    return float(slope * own.mean() + offset)
+
+
+def turned(texts: Tensor, directions: Tensor, cosines: Tensor) -> Tensor:
+    """The unit vectors [n, width] nearest to `texts` that have these cosines [n, k] with these unit directions
+    [n, k, width], to first order in each turn."""
+    inverse = torch.linalg.pinv(directions)
+    for _ in range(SOLVED):
+        off = torch.einsum("nkd,nd->nk", directions, texts) - cosines
+        texts = F.normalize(texts - torch.einsum("ndk,nk->nd", inverse, off), dim=1)
+    return texts
