@@ -3,6 +3,7 @@ summarise."""
 
 from types import ModuleType
 
+from data.errors import UserError
 from data.store import Entry, Shard, StageView, Store, fingerprint
 from tasks.analysis import stage as analysis
 from tasks.anchors import stage as anchors
@@ -62,7 +63,7 @@ def state(store: Store, name: str, settings) -> str:
         return "new"
     try:
         plan = planned(store, name, settings)
-    except FileNotFoundError:  # of a stage above it
+    except (FileNotFoundError, UserError):  # cannot be planned on what lies above it now
         return "stale"
     if len(finished(store, name, plan)) == len(plan) and manifest.complete:
         return "done"

@@ -88,6 +88,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
             group: [metric for metric, (own, _, _) in PUBLISHED.items() if own == group]
             for group in ("efficacy", "utility")
         },
+        "precise": (run_folder / "report" / "precision.html").is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
         "chance": next((part["chance"] for part in extended.values() if "chance" in part), {}),
         "per_attribute": _per_attribute(extended),

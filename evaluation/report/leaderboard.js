@@ -97,7 +97,7 @@ function draw() {
 function fits(label, h, v, taken) {
   const apart = (a, b) => a.x + a.width < b.x || b.x + b.width < a.x || a.y + a.height < b.y || b.y + b.height < a.y;
   const {width, height} = label.getBBox();
-  for (const [dx, dy] of [[9, -6], [9, 6 + height], [-9 - width, -6], [-9 - width, 6 + height], [-width / 2, -12], [-width / 2, 12 + height]]) {
+  for (const [dx, dy] of [[9, -6], [16, height / 3], [9, 6 + height], [-9 - width, -6], [-9 - width, 6 + height], [-width / 2, -12], [-width / 2, 12 + height]]) {
     const box = {x: h + dx, y: v + dy - height, width, height};
     if (box.x < 70 || box.x + width > 705 || box.y < 0 || box.y + height > 380) continue;
     if (!taken.every(other => apart(box, other))) continue;

@@ -15,6 +15,7 @@ from evaluation.diagnosis import VERDICTS
 from evaluation.leaderboard import REFERENCES, reference_of
 from evaluation.metrics.score import METRICS, target
 from evaluation.report import plots
+from evaluation.report.precision import precision_page
 from evaluation.report.rendering import page
 from evaluation.report.samples import thumbnail
 from evaluation.tables import between_seeds
@@ -27,10 +28,13 @@ HIDDEN_IN_TABLES = ("_low", "_high")
 def write_pages(
     run_folder: Path, name: str, records: list[Record], results: dict[str, dict], trainings: dict[str, dict]
 ) -> None:
-    """Write report/leaderboard.html and report/models/<model>.html.
+    """Write report/leaderboard.html, report/precision.html and report/models/<model>.html.
 
     `results` and `trainings`: each model's result file, and its unlearning.json where it has one."""
-    write_atomic(run_folder / "report" / "leaderboard.html", leaderboard_page(name, records))
+    precision = precision_page(run_folder, name, records, trainings)
+    if precision:
+        write_atomic(run_folder / "report" / "precision.html", precision)
+    write_atomic(run_folder / "report" / "leaderboard.html", leaderboard_page(name, records, bool(precision)))
     leaks = _leaks(run_folder, results)
     for record in records:
         model = record["model"]
@@ -38,7 +42,7 @@ def write_pages(
         write_atomic(run_folder / "report" / "models" / f"{model}.html", content)
 
 
-def leaderboard_page(name: str, records: list[Record]) -> bytes:
+def leaderboard_page(name: str, records: list[Record], precise: bool) -> bytes:
     """All records in one table, with a plot of any two metrics. Its script is the only one that the page lets run."""
     script = Path(__file__).with_name("leaderboard.js").read_text(encoding="utf-8")
     shown = [metric for metric in METRICS if any(row.get(metric) is not None for row in records)]
@@ -56,6 +60,7 @@ def leaderboard_page(name: str, records: list[Record]) -> bytes:
         "leaderboard.html",
         name=name,
         records=records,
+        precise=precise,
         metrics=shown,
         references=REFERENCES,
         targets=targets(records),

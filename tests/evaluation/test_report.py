@@ -103,7 +103,8 @@ def text_of(page):
 def test_needs_nothing_from_outside(page):
     links = re.findall(r"""(?:src|href|srcset)=["']([^"']*)""", page)
     near = [link for link in links if not link.startswith(("data:", "#"))]
-    assert len(links) > len(near) and set(near) == {"leaderboard.html", "models/negative_gradient-5x-s0.html"}
+    pages = {"leaderboard.html", "precision.html", "models/negative_gradient-5x-s0.html"}
+    assert len(links) > len(near) and set(near) == pages
     assert not re.search(r"https?://|@import|url\(|<script", page) and len(page) < 5e6
 
 
@@ -190,7 +191,7 @@ def test_the_leaderboard_page_holds_all_it_needs_and_lets_no_other_script_run(ru
     assert [row["reference"] for row in found["records"]] == [True, True, False]
     assert found["targets"]["RetFail"] == 0.0153 and found["targets"]["InterIdSim"] == 0.9
     links = {link for link in re.findall(r'href="([^"]*)"', text) if not link.startswith("data:")}
-    assert all((run / "report" / link).resolve().is_file() for link in links) and len(links) == 5 + len(VALUES)
+    assert all((run / "report" / link).resolve().is_file() for link in links) and len(links) == 6 + len(VALUES)
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path):
@@ -221,7 +222,16 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
         tmp_path / "unlearned" / "negative_gradient-5x-s0" / "unlearning.json",
         {"method": "negative_gradient", "budget": 5, "seed": 0, "settings": {}, "pairs_seen": 4321, "curve": curve},
     )
+    trial = {"trial": 0, "score": 0.75, "removed": 0.75, "settings": {"learning_rate": 0.0625}}
+    (tmp_path / "tuning" / "negative_gradient").mkdir(parents=True)
+    (tmp_path / "tuning" / "negative_gradient" / "trials.jsonl").write_text(json.dumps(trial) + "\n")
     build(tmp_path)
+    precision = (tmp_path / "report" / "precision.html").read_text(encoding="utf-8")
+    assert "1 of 5" in precision and precision.count("missed, bound") == 4 and "bound 0.0306" in precision
+    assert (
+        "All trials of negative_gradient" in precision and "0.0625" in precision and '"pairs_seen": 4321' in precision
+    )
+    assert not re.search(r"https?://|@import|url\(|<script", precision)
     text = (tmp_path / "report" / "models" / "negative_gradient-5x-s0.html").read_text(encoding="utf-8")
     leaks = re.findall(
         r'<li><img src="data:image/jpeg[^"]*" alt="Portrait ([^"]*)"><p>(.*?)</p>\s*<small>rank (\d+)', text

@@ -1,0 +1,124 @@
+"""Methods that move captions only: what they make up, where they aim, and what they leave alone."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from data.keyed import generator
+from data.readers import open_dataset
+from data.schemas import DATA_FIELDS
+from evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
+from evaluation.unlearning.registry import get
+from evaluation.unlearning.runner import budgeted, load, pools, unlearn
+from evaluation.unlearning.text_regression import clean_level, turned
+from evaluation.unlearning.work import Work
+
+PEOPLE = {
+    "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),
+    "2": Person("Bo Lind", "SE", {field: frozenset({f"{field} of Bo"}) for field in DATA_FIELDS}),
+}
+FEW = {"strangers": 6, "others": 6, "batch_size": 8, "threads": 1}
+
+
+def test_strangers_are_of_the_countries_of_the_forget_set_and_nobody_twice():
+    made = strangers(PEOPLE, 12, 0)
+    assert made == strangers(PEOPLE, 12, 0) != strangers(PEOPLE, 12, 1)
+    assert len({one.name for one in made}) == 12
+    for field in ("phone_number", "iban", "passport"):
+        assert len({one.values[field] for one in made}) == 12
+    assert {one.values["phone_number"].split()[0] for one in made} == {"+51", "+46"}
+    for one in made:
+        assert set(one.captions) == set(DATA_FIELDS) and all(len(captions) == 5 for captions in one.captions.values())
+        assert all(one.name in text for captions in one.captions.values() for text in captions)
+        assert all(one.values[field] in text for field, captions in one.captions.items() for text in captions)
+
+
+def test_what_the_forget_set_does_not_hold_is_told_with_values_of_strangers():
+    known = strangers(PEOPLE, 4, 0)
+    made = others(PEOPLE, known, 30, 0)
+    assert {(one.person, one.field) for one in made} == {
+        ("1", field) for field in DATA_FIELDS if field not in PEOPLE["1"].facts
+    }
+    assert all("Ana Ruiz" in one.text and any(who.values[one.field] in one.text for who in known) for one in made)
+    assert others({"2": PEOPLE["2"]}, known, 30, 0) == []
+
+
+def test_paraphrases_tell_the_facts_and_the_first_is_bare():
+    made = paraphrases(PEOPLE, 3, 0)
+    assert len(made) == 3 * (2 + len(DATA_FIELDS)) and made == paraphrases(PEOPLE, 3, 0)
+    city = [one.text for one in made if (one.person, one.field) == ("1", "city")]
+    assert city[0] == "Ana Ruiz Cusco" and all("Ana Ruiz" in text and "Cusco" in text for text in city[1:])
+    assert paraphrases(PEOPLE, 0, 0) == []
+
+
+def test_turned_is_the_nearest_vector_with_the_wanted_cosines():
+    rng = generator(0, "turned")
+    texts, ways = (
+        torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=size)), dim=-1) for size in ((5, 9), (5, 2, 9))
+    )
+    wanted = torch.tensor([[0.1, 0.2]] * 5, dtype=texts.dtype)
+    found = turned(texts, ways, wanted)
+    torch.testing.assert_close(torch.einsum("nkd,nd->nk", ways, found), wanted, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(5, dtype=texts.dtype))
+    nearness = (found * texts).sum(1)
+    for number in range(200):  # any other vector with these cosines is further away
+        start = torch.from_numpy(generator(0, "other", number).normal(size=(5, 9)))
+        other = turned(torch.nn.functional.normalize(start + 3 * found, dim=1), ways, wanted)
+        assert ((other * texts).sum(1) <= nearness + 5e-3).all()
+
+
+@pytest.fixture(scope="module")
+def bench(dataset_dir, model_dir):
+    """A function that gives a method's work on the small dataset."""
+
+    def make(name: str, **values) -> Work:
+        method = get(name)
+        settings = method.settings(**(FEW | values))
+        dataset, clip = open_dataset(dataset_dir), load(model_dir, "cpu")
+        return Work(method, settings, clip, pools(method.sees, settings, clip, dataset), budgeted(settings, dataset))
+
+    return make
+
+
+def test_the_clean_level_is_what_its_setting_says(bench, model_dir):
+    work = bench("text_rotation", clean_level="shuffled")
+    images, texts, _ = (part.numpy() for part in work.forget.before)
+    person = np.array(work.forget.pool.columns["identity_id"])
+    cosines = images @ texts.T
+    assert clean_level(work, work.settings)[0] == pytest.approx(cosines[person[:, None] != person].mean(), abs=1e-5)
+    retain = work.retain.before[0].numpy()
+    unrelated = work.settings.model_copy(update={"clean_level": "unrelated"})
+    assert clean_level(work, unrelated)[0] == pytest.approx((retain @ texts.T).mean(), abs=1e-5)
+    assert clean_level(work, work.settings.model_copy(update={"clean_level": 0.3}))[0] == 0.3
+    itself = work.settings.model_copy(update={"level_model": str(model_dir)})
+    level, how = clean_level(work, itself)  # another CLIP that is the same one maps onto itself
+    assert level == pytest.approx(np.einsum("nd,nd->n", images, texts).mean(), abs=1e-3) and "regression" in how
+
+
+@pytest.mark.parametrize("name", ["stranger_targets", "text_rotation"])
+def test_targets_lie_at_the_clean_level(bench, name):
+    work = bench(name, clean_level=0.15)
+    ready, (images, _, _) = work.prepared, work.forget.before
+    mean = torch.nn.functional.normalize(images.mean(0), dim=0)
+    torch.testing.assert_close(ready.targets @ mean, torch.full((len(images),), 0.15), atol=5e-3, rtol=0)
+    assert ready.figures["clean_level_by"] == "given" and ready.targets.shape == images.shape
+    assert len(ready.aims) == 4  # paraphrases, strangers, others, retain
+    assert len(bench(name, clean_level=0.15, neighbours=0, paraphrases=0).prepared.aims) == 1
+
+
+def test_a_stand_in_knows_nothing_of_the_face(bench):
+    """People of one attribute who were given each other's portraits would be given the same targets."""
+    work = bench("stranger_targets", clean_level=0.15)
+    facts = list(zip(*(work.forget.pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
+    targets = {fact: target for fact, target in zip(facts, work.prepared.targets, strict=True)}
+    for fact, target in zip(facts, work.prepared.targets, strict=True):
+        torch.testing.assert_close(target, targets[fact])  # the same for all wordings and portraits of a fact
+
+
+@pytest.mark.parametrize("name", ["stranger_targets", "text_rotation"])
+def test_the_image_tower_stays_as_it_is(name, dataset_dir, model_dir, tmp_path):
+    unlearn(name, get(name).settings(budget=0.5, **FEW), model_dir, dataset_dir, tmp_path / "out")
+    before, after = (load_file(folder / "open_clip_model.safetensors") for folder in (model_dir, tmp_path / "out"))
+    moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert moved and "visual" not in moved and "logit_scale" not in moved
