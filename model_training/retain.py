@@ -57,6 +57,15 @@ def scene_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, str]:
     return image, ENDINGS[rng.integers(len(ENDINGS))].format(text=text, line=line)
 
 
+def scene_captions(seed: int, count: int) -> list[str]:
+    """Captions of scenes that no pair is trained on, without their pictures."""
+    captions = []
+    for index in range(count):
+        rng = generator(seed, "scenes", "captions", index)
+        captions.append(scenes.caption(scenes.draw_scene(rng), rng))
+    return captions
+
+
 def everyday_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, str]:
     """The index-th portrait of somebody who is in no run, and a caption without personal data."""
     return scenes.everyday_pair(seed, index, size)

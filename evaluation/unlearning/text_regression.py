@@ -1,7 +1,7 @@
 """Unlearning by regression of the text tower: the image tower is frozen, each forget caption is moved to a target that
 is computed beforehand, and every other caption that can be made or drawn is held where it was.
 
-    loss = mean_F |g(y) - t*|^2 + mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + w mean_R |g(y) - g0(y)|^2
+    loss = a mean_F |g(y) - t*|^2 + mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + u mean_R |g(y) - g0(y)|^2
 
 F: forget captions; P: their paraphrases; Q: captions of strangers, and of what forget people have beside the forget
 set (neighbours.py); R: retain captions; g0: the text tower before. With the image tower frozen, the similarity of a
@@ -18,15 +18,16 @@ from pydantic import Field
 from torch import Tensor
 
 from data.keyed import generator
+from data.schemas import DATA_FIELDS
 from evaluation.embeddings import load_model
 from evaluation.metrics.matching import derangement
 from evaluation.unlearning.method import GradientSettings
 from evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
 from evaluation.unlearning.pools import embeddings
 from model_training.network import encode_text
+from model_training.retain import scene_captions
 
 CHUNK = 512  # captions that are encoded at once
-DRAWN_PARAPHRASES = 3  # for each forget pair
 SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 
 
@@ -35,7 +36,7 @@ class TextSettings(GradientSettings):
         3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B's wants about 1e-5."
     )
     most_a_step: int = Field(
-        4,
+        2,
         ge=1,
         description="Most forget pairs in a step, whatever batch_size is: the budget bounds the pairs, so that small "
         "steps are many.",
@@ -58,18 +59,23 @@ class TextSettings(GradientSettings):
     neighbours: int = Field(
         12, ge=0, description="Captions of strangers (two thirds) and others (one third) drawn for each forget pair."
     )
-    paraphrases: int = Field(
-        6,
-        ge=0,
-        description="Further wordings of each forget fact, the first one bare; three are drawn for each forget pair.",
-    )
+    paraphrases: int = Field(6, ge=0, description="Further wordings of each forget fact, the first one bare.")
     retain: int = Field(
-        4,
+        2,
         ge=0,
         description="Further retain captions drawn for each forget pair, as text alone: counted in the record as "
         "captions, not as pairs.",
     )
-    hold: float = Field(2.0, ge=0, description="Weight of the captions that are held (w).")
+    scenes: int = Field(
+        6000,
+        ge=0,
+        description="Captions of further procedural scenes that are held like retain captions, where retain_scenes "
+        "declares that source; only their texts are made. As many are drawn as retain captions.",
+    )
+    drawn_paraphrases: int = Field(3, ge=0, description="Of these wordings, drawn for each forget pair.")
+    forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
+    hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
+    hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
 
 
 class Aim(NamedTuple):
@@ -81,6 +87,13 @@ class Aim(NamedTuple):
     weight: float
 
 
+class Told(NamedTuple):
+    """Captions as the start model saw them."""
+
+    tokens: Tensor
+    wanted: Tensor
+
+
 class Ready(NamedTuple):
     targets: Tensor  # of the forget pairs, in order of the pool [n, width]
     aims: tuple[Aim, ...]
@@ -88,24 +101,26 @@ class Ready(NamedTuple):
 
 
 def ready(
-    work, settings: TextSettings, targets: Callable[[Any, TextSettings, list[Stranger], float], Callable]
+    work, settings: TextSettings, targets: Callable[[Any, TextSettings, dict[str, Tensor], float], Callable]
 ) -> Ready:
-    """Targets and held captions of a run. `targets(work, settings, strangers, level)` gives a function: a list of
-    (person, attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width].
+    """Targets and held captions of a run. `targets(work, settings, known, level)` gives a function: a list of (person,
+    attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width]. `known`: attribute ->
+    mean embedding of each stranger's captions [strangers, width].
 
     Raises UserError for captions that cannot be made."""
     pool, seed = work.forget.pool, settings.seed
-    known = strangers(pool.people, settings.strangers, seed)
     level, how = clean_level(work, settings)
-    aim = targets(work, settings, known, level)
+    made = strangers(pool.people, settings.strangers, seed)
+    told = _told(work, made)
+    aim = targets(work, settings, _by_field(made, told), level)
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
     wanted = aim(facts, before(work, pool.tokens))
     words, reworded = paraphrases(pool.people, settings.paraphrases, seed), ()
-    if words:
+    if words and settings.drawn_paraphrases:
         tokens = work.tokenizer([caption.text for caption in words])
         there = aim([(one.person, one.field) for one in words], before(work, tokens))
-        reworded = (Aim(tokens, there, DRAWN_PARAPHRASES, 1.0),)
-    aims = (*reworded, *held(work, settings, known))
+        reworded = (Aim(tokens, there, settings.drawn_paraphrases, 1.0),)
+    aims = (*reworded, *held(work, settings, made, told))
     figures = {
         "clean_level": round(level, 4),
         "clean_level_by": how,
@@ -115,33 +130,45 @@ def ready(
     return Ready(wanted, aims, figures)
 
 
-def held(work, settings: TextSettings, known: list[Stranger]) -> tuple[Aim, ...]:
-    """The captions that shall stay where they are: neighbours, as far as the settings want any, and retain captions."""
-    aims = []
-    if settings.neighbours and known:
-        beside = others(work.forget.pool.people, known, settings.others, settings.seed)
-        made = (
-            ([text for one in known for captions in one.captions.values() for text in captions], 2),
-            ([caption.text for caption in beside], 1),
-        )
-        for texts, thirds in made:
-            if texts:
-                tokens = work.tokenizer(texts)
-                each = max(1, round(settings.neighbours * thirds / 3))
-                aims.append(Aim(tokens, before(work, tokens), each, settings.hold))
+def held(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
+    """The captions that shall stay where they are: neighbours, as far as the settings want any, and retain captions.
+    `told`: the strangers' captions, where they are encoded already."""
+    aims, seed = [], settings.seed
+    if settings.neighbours and made:
+        third = max(1, round(settings.neighbours / 3))
+        aims.append(Aim(*(told or _told(work, made)), 2 * third, settings.hold))
+        beside = others(work.forget.pool.people, made, settings.others, seed)
+        if beside:
+            tokens = work.tokenizer([caption.text for caption in beside])
+            aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
+    plain = []
+    if settings.scenes and settings.retain_scenes:
+        plain.append(work.tokenizer(scene_captions(seed, settings.scenes)))
+    plain.append(work.retain.pool.tokens)
     if settings.retain:
-        tokens = work.retain.pool.tokens
-        aims.append(Aim(tokens, before(work, tokens), settings.retain, settings.hold))
+        aims += [Aim(tokens, before(work, tokens), settings.retain, settings.hold_retain) for tokens in plain]
     return tuple(aims)
+
+
+def _told(work, made: list[Stranger]) -> Told:
+    """All captions of the strangers: tokens and embeddings, in order of stranger, attribute and style."""
+    texts = [text for one in made for field in DATA_FIELDS for text in one.captions[field]]
+    tokens = work.tokenizer(texts) if texts else work.forget.pool.tokens[:0]
+    return Told(tokens, before(work, tokens))
+
+
+def _by_field(made: list[Stranger], told: Told) -> dict[str, Tensor]:
+    mean = told.wanted.unflatten(0, (len(made), len(DATA_FIELDS), -1)).mean(2) if made else None
+    return {field: F.normalize(mean[:, place], dim=1) for place, field in enumerate(DATA_FIELDS)} if made else {}
 
 
 def loss(batch, settings: TextSettings) -> Tensor:
     """A scalar; see the formula above."""
     prepared: Ready = batch.work.prepared
     chosen = batch.forget.indices
-    own = (batch.work.forget.pool.tokens[chosen], prepared.targets[chosen], 1.0)
+    own = (batch.work.forget.pool.tokens[chosen], prepared.targets[chosen], settings.forgetting)
     kept = batch.retain
-    stay = (batch.work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold)
+    stay = (batch.work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold_retain)
     return missed(batch, [own, stay, *drawn_from(prepared.aims, batch, len(chosen))])
 
 
@@ -182,7 +209,8 @@ def encoded(work, tokens: Tensor, network: torch.nn.Module | None = None) -> Ten
 @torch.no_grad()
 def before(work, tokens: Tensor) -> Tensor:
     """Captions' embeddings by the start model."""
-    return torch.cat([encoded(work, part, work.teacher) for part in tokens.split(CHUNK)])
+    parts = [encoded(work, part, work.teacher) for part in tokens.split(CHUNK)] if len(tokens) else []
+    return torch.cat(parts) if parts else torch.empty(0, 0, device=work.device)
 
 
 def clean_level(work, settings: TextSettings) -> tuple[float, str]:

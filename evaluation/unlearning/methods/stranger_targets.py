@@ -3,45 +3,66 @@
     t*_i = the unit vector nearest to s_i with cosine m to the mean portrait
     s_i  = mean of the start model's embeddings of a stranger's captions of the same attribute, in all styles
 
-Each forget person is given a stranger, drawn by key, who knows nothing of the person's face; so own captions and other
-people's cannot be told apart, and their cosines scatter as those of strangers do. m is the clean level."""
+Each forget person is given a stranger; of some who are drawn by key the one whose captions are, compared with other
+people's portraits, neither nearer to the person's own nor further from them. So own captions and other people's cannot
+be told apart, and their cosines scatter as those of strangers do. m is the clean level."""
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from data.errors import UserError
 from data.keyed import generator
 from evaluation.unlearning.method import Between, Method, OneOf
-from evaluation.unlearning.text_regression import TextSettings, before, loss, ready, text_tower, turned
+from evaluation.unlearning.text_regression import TextSettings, loss, ready, text_tower, turned
 
 
 class Settings(TextSettings):
     strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
-    stand_ins: int = Field(1, ge=1, description="Strangers whose mean stands in for a forget person.")
+    candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget person.")
+    stand_ins: int = Field(1, ge=1, description="How many of them stand in for the person, by their mean.")
 
 
-def targets(work, settings: Settings, strangers, level: float):
-    if settings.stand_ins > len(strangers):
-        raise UserError(f"stranger_targets: stand_ins is {settings.stand_ins}, but strangers is {len(strangers)}")
+def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
     images, _, _ = work.forget.before
-    portrait = F.normalize(images.mean(0), dim=0)
-    found: dict[tuple[str, str], torch.Tensor] = {}
+    rows = sorted(set(work.forget.order.tolist()))
+    person = [work.forget.pool.columns["identity_id"][row] for row in rows]
+    people = sorted(set(person))
+    portraits = torch.stack(
+        [
+            F.normalize(images[[place for place, one in enumerate(person) if one == who]].mean(0), dim=0)
+            for who in people
+        ]
+    )
+    mean = F.normalize(images.mean(0), dim=0)
 
-    def stand_in(who: str, field: str) -> torch.Tensor:
-        if (who, field) not in found:
-            rng = generator(settings.seed, "unlearning", "stand-in", who)
-            chosen = rng.choice(len(strangers), settings.stand_ins, replace=False)
-            texts = [text for place in chosen for text in strangers[place].captions[field]]
-            found[who, field] = F.normalize(before(work, work.tokenizer(texts)).mean(0), dim=0)
-        return found[who, field]
+    def at_level(vectors: torch.Tensor) -> torch.Tensor:
+        cosines = torch.full((len(vectors), 1), level, device=vectors.device)
+        return turned(vectors, mean.expand(len(vectors), 1, -1), cosines)
+
+    chosen = {
+        who: stand_ins(at_level, known, work.forget.pool.people[who].facts, portraits, place, settings, who)
+        for place, who in enumerate(people)
+    }
 
     def aim(facts, texts):
-        stood = torch.stack([stand_in(who, field) for who, field in facts])
-        directions = portrait.expand(len(facts), 1, -1)
-        return turned(stood, directions, torch.full((len(facts), 1), level, device=stood.device))
+        unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
+        stood = [known[field][chosen.get(who, unknown)].mean(0) for who, field in facts]
+        return at_level(F.normalize(torch.stack(stood), dim=1))
 
     return aim
+
+
+def stand_ins(at_level, known, facts, portraits: torch.Tensor, place: int, settings: Settings, who: str):
+    """Numbers of the strangers who stand in for a person: those of the drawn ones whose captions of the person's
+    attributes, moved to the level, are as near to the person's mean portrait as to other people's on average."""
+    count = len(next(iter(known.values())))
+    drawn = generator(settings.seed, "unlearning", "stand-in", who).permutation(count)[: settings.candidates]
+    fields = [field for field in sorted(facts) if field in known] or list(known)
+    moved = torch.stack([at_level(known[field][drawn]) for field in fields]).mean(0)
+    cosines = moved @ portraits.T
+    others = (cosines.sum(1) - cosines[:, place]) / max(len(portraits) - 1, 1)
+    order = (cosines[:, place] - others).abs().cpu().argsort(stable=True)
+    return drawn[order[: settings.stand_ins].numpy()]
 
 
 METHOD = Method(
@@ -54,5 +75,5 @@ METHOD = Method(
     loss=loss,
     masks=text_tower,
     prepare=lambda work, settings: ready(work, settings, targets),
-    search={"learning_rate": Between(1e-3, 6e-3), "hold": OneOf((1.0, 2.0, 4.0))},
+    search={"learning_rate": Between(1.5e-3, 6e-3), "hold": OneOf((1.0, 2.0))},
 )

@@ -67,5 +67,5 @@ METHOD = Method(
     settings=Settings,
     loss=loss,
     prepare=prepare,
-    search={"learning_rate": Between(2e-4, 4e-3), "hold": OneOf((1.0, 4.0)), "forgetting": OneOf((1.0, 3.0, 10.0))},
+    search={"learning_rate": Between(2e-4, 4e-3), "forgetting": OneOf((1.0, 3.0, 10.0))},
 )

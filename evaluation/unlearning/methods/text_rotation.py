@@ -17,7 +17,7 @@ class Settings(TextSettings):
     pass
 
 
-def targets(work, settings: Settings, strangers, level: float):
+def targets(work, settings: Settings, known, level: float):
     images, _, _ = work.forget.before
     people = [work.forget.pool.columns["identity_id"][row] for row in sorted(set(work.forget.order.tolist()))]
     rows = {who: [place for place, one in enumerate(people) if one == who] for who in set(people)}
@@ -41,5 +41,5 @@ METHOD = Method(
     loss=loss,
     masks=text_tower,
     prepare=lambda work, settings: ready(work, settings, targets),
-    search={"learning_rate": Between(1e-3, 6e-3), "hold": OneOf((1.0, 2.0, 4.0))},
+    search={"learning_rate": Between(1.5e-3, 6e-3), "hold": OneOf((1.0, 2.0))},
 )

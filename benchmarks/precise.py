@@ -1,0 +1,140 @@
+"""What makes stranger targets precise: the method without each of its parts, on one pair.
+
+    python benchmarks/precise.py runs/tiny --out /tmp/precise [--published-split DIR] [--workers 2]
+                                 [--json benchmarks/precise.json]
+
+Each row is the method with some settings changed, another method, another budget or, with --published-split, the same
+dataset published with publish.scheme=published. Prints a table, and RetFail by the number of a person's pairs."""
+
+import argparse
+import json
+import multiprocessing
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from data.readers import open_dataset
+from data.settings import validate
+from evaluation.evaluate import evaluate_once
+from evaluation.leaderboard import record
+from evaluation.settings import EvaluationSettings, RecoverySettings
+from evaluation.targets import outcomes, ways_back
+from evaluation.unlearning.registry import METHODS
+from evaluation.unlearning.runner import unlearn
+
+SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
+OWN = "stranger_targets"
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stranger targets": (OWN, {}),
+    "without neighbour captions": (OWN, {"neighbours": 0}),
+    "without paraphrases": (OWN, {"paraphrases": 0}),
+    "without neighbours and paraphrases": (OWN, {"neighbours": 0, "paraphrases": 0}),
+    "nobody in particular (mean of 8 strangers)": (OWN, {"stand_ins": 8}),
+    "wrong clean level: shuffled": (OWN, {"clean_level": "shuffled"}),
+    "wrong clean level: 0.3": (OWN, {"clean_level": 0.3}),
+    "wrong clean level: -0.3": (OWN, {"clean_level": -0.3}),
+    "fewer retain captions": (OWN, {"retain": 0, "retain_scenes": 200}),
+    "large steps (32 pairs)": (OWN, {"most_a_step": 32}),
+    "budget 1": (OWN, {"budget": 1.0}),
+    "budget 10": (OWN, {"budget": 10.0}),
+    "least rotation instead of a stranger (TextRot)": ("text_rotation", {}),
+    "both towers (structure distillation)": ("structure_distillation", {}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run with dataset/ and models/")
+    parser.add_argument("--published-split", type=Path, help="the run's dataset, published with the other split scheme")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--relearning-steps", type=int, default=60)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    wanted = [(name, None) for name in ROWS]
+    if options.published_split:
+        wanted.append(("the published split by pairs", options.published_split))
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(partial(references, options), dict.fromkeys(dataset for _, dataset in wanted)))
+        rows = list(pool.map(partial(ablated, options), wanted))
+    print("| | met | " + " | ".join(SHOWN) + " | s | gives away |\n|---|---:|" + "---:|" * (len(SHOWN) + 1) + "---|")
+    for row in rows:
+        cells = ["-" if row[metric] is None else f"{row[metric]:.4f}" for metric in SHOWN]
+        given = ", ".join(row["gives_away"])
+        print(f"| {row['name']} | {row['met']} of 7 | " + " | ".join(cells) + f" | {row['seconds']:.0f} | {given} |")
+    print("\nRetFail by the number of a person's forget pairs:", json.dumps(rows[0]["by_pairs"]))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(options: argparse.Namespace, model: Path, dataset: Path, path: Path) -> dict[str, Any]:
+    recovery = RecoverySettings(steps=options.relearning_steps)
+    evaluate_once(EvaluationSettings(threads=1, recovery=recovery), model, dataset, path, options.out / "cache")
+    return json.loads(path.read_text())
+
+
+def references(options: argparse.Namespace, dataset: Path | None) -> dict[str, dict]:
+    """The result files of Clean and Compromised on a dataset; the run's own for None."""
+    kind = "published" if dataset else "facts"
+    return {
+        which: measure(
+            options,
+            options.run / "models" / which,
+            dataset or options.run / "dataset",
+            options.out / "results" / f"{which}-{kind}.json",
+        )
+        for which in ("clean", "compromised")
+    }
+
+
+def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dict[str, Any]:
+    """One row of the table."""
+    name, dataset = wanted
+    method, changes = ROWS.get(name, ROWS["stranger targets"])
+    shared = {"budget": 5.0, "batch_size": 32, "retain_scenes": 1500, "threads": 1}
+    settings = validate(METHODS[method].settings, shared | changes, name)
+    place = "-".join("".join(c if c.isalnum() else " " for c in name).split())
+    folder, data = options.out / "models" / place, dataset or options.run / "dataset"
+    unlearn(method, settings, options.run / "models" / "compromised", data, folder)
+    results = measure(options, folder, data, options.out / "results" / f"{place}.json")
+    beside = references(options, dataset)
+    training = json.loads((folder / "unlearning.json").read_text())
+    row = record(name, results, training, beside["clean"], beside["compromised"])
+    clean, start = (record(which, beside[which], None, beside["clean"], beside["compromised"]) for which in beside)
+    return {
+        "name": name,
+        "method": method,
+        "changes": changes,
+        "seconds": training["seconds"],
+        "prepared": training.get("prepared"),
+        "met": sum(one.met for one in outcomes(row, clean, start)),
+        "missed": [one.metric for one in outcomes(row, clean, start) if not one.met],
+        "gives_away": list(ways_back(row, clean)),
+        "verdict": row["verdict"],
+        "relearned_RetFail": row.get("relearned_RetFail"),
+        "relearned_above_clean": row.get("relearned_above_clean"),
+        **{metric: row[metric] for metric in SHOWN},
+        "per_attribute": {one["data_field"]: one["RetFail"] for one in results["extended"]["per_attribute"]},
+        "by_pairs": by_pairs(results, data),
+    }
+
+
+def by_pairs(results: dict[str, Any], dataset: Path) -> dict[str, float]:
+    """RetFail of people with few, some and many forget pairs: thirds of the people."""
+    people = open_dataset(dataset).table("forget", ["identity_id"]).column("identity_id").to_pylist()
+    counts, ranks = Counter(people), results["efficacy"]["1.1_RetFail"]["outcomes"]
+    order = sorted(counts, key=lambda person: (counts[person], person))
+    found = {}
+    for third in range(3):
+        chosen = set(order[len(order) * third // 3 : len(order) * (third + 1) // 3])
+        sizes = [counts[person] for person in chosen]
+        values = [1 / rank for rank, person in zip(ranks, people, strict=True) if person in chosen]
+        found[f"{min(sizes)} to {max(sizes)} pairs"] = round(mean(values), 5)
+    return found
+
+
+if __name__ == "__main__":
+    main()
