@@ -32,6 +32,7 @@ SMALL = [
     "pair.seeds=2",
     "pair.epochs=1",
     "unlearning.budgets=[0.5]",
+    "unlearning.methods.stranger_targets={strangers: 20, others: 100, scenes: 100}",
     "evaluation.zero_shot_per_class=2",
     "evaluation.bootstrap_replicates=100",
 ]
@@ -123,6 +124,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
         "finetuning-0.5x-s0",
         "negative_gradient-0.5x-s0",
         "generic_captions-0.5x-s0",
+        "stranger_targets-0.5x-s0",
     }
     for path in (run / "results").glob("*.json"):
         results = json.loads(path.read_text())
@@ -130,7 +132,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
             len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
         )
     board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
-    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 7
+    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 8
     assert {row["model"] for row in board if "verdict" not in row} == {name for name in names if "-0.5x" not in name}
     spread = [json.loads(line) for line in (run / "leaderboard_seeds.jsonl").read_text().splitlines()]
     assert {(row["method"], row["runs"]) for row in spread} == {("clean", 2), ("compromised", 2)}
