@@ -19,6 +19,7 @@ from evaluation.unlearning.text_regression import TextSettings, loss, ready, tex
 class Settings(TextSettings):
     strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
     candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget person.")
+    forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
     stand_ins: int = Field(1, ge=1, description="How many of them stand in for the person, by their mean.")
 
 
@@ -75,5 +76,5 @@ METHOD = Method(
     loss=loss,
     masks=text_tower,
     prepare=lambda work, settings: ready(work, settings, targets),
-    search={"learning_rate": Between(1.5e-3, 6e-3), "hold": OneOf((1.0, 2.0))},
+    search={"learning_rate": Between(2e-3, 4.5e-3), "hold": OneOf((1.0, 2.0))},
 )
