@@ -33,18 +33,18 @@ from evaluation.unlearning.work import Work
 from model_training.loop import reproducible
 from model_training.retain import scene_pairs
 
-VERSION = 2
+VERSION = 3
 STRANGERS, PARTLY, FACTS_OUT = 0.15, 0.5, 0.5  # shares: identities; of the others; of their facts
 BYSTANDERS = 0.15  # share of the retain rows that a trial's method does not see
 UNSEEN_SCENES, FIRST_UNSEEN = 256, 10**6  # scenes of numbers that no pair is trained on
-ENOUGH = 0.9
+KEPT = 0.9  # share of what is known of which a trial may lose the rest without penalty
 SAMPLE = 256  # most pairs of a kind that a trial is measured on
 UNSEEN = ("bystanders", "scenes")
 TRIALS, TUNED = "trials.jsonl", "tuned.json"
 OBJECTIVE = (
-    f"forget first, then spare: below {ENOUGH:.0%} of the leakage removed, the share removed; from there on "
-    "1 + k (1 + h + m) / 3: k the share kept of the retrieval of unseen retain pairs or of unseen scenes, whichever "
-    "is less; h that of the internal holdouts' similarity; m = 1 - |2 AUC - 1|, forget pairs against mismatched ones"
+    f"r min(1, k / {KEPT})^4 (1 + h + m) / 3: r the share of the leakage removed; k the share kept of the retrieval of "
+    "unseen retain pairs or of unseen scenes, whichever is less; h that of the internal holdouts' similarity; "
+    "m = 1 - |2 AUC - 1|, forget pairs against mismatched ones"
 )
 
 
@@ -230,12 +230,11 @@ def shares(now: dict[str, float], start: dict[str, float]) -> dict[str, float]:
 
 
 def score(figures: dict[str, float]) -> float:
-    """See OBJECTIVE. Similarity alone would reward a model that maps everything to one point."""
-    if figures["removed"] < ENOUGH:
-        return round(figures["removed"], 6)
+    """See OBJECTIVE. Nobody ships a model that lost what it knew, however well it forgot: hence the fourth power.
+    Similarity alone would reward a model that maps everything to one point."""
     known = min(figures[f"{part}_kept"] for part in UNSEEN if f"{part}_kept" in figures)
     similarity = (figures["strangers_kept"] + figures["associations_kept"]) / 2
-    return round(1 + known * (1 + similarity + figures["mixed"]) / 3, 6)
+    return round(figures["removed"] * min(1, known / KEPT) ** 4 * (1 + similarity + figures["mixed"]) / 3, 6)
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
