@@ -21,6 +21,7 @@ from data.settings import validate
 from evaluation.evaluate import evaluate_once
 from evaluation.leaderboard import write_leaderboard
 from evaluation.settings import EvaluationSettings
+from evaluation.targets import outcomes
 from evaluation.tuning import OBJECTIVE, TRIALS, tune
 from evaluation.unlearning.registry import METHODS
 from evaluation.unlearning.runner import unlearn
@@ -156,34 +157,21 @@ def signs(pairs: list[dict]) -> Iterator[tuple[str, int]]:
         )
 
 
-TARGETS = {
-    "RetFail within Clean's interval or below twice Clean's": lambda row, clean, start: (
-        row["RetFail"] <= max(clean["RetFail_high"], 2 * clean["RetFail"])
-    ),
-    "GenKnow within 0.01 of Compromised's": lambda row, clean, start: row["GenKnow"] >= start["GenKnow"] - 0.01,
-    "InterIdSim at least 90 %": lambda row, clean, start: row["InterIdSim"] >= 0.9 * start["InterIdSim"],
-    "IntraIdSim at least 90 %": lambda row, clean, start: row["IntraIdSim"] >= 0.9 * start["IntraIdSim"],
-    "ACS within 0.05 of Clean's": lambda row, clean, start: abs(row["ACS"] - clean["ACS"]) <= 0.05,
-    "VisIdInt not below Compromised's interval": lambda row, clean, start: row["VisIdInt"] >= start["VisIdInt_low"],
-    "FragSim not below Compromised's interval": lambda row, clean, start: row["FragSim"] >= start["FragSim_low"],
-}
-
-
 def met(pairs: list[dict], name: str) -> dict[str, int]:
-    """Target -> pairs on which the method meets it; `all` of them at once last."""
-    held = [
-        {target: bool(test(rows[name], rows["clean"], rows["compromised"])) for target, test in TARGETS.items()}
-        for rows in pairs
-    ]
-    return {target: sum(one[target] for one in held) for target in TARGETS} | {
-        "all": sum(all(one.values()) for one in held)
+    """Metric -> pairs on which the method meets its target (evaluation/targets.py); `all` at once last."""
+    held = [outcomes(rows[name], rows["clean"], rows["compromised"]) for rows in pairs]
+    metrics = dict.fromkeys(one.metric for found in held for one in found)
+    return {metric: sum(one.met for found in held for one in found if one.metric == metric) for metric in metrics} | {
+        "all": sum(all(one.met for one in found) for found in held)
     }
 
 
 def targets_table(pairs: list[dict], names: list[str]) -> str:
-    lines = ["| method | " + " | ".join([*TARGETS, "all at once"]) + " |", "|---|" + "---:|" * (len(TARGETS) + 1)]
+    counts = {name: met(pairs, name) for name in names}
+    titles = list(next(iter(counts.values())))
+    lines = ["| method | " + " | ".join(titles) + " |", "|---|" + "---:|" * len(titles)]
     return "\n".join(
-        [*lines, *(f"| {name} | " + " | ".join(map(str, met(pairs, name).values())) + " |" for name in names)]
+        [*lines, *(f"| {name} | " + " | ".join(map(str, one.values())) + " |" for name, one in counts.items())]
     )
 
 
