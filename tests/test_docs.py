@@ -34,9 +34,11 @@ SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less
     "pair.everyday=10",
     "pair.epochs=1",
     "unlearning.methods={negative_gradient: {}}",
+    "unlearning.retain_scenes=60",
     "evaluation.zero_shot_per_class=1",
     "evaluation.bootstrap_replicates=100",
 ]
+FEWER_SCENES = ["--set", "unlearning.retain_scenes=60"]  # what `salmu unlearn` and `salmu tune` get here
 SECONDS = 240  # for one command, on a busy machine
 
 
@@ -81,6 +83,8 @@ def done(command: str, folder: Path, env: dict[str, str]) -> str:
     words = shlex.split(command)
     if words[:4] == ["salmu", "run", "--profile", "tiny"] or words[:2] == ["salmu", "evaluate"]:
         words[2:2] = [word for change in SMALL for word in ("--set", change)]
+    if words[:2] in (["salmu", "unlearn"], ["salmu", "tune"]):
+        words += FEWER_SCENES
     if words[0] in ("salmu", "pytest", "python"):
         code, output = doc_commands.run(words, folder, env, SECONDS)
     else:

@@ -32,8 +32,12 @@ SMALL = [
     "pair.seeds=2",
     "pair.epochs=1",
     "unlearning.budgets=[0.5]",
-    "unlearning.methods.stranger_targets={strangers: 20, others: 100, scenes: 100}",
-    "evaluation.zero_shot_per_class=2",
+    "unlearning.methods.stranger_targets={strangers: 20, others: 100, scenes: 60, retain_scenes: 60}",
+    *(
+        f"unlearning.methods.{name}.retain_scenes=60"
+        for name in ("finetuning", "negative_gradient", "generic_captions")
+    ),
+    "evaluation.zero_shot_per_class=1",
     "evaluation.bootstrap_replicates=100",
 ]
 
