@@ -54,7 +54,7 @@ def strangers(people: dict[str, Person], count: int, seed: int) -> list[Stranger
     made: list[Stranger] = []
     for number in range(4 * count + 100):
         if len(made) == count:
-            return made
+            break
         region, country = countries[number % len(countries)]
         rng = keyed.python_random(seed, "neighbours", "stranger", number)
         own = keyed.integer(seed, "neighbours", "strangers", bits=62)  # not the seed of any run
@@ -71,7 +71,9 @@ def strangers(people: dict[str, Person], count: int, seed: int) -> list[Stranger
         told = facts(row)
         captions = {fact.field: tuple(one.text for one in grammar.captions(fact, own, 20)) for fact in told}
         made.append(Stranger(row["name"], captions, {fact.field: fact.value for fact in told}))
-    raise UserError(f"neighbours: only {len(made)} of {count} strangers could be made; ask for fewer")
+    if len(made) < count:
+        raise UserError(f"neighbours: only {len(made)} of {count} strangers could be made; ask for fewer")
+    return made
 
 
 def others(people: dict[str, Person], known: list[Stranger], count: int, seed: int) -> list[Caption]:

@@ -141,11 +141,10 @@ def held(work, settings: TextSettings, made: list[Stranger], told: Told | None =
         if beside:
             tokens = work.tokenizer([caption.text for caption in beside])
             aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
-    plain = []
-    if settings.scenes and settings.retain_scenes:
-        plain.append(work.tokenizer(scene_captions(seed, settings.scenes)))
-    plain.append(work.retain.pool.tokens)
     if settings.retain:
+        plain = [work.retain.pool.tokens]
+        if settings.scenes and settings.retain_scenes:
+            plain.insert(0, work.tokenizer(scene_captions(seed, settings.scenes)))
         aims += [Aim(tokens, before(work, tokens), settings.retain, settings.hold_retain) for tokens in plain]
     return tuple(aims)
 
