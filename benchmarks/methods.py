@@ -23,7 +23,7 @@ from evaluation.leaderboard import write_leaderboard
 from evaluation.settings import EvaluationSettings
 from evaluation.targets import outcomes
 from evaluation.tuning import OBJECTIVE, TRIALS, tune
-from evaluation.unlearning.registry import METHODS
+from evaluation.unlearning.registry import methods
 from evaluation.unlearning.runner import unlearn
 
 COLUMNS = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim")
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--retain-scenes", type=int, default=1500)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--methods", nargs="*", default=sorted(METHODS), choices=sorted(METHODS))
+    parser.add_argument("--methods", nargs="*", default=sorted(methods()), choices=sorted(methods()))
     parser.add_argument("--json", type=Path, help="write the table and all trials to this file")
     options = parser.parse_args()
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
@@ -85,7 +85,7 @@ def run_method(options: argparse.Namespace, name: str) -> str:
         tuned = tune(name, start, dataset, options.out / "tuning" / name, options.trials, 0, shared)["tuned"]
     seconds = []
     for pair in range(options.pairs):
-        settings = validate(METHODS[name].settings, shared | {"seed": pair} | tuned, name)
+        settings = validate(methods()[name].settings, shared | {"seed": pair} | tuned, name)
         folder = options.out / "pairs" / str(pair) / "unlearned" / f"{name}-{options.budget:g}x-s{pair}"
         unlearn(name, settings, folder_of(options.run, pair, "compromised"), dataset, folder)
         score(options, pair, folder, folder.name)
@@ -184,7 +184,7 @@ def everything(options: argparse.Namespace, pairs: list[dict]) -> dict[str, Any]
         path = options.out / "tuning" / name / TRIALS
         if path.is_file():
             trials[name] = [json.loads(line) for line in path.read_text().splitlines()]
-    searched = {name: METHODS[name].search for name in trials}
+    searched = {name: methods()[name].search for name in trials}
     return {
         "settings": {
             key: getattr(options, key) for key in ("budget", "trials", "batch_size", "retain_scenes", "pairs")

@@ -22,7 +22,7 @@ from evaluation.evaluate import evaluate_once
 from evaluation.leaderboard import record
 from evaluation.settings import EvaluationSettings, RecoverySettings
 from evaluation.targets import outcomes, ways_back
-from evaluation.unlearning.registry import METHODS
+from evaluation.unlearning.registry import methods
 from evaluation.unlearning.runner import unlearn
 
 SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
@@ -95,7 +95,7 @@ def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dic
     name, dataset = wanted
     method, changes = ROWS.get(name, ROWS["stranger targets"])
     shared = {"budget": 5.0, "batch_size": 32, "retain_scenes": 1500, "threads": 1}
-    settings = validate(METHODS[method].settings, shared | changes, name)
+    settings = validate(methods()[method].settings, shared | changes, name)
     place = "-".join("".join(c if c.isalnum() else " " for c in name).split())
     folder, data = options.out / "models" / place, dataset or options.run / "dataset"
     unlearn(method, settings, options.run / "models" / "compromised", data, folder)

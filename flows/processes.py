@@ -12,14 +12,16 @@ import threading
 import time
 import urllib.request
 
+import prefect.context
 import prefect.engine
-from prefect.context import refresh_global_settings_context
+from prefect.context import SettingsContext, SyncClientContext, hydrated_context, refresh_global_settings_context
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL
 
 from data.errors import UserError
 
 SERVER_START = 180  # seconds; the very first start makes the database
+_kept = {}  # in a worker: Prefect's settings as the run told them, and what was entered with them
 
 
 def exit_with_parent() -> None:
@@ -47,10 +49,27 @@ def plain_errors(*_):
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
+@contextlib.contextmanager
+def kept_context(context: dict | None = None, client=None):
+    """Stands for Prefect's `hydrated_context` in worker processes. That one reads all settings and makes two clients
+    with their TLS contexts for every task, half of what a task run costs; here they stay for the tasks of one run."""
+    told = (context or {}).get("settings_context")
+    if told and told != _kept.get("told"):
+        if "entered" in _kept:
+            _kept.pop("entered").close()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(SettingsContext(**told))
+            stack.enter_context(SyncClientContext.get_or_create())
+            _kept.update(told=told, entered=stack.pop_all())
+    with hydrated_context(context and context | {"settings_context": None}, client):
+        yield
+
+
 def begin_worker() -> None:
     """What a worker process does first: it ends with its parent, which alone hears Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prefect.engine.handle_engine_signals = plain_errors
+    prefect.context.hydrated_context = kept_context
     exit_with_parent()
 
 

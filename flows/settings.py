@@ -12,11 +12,11 @@ from data.errors import UserError
 from data.files import size, write_atomic
 from data.publish.publish import PublishSettings
 from data.settings import Settings, read_yaml, validate
-from evaluation.evaluate import EvaluationSettings
+from evaluation.settings import EvaluationSettings
 from evaluation.unlearning.registry import UnlearningSettings
 from flows.drill import DrillSettings
 from flows.stages import STAGES
-from model_training.pair import PairSettings
+from model_training.settings import PairSettings
 
 SECTIONS = {name: module.Settings for name, module in STAGES.items()} | {
     "publish": PublishSettings,

@@ -10,7 +10,7 @@ from evaluation.report.rendering import page
 from evaluation.tables import between_seeds
 from evaluation.targets import outcomes, ways_back
 from evaluation.tuning import OBJECTIVE, TRIALS
-from evaluation.unlearning.registry import METHODS
+from evaluation.unlearning.registry import methods
 
 Record = dict[str, Any]
 FIGURES = (
@@ -71,10 +71,10 @@ def precision_page(run_folder: Path, name: str, records: list[Record], trainings
 def _trials(run_folder: Path, method: str) -> list[Record]:
     """One row a trial: what was tried, and the figures that it was judged by."""
     path = run_folder / "tuning" / method / TRIALS
-    if method not in METHODS or not path.is_file():
+    if method not in methods() or not path.is_file():
         return []
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    tried = list(METHODS[method].search)
+    tried = list(methods()[method].search)
     return [
         {key: row.get(key) for key in FIGURES[:2]}
         | {key: row["settings"].get(key) for key in tried}

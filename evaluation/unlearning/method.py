@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from data.settings import NOT_IN_FINGERPRINT, StageSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from evaluation.unlearning.work import Batch, Work
 
 SPLITS = {"forget": "forget", "retain": "retain_synth"}  # what a method may see, and the split that it stands for

@@ -1,6 +1,7 @@
 """The methods by name, and what a profile asks of them. A new file with a METHOD in methods/ is found without further
 words."""
 
+import functools
 import importlib
 import pkgutil
 from typing import Any, NamedTuple
@@ -13,26 +14,25 @@ from evaluation.unlearning import methods as folder
 from evaluation.unlearning.method import Method, MethodSettings
 
 
-def _found() -> dict[str, Method]:
-    methods: dict[str, Method] = {}
+@functools.cache
+def methods() -> dict[str, Method]:
+    """Name -> method. Raises ValueError for a file that defines none. They bring torch, so they load when asked for."""
+    found: dict[str, Method] = {}
     for info in pkgutil.iter_modules(folder.__path__):
         method = getattr(importlib.import_module(f"{folder.__name__}.{info.name}"), "METHOD", None)
         if not isinstance(method, Method) or method.name != info.name:
             raise ValueError(
                 f"evaluation/unlearning/methods/{info.name}.py: must define METHOD with name {info.name!r}"
             )
-        methods[method.name] = method
-    return methods
-
-
-METHODS = _found()
+        found[method.name] = method
+    return found
 
 
 def get(name: str) -> Method:
     """The method of this name. Raises UserError for an unknown one."""
-    if name not in METHODS:
-        raise UserError(f"no unlearning method {name!r}; there are {', '.join(METHODS)}")
-    return METHODS[name]
+    if name not in methods():
+        raise UserError(f"no unlearning method {name!r}; there are {', '.join(methods())}")
+    return methods()[name]
 
 
 class Run(NamedTuple):
