@@ -29,6 +29,7 @@ CLEAN, COMPROMISED = results(0.000815, 0.633, 0.1428), results(0.2361, 0.638, 0.
         ("Shuffled Captions", results(0.004, 0.548, 0.212), "catastrophic destruction"),
         ("Direct Similarity Minimisation", results(0.001, 0.615, -0.420), "catastrophic destruction"),
         ("Generic Captions", results(0.2, 0.638, 0.31), "ineffective"),
+        ("a tenth of the others' associations left", results(0.001, 0.638, 0.16), "over-generalised"),
         ("the goal", results(0.0009, 0.638, 0.32), "clean"),
         ("Compromised itself", COMPROMISED, "ineffective"),
     ],
@@ -69,12 +70,12 @@ def clustered(document, **means):
 
 
 def test_paired_intervals_decide_where_there_are_any():
-    """The model's own interval spans Clean's value; drawn in pairs, the difference is certain, and so is its cause."""
+    """The model's own interval spans the limit; drawn in pairs, the difference is certain, and so is its cause."""
     clean, compromised = (
         clustered(results(retfail, 0.6, inter), RetFail=retfail, GenKnow=0.6, InterIdSim=inter)
         for retfail, inter in ((0.01, 0.1), (0.5, 0.9))
     )
-    below = clustered(results(0.02, 0.6, 0.08, InterIdSim=(0.02, 0.14)), RetFail=0.02, GenKnow=0.6, InterIdSim=0.08)
+    below = clustered(results(0.02, 0.6, 0.29, InterIdSim=(0.23, 0.35)), RetFail=0.02, GenKnow=0.6, InterIdSim=0.29)
     assert diagnose(below, clean, compromised).verdict == "over-generalised"
     del below["extended"]["clusters"]
     assert diagnose(below, clean, compromised).verdict == "partial"
