@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 
+import httpx
 import prefect.context
 import prefect.engine
 from prefect.context import SettingsContext, SyncClientContext, hydrated_context, refresh_global_settings_context
@@ -55,11 +56,15 @@ def kept_context(context: dict | None = None, client=None):
     with their TLS contexts for every task, half of what a task run costs; here they stay for the tasks of one run."""
     told = (context or {}).get("settings_context")
     if told and told != _kept.get("told"):
-        if "entered" in _kept:
+        if _kept:
             _kept.pop("entered").close()
+            _kept.clear()
         with contextlib.ExitStack() as stack:
             stack.enter_context(SettingsContext(**told))
-            stack.enter_context(SyncClientContext.get_or_create())
+            try:
+                stack.enter_context(SyncClientContext.get_or_create())
+            except RuntimeError as error:  # Prefect's word for a server that is away
+                raise (error.__cause__ if isinstance(error.__cause__, httpx.TransportError) else error) from None
             _kept.update(told=told, entered=stack.pop_all())
     with hydrated_context(context and context | {"settings_context": None}, client):
         yield

@@ -1,4 +1,4 @@
-"""Server and workers end with the run, even if it is killed."""
+"""Server and workers end with the run, even if it is killed; a worker keeps what every task needs."""
 
 import os
 import signal
@@ -7,8 +7,13 @@ import sys
 import time
 
 import httpx
+import pytest
+from prefect import get_client
+from prefect.context import SyncClientContext, serialize_context
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.processes import api_server
+from flows import processes
+from flows.processes import api_server, kept_context
 
 CHILD = """
 import flows, os, sys, time
@@ -48,3 +53,32 @@ def test_the_server_runs_offline_and_a_configured_one_is_used(prefect_server):
     with api_server():  # configured already: no second server, and this one stays
         pass
     assert answers(prefect_server)
+
+
+def seen_from(url: str) -> tuple[str, str, int]:
+    """What a worker sees of a task's surroundings: the server's address, where its client sends, and which client."""
+    with temporary_settings({PREFECT_API_URL: url}):
+        told = serialize_context()
+    with kept_context(told), get_client(sync_client=True) as client:
+        return PREFECT_API_URL.value(), str(client.api_url).rstrip("/"), id(client)
+
+
+def test_a_worker_keeps_its_client_from_task_to_task_until_the_run_is_another(prefect_server, monkeypatch):
+    monkeypatch.setattr(processes, "_kept", {})
+    there = PREFECT_API_URL.value()
+    try:
+        first, again = seen_from(there), seen_from(there)
+        other = seen_from(there.replace("127.0.0.1", "localhost"))
+        assert first == again and first[:2] == (there, there)
+        assert other[0] == other[1] == there.replace("127.0.0.1", "localhost")
+    finally:
+        processes._kept.pop("entered").close()
+
+
+def test_a_worker_whose_server_is_away_keeps_nothing(prefect_server, monkeypatch):
+    monkeypatch.setattr(processes, "_kept", {})
+    with pytest.raises(httpx.TransportError):
+        seen_from("http://127.0.0.1:9/api")
+    assert processes._kept == {} and SyncClientContext.get() is None
+    assert seen_from(PREFECT_API_URL.value())[0] == PREFECT_API_URL.value()
+    processes._kept.pop("entered").close()
