@@ -4,8 +4,9 @@
 
 Each run is killed once with SIGKILL, at a moment drawn over the length of an undisturbed run: the process of the flow,
 one of its workers, or the Prefect server (started again 3 s later on the same database). Then the same command is given
-until it succeeds. A run that ended before its moment does not count; it shortens the length for the others. Told for each: attempts, seconds, whether the dataset's digest is that of the undisturbed run, files
-that no manifest names, and shards whose file was written again after their commit.
+until it succeeds. A run that ended before its moment does not count; it shortens the length for the others. Told for
+each: attempts, seconds, whether the dataset's digest is that of the undisturbed run, files that no manifest names, and
+shards whose file was written again after their commit.
 """
 
 import argparse

@@ -98,7 +98,8 @@ def test_the_clean_level_is_what_its_setting_says(bench, model_dir):
 
 @pytest.mark.parametrize("name", ["stranger_targets", "text_rotation"])
 def test_targets_lie_at_the_clean_level(bench, name):
-    work = bench(name, clean_level=0.15)
+    exactly = {"overshoot": 0} if name == "stranger_targets" else {}
+    work = bench(name, clean_level=0.15, **exactly)
     ready, (images, _, _) = work.prepared, work.forget.before
     mean = torch.nn.functional.normalize(images.mean(0), dim=0)
     torch.testing.assert_close(ready.targets @ mean, torch.full((len(images),), 0.15), atol=5e-3, rtol=0)
@@ -114,6 +115,25 @@ def test_a_stand_in_knows_nothing_of_the_face(bench):
     targets = {fact: target for fact, target in zip(facts, work.prepared.targets, strict=True)}
     for fact, target in zip(facts, work.prepared.targets, strict=True):
         torch.testing.assert_close(target, targets[fact])  # the same for all wordings and portraits of a fact
+
+
+def test_targets_lie_beyond_the_stranger_by_the_overshoot(bench):
+    there, beyond = (bench("stranger_targets", overshoot=share) for share in (0, 0.25))
+    start, goal = there.forget.before[1], there.prepared.targets
+    expected = torch.nn.functional.normalize(start + 1.25 * (goal - start), dim=1)
+    torch.testing.assert_close(beyond.prepared.targets, expected, atol=1e-5, rtol=0)
+
+
+def test_a_person_cannot_be_told_by_one_stranger(bench):
+    """Targets of one person's facts are less alike where each fact has its own stranger."""
+    alike = {}
+    for each in ("fact", "person"):
+        work = bench("stranger_targets", each=each, strangers=24, candidates=1, overshoot=0)
+        columns = work.forget.pool.columns
+        person, field = (np.array(columns[name]) for name in ("identity_id", "data_field"))
+        other_facts = torch.from_numpy((person[:, None] == person) & (field[:, None] != field))
+        alike[each] = (work.prepared.targets @ work.prepared.targets.T)[other_facts].mean()
+    assert alike["fact"] < alike["person"]
 
 
 @pytest.mark.parametrize("name", ["stranger_targets", "text_rotation"])

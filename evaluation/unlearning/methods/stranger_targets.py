@@ -1,11 +1,16 @@
 """Stranger targets: the text tower shall take a forget caption for one about somebody whom it never met.
 
-    t*_i = the unit vector nearest to s_i with cosine m to the mean portrait
+    t*_i = t_i + (1 + c) (u_i - t_i), of length 1
+    u_i  = the unit vector nearest to s_i with cosine m to the mean portrait
     s_i  = mean of the start model's embeddings of a stranger's captions of the same attribute, in all styles
 
-Each forget person is given a stranger; of some who are drawn by key the one whose captions are, compared with other
+Each forget fact is given a stranger; of some who are drawn by key the one whose captions are, compared with other
 people's portraits, neither nearer to the person's own nor further from them. So own captions and other people's cannot
-be told apart, and their cosines scatter as those of strangers do. m is the clean level."""
+be told apart, and their cosines scatter as those of strangers do. One stranger for all facts of a person would be told:
+portraits of a person are alike, so a probe would learn which stranger belongs to them. m is the clean level; t_i the
+caption's embedding before, and c makes up for what a regression against so much that is held falls short."""
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +23,13 @@ from evaluation.unlearning.text_regression import TextSettings, loss, ready, tex
 
 class Settings(TextSettings):
     strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
-    candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget person.")
+    candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget fact.")
+    each: Literal["fact", "person"] = Field("fact", description="What has a stranger of its own.")
     forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
-    stand_ins: int = Field(1, ge=1, description="How many of them stand in for the person, by their mean.")
+    stand_ins: int = Field(1, ge=1, description="How many of them stand in, by their mean.")
+    overshoot: float = Field(
+        0.06, ge=0, lt=1, description="How far beyond the stranger a target lies, as a share of the way there (c)."
+    )
 
 
 def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
@@ -40,25 +49,27 @@ def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: flo
         cosines = torch.full((len(vectors), 1), level, device=vectors.device)
         return turned(vectors, mean.expand(len(vectors), 1, -1), cosines)
 
-    chosen = {
-        who: stand_ins(at_level, known, work.forget.pool.people[who].facts, portraits, place, settings, who)
-        for place, who in enumerate(people)
-    }
+    chosen = {}
+    for place, who in enumerate(people):
+        facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
+        for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
+            stood = stand_ins(at_level, known, fields, portraits, place, settings, who, *key)
+            chosen |= {(who, field): stood for field in fields}
 
     def aim(facts, texts):
         unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
-        stood = [known[field][chosen.get(who, unknown)].mean(0) for who, field in facts]
-        return at_level(F.normalize(torch.stack(stood), dim=1))
+        stood = [known[field][chosen.get((who, field), unknown)].mean(0) for who, field in facts]
+        wanted = at_level(F.normalize(torch.stack(stood), dim=1))
+        return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
 
     return aim
 
 
-def stand_ins(at_level, known, facts, portraits: torch.Tensor, place: int, settings: Settings, who: str):
-    """Numbers of the strangers who stand in for a person: those of the drawn ones whose captions of the person's
-    attributes, moved to the level, are as near to the person's mean portrait as to other people's on average."""
+def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings: Settings, *key: str):
+    """Numbers of the strangers who stand in for a person in these attributes: those of the drawn ones whose captions,
+    moved to the level, are as near to the person's mean portrait as to other people's on average."""
     count = len(next(iter(known.values())))
-    drawn = generator(settings.seed, "unlearning", "stand-in", who).permutation(count)[: settings.candidates]
-    fields = [field for field in sorted(facts) if field in known] or list(known)
+    drawn = generator(settings.seed, "unlearning", "stand-in", *key).permutation(count)[: settings.candidates]
     moved = torch.stack([at_level(known[field][drawn]) for field in fields]).mean(0)
     cosines = moved @ portraits.T
     others = (cosines.sum(1) - cosines[:, place]) / max(len(portraits) - 1, 1)
