@@ -151,7 +151,7 @@ def test_task_vector_negation_goes_as_far_the_other_way(work_of):
 
 
 def test_null_space_editing_leaves_nothing_along_the_removed_directions(work_of):
-    work = work_of("null_space_editing", directions=4, kept=3)
+    work = work_of("null_space_editing", directions=4, kept=3, strength=1.0)
     spend(work)
     assert set(changed(work)) == {"visual.proj"}
     twin = work_of("null_space_editing")

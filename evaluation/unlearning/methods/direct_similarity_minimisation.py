@@ -9,7 +9,7 @@ from evaluation.unlearning.method import Between, Method, StoppableSettings
 
 
 class Settings(StoppableSettings):
-    learning_rate: float = Field(7e-5, gt=0, description="Peak learning rate; none is published, 1e-6 for a ViT-B.")
+    learning_rate: float = Field(2.3e-5, gt=0, description="Peak learning rate; none is published, 1e-6 for a ViT-B.")
 
 
 METHOD = Method(

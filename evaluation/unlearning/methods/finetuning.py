@@ -9,7 +9,7 @@ from evaluation.unlearning.method import Between, GradientSettings, Method
 
 
 class Settings(GradientSettings):
-    learning_rate: float = Field(4.4e-3, gt=0, description="Peak learning rate; published for a ViT-B: 1e-7 to 1e-5.")
+    learning_rate: float = Field(3.2e-4, gt=0, description="Peak learning rate; published for a ViT-B: 1e-7 to 1e-5.")
 
 
 METHOD = Method(

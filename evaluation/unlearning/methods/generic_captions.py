@@ -10,7 +10,7 @@ from evaluation.unlearning.method import Between, GradientSettings, Method
 
 
 class Settings(GradientSettings):
-    learning_rate: float = Field(9e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
+    learning_rate: float = Field(4.4e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
 
 
 METHOD = Method(

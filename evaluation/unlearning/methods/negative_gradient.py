@@ -11,7 +11,7 @@ from evaluation.unlearning.method import Between, Method, StoppableSettings
 
 
 class Settings(StoppableSettings):
-    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate; published for a ViT-B: 1e-5.")
+    learning_rate: float = Field(5e-6, gt=0, description="Peak learning rate; published for a ViT-B: 1e-5.")
 
 
 METHOD = Method(

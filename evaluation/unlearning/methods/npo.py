@@ -14,8 +14,8 @@ from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettin
 
 
 class Settings(StoppableSettings):
-    learning_rate: float = Field(6e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
-    beta: float = Field(0.5, gt=0, description="Inverse temperature of the preference (b); published: 0.1.")
+    learning_rate: float = Field(2.9e-5, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
+    beta: float = Field(0.05, gt=0, description="Inverse temperature of the preference (b); published: 0.1.")
     forgetting: float = Field(1.0, ge=0, description="Weight of the forget term (g).")
     retention: float = Field(1.0, ge=0, description="Weight of the contrastive loss of the retain pairs (a).")
 

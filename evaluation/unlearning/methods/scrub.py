@@ -13,7 +13,7 @@ from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettin
 
 
 class Settings(StoppableSettings):
-    learning_rate: float = Field(2.2e-4, gt=0, description="Peak learning rate; published: 5e-4 by SGD, on a ResNet.")
+    learning_rate: float = Field(8.8e-4, gt=0, description="Peak learning rate; published: 5e-4 by SGD, on a ResNet.")
     obedience: float = Field(0.5, ge=0, description="Weight of the KL divergence on retain pairs (a); published: 0.5.")
     retention: float = Field(1.0, ge=0, description="Weight of the contrastive loss of the retain pairs (g).")
     contradiction: float = Field(

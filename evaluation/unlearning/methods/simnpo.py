@@ -13,7 +13,7 @@ from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettin
 
 
 class Settings(StoppableSettings):
-    learning_rate: float = Field(1.5e-3, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
+    learning_rate: float = Field(5.3e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
     beta: float = Field(4.5, gt=0, description="Inverse temperature of the preference (b); published: 4.5.")
     margin: float = Field(
         6.0, description="Contrastive loss from which on a pair counts as forgotten (d); published: 0."

@@ -23,11 +23,11 @@ class Settings(MethodSettings):
     looking: float = Field(
         0.5, gt=0, lt=1, description="Share of the budget that the gradients take, one pass at most; the rest tries."
     )
-    candidates: int = Field(6, ge=1, description="Weight tensors that are tried, the most important of the best.")
+    candidates: int = Field(2, ge=1, description="Weight tensors that are tried, the most important of the best.")
     trials: int = Field(10, ge=1, description="Step sizes tried for each; published: 10.")
     sample: int = Field(128, ge=2, description="Pairs of each kind on which a trial is judged.")
     goal: float = Field(
-        0.02,
+        0.05,
         ge=0,
         lt=1,
         description="Share of the sample's images that may still find their own caption first; published: 0.",

@@ -15,9 +15,9 @@ from evaluation.unlearning.method import Between, Method, MethodSettings
 
 class Settings(MethodSettings):
     alpha: float = Field(
-        190.0, gt=0, description="How much more a weight must matter for forget pairs to be shrunk; published: 10."
+        60.0, gt=0, description="How much more a weight must matter for forget pairs to be shrunk; published: 10."
     )
-    strength: float = Field(8.0, gt=0, description="How much is left of such a weight (lambda); published: 1.")
+    strength: float = Field(0.6, gt=0, description="How much is left of such a weight (lambda); published: 1.")
 
 
 def importance(work, stream, settings: Settings) -> dict[str, torch.Tensor]:

@@ -18,9 +18,9 @@ from evaluation.unlearning.text_regression import Ready, TextSettings, clean_lev
 
 
 class Settings(TextSettings):
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
+    learning_rate: float = Field(8e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
     most_a_step: int = Field(16, ge=2, description="Most forget pairs in a step; similarities are kept within it.")
-    forgetting: float = Field(3.0, ge=0, description="Weight of the forget pairs and of their mismatches (a, b).")
+    forgetting: float = Field(1.0, ge=0, description="Weight of the forget pairs and of their mismatches (a, b).")
     structure: float = Field(3.0, ge=0, description="Weight of the similarities within each tower (c).")
     retention: float = Field(1.0, ge=0, description="Weight of the drift of retain pairs (d).")
     hold: float = Field(4.0, ge=0, description="Weight of the captions that are held (e).")

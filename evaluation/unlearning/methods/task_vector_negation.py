@@ -12,9 +12,9 @@ from evaluation.unlearning.method import Between, GradientSettings, Method
 
 
 class Settings(GradientSettings):
-    learning_rate: float = Field(8e-4, gt=0, description="Peak learning rate; published: 1e-5 for a ViT-B.")
+    learning_rate: float = Field(3.7e-4, gt=0, description="Peak learning rate; published: 1e-5 for a ViT-B.")
     strength: float = Field(
-        2.0, ge=0, description="How far to go the other way (lambda); published: the best of 0 to 1 on a control set."
+        0.83, ge=0, description="How far to go the other way (lambda); published: the best of 0 to 1 on a control set."
     )
 
 
