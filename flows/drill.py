@@ -4,12 +4,13 @@ import os
 import signal
 from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from data.errors import UserError
 from data.files import write_atomic
 from data.settings import Settings
 from data.store import Store
+from flows.stages import STAGES
 
 
 class DrillSettings(Settings):
@@ -29,6 +30,13 @@ class DrillSettings(Settings):
         1, ge=1, description="How often it fails in one flow run, retries of that run included; then it passes."
     )
 
+    @field_validator("shard")
+    @classmethod
+    def _of_a_stage(cls, shard: str | None) -> str | None:
+        if shard is not None and (stage := shard.partition(":")[0]) not in STAGES:
+            raise ValueError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+        return shard
+
 
 class Drill(NamedTuple):
     """What a shard's task carries when it shall fail."""
@@ -47,6 +55,16 @@ class Drill(NamedTuple):
             if self.settings.kind == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise UserError(message) if self.settings.kind == "bad_input" else RuntimeError(message)
+
+
+def require_shard(settings: DrillSettings, stage: str, indices: set[int]) -> None:
+    """Raises UserError for a drill of a shard that the stage does not have: it would pass for one that was stood."""
+    named, _, index = (settings.shard or "").partition(":")
+    if named == stage and int(index) not in indices:
+        raise UserError(
+            f"drill.shard: stage {stage} has no shard {index}, its {len(indices)} are {min(indices, default=0)} to "
+            f"{max(indices, default=0)}"
+        )
 
 
 def drill_of(settings: DrillSettings, stage: str, index: int, flow_run: str) -> Drill | None:

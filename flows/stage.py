@@ -18,7 +18,7 @@ from data.store import Entry, Manifest, Shard, Store
 from data.summary import write_summary
 from flows import runners
 from flows.artifacts import Progress, publish_summary
-from flows.drill import DrillSettings
+from flows.drill import DrillSettings, require_shard
 from flows.pools import insist
 from flows.shards import make_shards
 from flows.stages import STAGES, finished, planned, state, upstream_views
@@ -54,6 +54,7 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
                 f"--run {store.folder.name} first"
             )
     start, plan = time.perf_counter(), planned(store, name, settings)
+    require_shard(drill, name, {shard.index for shard, _ in plan})
     done = finished(store, name, plan)
     manifest = Manifest(
         stage=name,
