@@ -144,6 +144,8 @@ def serve(port: int) -> None:
     import uvicorn
 
     exit_with_parent()
+    os.environ.setdefault("PREFECT_SERVER_UI_API_URL", f"http://127.0.0.1:{port}/api")  # where the UI's pages ask
+    refresh_global_settings_context()
     uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
 
 

@@ -50,6 +50,8 @@ def test_a_killed_run_leaves_no_server_behind():
 
 def test_the_server_runs_offline_and_a_configured_one_is_used(prefect_server):
     assert answers(prefect_server)
+    pages_ask = httpx.get(prefect_server.removesuffix("/api") + "/ui-settings").json()["api_url"]
+    assert pages_ask == prefect_server
     with api_server():  # configured already: no second server, and this one stays
         pass
     assert answers(prefect_server)

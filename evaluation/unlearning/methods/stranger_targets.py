@@ -22,11 +22,12 @@ from evaluation.unlearning.text_regression import TextSettings, loss, ready, tex
 
 
 class Settings(TextSettings):
+    learning_rate: float = Field(2.2e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
     neighbours: int = Field(48, ge=0, description=TextSettings.model_fields["neighbours"].description)
     paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["paraphrases"].description)
     drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    hold: float = Field(3.5, ge=0, description=TextSettings.model_fields["hold"].description)
+    hold: float = Field(3.0, ge=0, description=TextSettings.model_fields["hold"].description)
     candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget fact.")
     each: Literal["fact", "person"] = Field("fact", description="What has a stranger of its own.")
     forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
