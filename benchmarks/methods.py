@@ -139,7 +139,7 @@ def signs(pairs: list[dict]) -> Iterator[tuple[str, int]]:
         )
         yield (
             f"{name} is called over-generalised",
-            count(lambda rows, name=name: "over-generalised" in rows[name]["verdict"]),
+            count(lambda rows, name=name: "over-generalised" in rows[name]["failures"]),
         )
     if "generic_captions" in there:
         yield (
@@ -177,7 +177,8 @@ def targets_table(pairs: list[dict], names: list[str]) -> str:
 
 def everything(options: argparse.Namespace, pairs: list[dict]) -> dict[str, Any]:
     """What the table is made of: settings, every metric of every pair with its interval, and all trials."""
-    kept = {*COLUMNS, *BEYOND, "seconds", "verdict", "reason", "model_digest", "dataset_digest", "settings_digest"}
+    kept = {*COLUMNS, *BEYOND, "seconds", "verdict", "failures", "reason"}
+    kept |= {"model_digest", "dataset_digest", "settings_digest"}
     kept |= {f"{name}_{end}" for name in (*COLUMNS, *BEYOND) for end in ("low", "high")}
     trials = {}
     for name in options.methods:

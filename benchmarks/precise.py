@@ -31,17 +31,14 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "stranger targets": (OWN, {}),
     "one stranger a person": (OWN, {"each": "person"}),
     "without overshoot": (OWN, {"overshoot": 0.0}),
-    "nobody in particular (mean of 8 strangers)": (OWN, {"stand_ins": 8}),
     "without neighbour captions": (OWN, {"neighbours": 0}),
-    "a quarter of the neighbour captions": (OWN, {"neighbours": 12}),
     "without paraphrases": (OWN, {"paraphrases": 0}),
     "wrong clean level: shuffled": (OWN, {"clean_level": "shuffled"}),
-    "wrong clean level: 0.3": (OWN, {"clean_level": 0.3}),
     "fewer retain captions": (OWN, {"retain": 0, "retain_scenes": 200}),
-    "large steps (32 pairs)": (OWN, {"most_a_step": 32}),
     "budget 1": (OWN, {"budget": 1.0}),
-    "least rotation instead of a stranger (TextRot)": ("text_rotation", {}),
+    "a quarter of the neighbour captions": (OWN, {"neighbours": 12}),
     "both towers (structure distillation)": ("structure_distillation", {}),
+    "least rotation instead of a stranger (TextRot)": ("text_rotation", {}),
 }
 
 

@@ -2,10 +2,13 @@
 
     python benchmarks/signs.py runs/tiny --out /tmp/signs [--rates 6] [--workers 2] [--json benchmarks/signs.json]
 
-The published table compares methods that all forget; our own tuning (benchmarks/methods.py) also asks what is lost, and
-may prefer settings that forget little. Here each of the eight published methods has its defaults with learning rates
-spread over three times its search space in both directions, and the run is shown that keeps the most GenKnow of those
-that remove 95 % of the leakage (RetFail above Clean's), else the run that removes most."""
+The published table compares methods that nearly all forget; our own tuning (benchmarks/methods.py) also asks what is
+lost, and may prefer settings that forget little. Here each of the eight published methods has its defaults with
+learning rates spread over three times its search space in both directions. Shown are
+
+- forgets: the run that keeps the most GenKnow of those that remove 95 % of the leakage (RetFail above Clean's), else
+  the one that removes most;
+- spares: the run that removes most of those that lose at most 3 % of GenKnow, else the one that loses least."""
 
 import argparse
 import json
@@ -23,7 +26,7 @@ from evaluation.leaderboard import write_leaderboard
 from evaluation.unlearning.registry import methods
 from evaluation.unlearning.runner import unlearn
 
-WIDER, REMOVED = 3.0, 0.95
+WIDER, REMOVED, LOST = 3.0, 0.95, 0.03
 
 
 def main() -> None:
@@ -45,18 +48,19 @@ def main() -> None:
     rows = {row["model"]: row for row in write_leaderboard(options.out / "pairs" / "0")}
     known = {row["method"]: row for row in rows.values() if row["method"] in REFERENCES}
     swept = {name: [(rate, rows[folders[name, rate]]) for rate in rates(name, options.rates)] for name in PUBLISHED}
-    chosen = {name: where_it_forgets([row for _, row in swept[name]], known) for name in PUBLISHED}
-    pair = known | chosen
-    print(table([pair], [*REFERENCES, *PUBLISHED], COLUMNS), "\n")
-    for claim, held in signs([pair]):
-        print(f"{'holds' if held else 'does not hold'}: {claim}")
+    views = {}
+    for view, choose in (("forgets", where_it_forgets), ("spares", where_it_spares)):
+        views[view] = known | {name: choose([row for _, row in swept[name]], known) for name in PUBLISHED}
+        print(f"\n{view}\n\n{table([views[view]], [*REFERENCES, *PUBLISHED], COLUMNS)}\n")
+        for claim, held in signs([views[view]]):
+            print(f"{'holds' if held else 'does not hold'}: {claim}")
     print("\n" + sweep(swept))
     if options.json:
-        kept = (*COLUMNS, *BEYOND, "verdict", "reason", "seconds")
+        kept = (*COLUMNS, *BEYOND, "verdict", "failures", "reason", "seconds")
         found = {
             "settings": {key: getattr(options, key) for key in ("budget", "rates", "batch_size", "retain_scenes")},
-            "signs": {claim: bool(held) for claim, held in signs([pair])},
-            "chosen": {name: {key: row.get(key) for key in kept} for name, row in pair.items()},
+            "signs": {view: {claim: bool(held) for claim, held in signs([rows])} for view, rows in views.items()},
+            "chosen": {view: {name: row["model"] for name, row in rows.items()} for view, rows in views.items()},
             "swept": {
                 name: [{"learning_rate": rate} | {key: row.get(key) for key in kept} for rate, row in found]
                 for name, found in swept.items()
@@ -88,6 +92,11 @@ def where_it_forgets(rows: list[dict[str, Any]], known: dict[str, dict]) -> dict
     if there:
         return max(there, key=lambda row: row["GenKnow"])
     return min(rows, key=lambda row: row["RetFail"])
+
+
+def where_it_spares(rows: list[dict[str, Any]], known: dict[str, dict]) -> dict[str, Any]:
+    there = [row for row in rows if row["GenKnow"] >= (1 - LOST) * known["compromised"]["GenKnow"]]
+    return min(there, key=lambda row: row["RetFail"]) if there else max(rows, key=lambda row: row["GenKnow"])
 
 
 def sweep(swept: dict[str, list]) -> str:

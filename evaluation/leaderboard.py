@@ -80,7 +80,7 @@ def record(
     row |= _relearned(extended, (clean or {}).get("extended", {}))
     if pair is None and clean and compromised:
         diagnosis = diagnose(results, clean, compromised)
-        row |= {"verdict": diagnosis.verdict, "reason": diagnosis.reason}
+        row |= {"verdict": diagnosis.verdict, "failures": ", ".join(diagnosis.findings), "reason": diagnosis.reason}
     return row
 
 

@@ -60,7 +60,7 @@ def test_one_flat_record_a_model_references_first(run_folder):
     row = records[2]
     assert (row["method"], row["budget"], row["pairs_seen"], row["seconds"]) == ("finetuning", 5.0, 240, 2.5)
     assert (row["RetFail"], row["RetFail_low"], row["RetFail_high"]) == (0.4, 0.1, 0.3) and row["AssocStr_low"] is None
-    assert row["verdict"] == "ineffective" and "verdict" not in records[0]
+    assert row["verdict"] == row["failures"] == "ineffective" and "verdict" not in records[0]
     assert row["settings_digest"] != records[0]["settings_digest"] == records[1]["settings_digest"]
 
 
