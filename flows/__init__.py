@@ -17,6 +17,7 @@ _DEFAULTS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a Ray task that asked for no GPU leaves CUDA_VISIBLE_DEVICES alone
     "TOKENIZERS_PARALLELISM": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
+    "PYTHONWARNINGS": "ignore:resource_tracker",  # what it cleans up after Ctrl-C, in the middle of the last line
 }
 for _name, _value in _DEFAULTS.items():
     os.environ.setdefault(_name, _value)
