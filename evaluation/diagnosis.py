@@ -58,7 +58,8 @@ def diagnose(model: dict[str, Any], clean: dict[str, Any], compromised: dict[str
         f"{metric} of {whom} that it was never asked to forget fell from {headline(compromised, metric):.3f} to "
         f"{headline(model, metric):.3f}; that of a model that never saw them is {headline(clean, metric):.3f}"
         for metric, whom in (("InterIdSim", "people"), ("IntraIdSim", "facts"))
-        if _beyond(model, clean, metric, SPARED * max(0.0, _above(compromised, clean, metric)))
+        if headline(compromised, metric) is not None
+        and _beyond(model, clean, metric, SPARED * max(0.0, _above(compromised, clean, metric)))
     ]
     if collateral:
         found["over-generalised"] = "; ".join(collateral)

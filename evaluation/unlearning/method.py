@@ -5,8 +5,9 @@ A method is one file of methods/ that ends with `METHOD = Method(…)`. There ar
 changes the weights itself after looking at the pairs once (ssd.py). A method may have both: its `edit` then comes after
 the steps (task_vector_negation.py).
 
-Defaults are those that a tuning (evaluation/tuning.py) found for the small pair of this project with 5x; where others
-are published for larger models, the description of the setting names them."""
+Defaults are those that a tuning (evaluation/tuning.py) found for the small pair of this project with 5x, but DELETE's,
+for which it chose to forget next to nothing; where others are published for larger models, the description of the
+setting names them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -61,6 +61,14 @@ def test_what_was_not_measured_is_said():
     assert diagnose(results(0.0009, -1, 0.32), CLEAN, COMPROMISED).verdict == "clean"
 
 
+def test_a_holdout_that_compromised_was_not_measured_on_is_no_finding():
+    low, without = results(0.001, 0.638, 0.30), results(0.2361, 0.638, 0.3215)
+    group, key, statistic = PUBLISHED["IntraIdSim"]
+    low[group][key], clean = {statistic: -0.4}, results(0.000815, 0.633, 0.1428)
+    clean[group][key] = {statistic: 0.14}
+    assert "over-generalised" not in diagnose(low, clean, without).findings
+
+
 def clustered(document, **means):
     """The result with 50 persons of 4 rows each, whose values scatter widely and alike in every model."""
     scatter = 0.2 * np.sin(np.arange(50))
