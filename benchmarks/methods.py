@@ -1,11 +1,12 @@
-"""Every unlearning method on a run's pairs: tuned on internal holdouts, run with the whole budget, measured.
+"""Every unlearning method on the pairs of some runs: tuned on internal holdouts, run with the whole budget, measured.
 
-    python benchmarks/methods.py runs/tiny --out /tmp/methods [--pairs 3] [--trials 4] [--methods cliperase delete]
-                                 [--workers 2] [--json benchmarks/methods.json]
+    python benchmarks/methods.py runs/one runs/two --out /tmp/methods [--pairs 1] [--trials 10]
+                                 [--methods cliperase delete] [--workers 2] [--json benchmarks/methods.json]
 
-Each method is tuned once, on pair 0, and run on every pair (`pair.seeds`). Writes OUT/tuning/, OUT/pairs/<n>/ with
-unlearned/, results/ and leaderboard.jsonl; what is there already is kept. Prints the table, which signs of the
-published table hold (SALMUBench, budget 5x), and which method meets which target of precise forgetting."""
+Each method is tuned once, on the first run's first pair, and run on every pair of every run (`pair.seeds`). Writes
+OUT/tuning/, OUT/pairs/<n>/ with unlearned/, results/ and leaderboard.jsonl; what is there already is kept. Prints the
+table, which signs of the published table hold (SALMUBench, budget 5x), and which method meets which target of precise
+forgetting."""
 
 import argparse
 import json
@@ -35,11 +36,10 @@ PUBLISHED += ("negative_gradient", "shuffled_captions", "vlunlearn")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run with dataset/ and models/")
-    parser.add_argument("--dataset", type=Path, help="dataset folder, where it is not RUN/dataset")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs with dataset/ and models/")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pairs", type=int, default=1)
-    parser.add_argument("--trials", type=int, default=4, help="of each method; 0: its defaults, no tuning")
+    parser.add_argument("--pairs", type=int, default=1, help="of each run")
+    parser.add_argument("--trials", type=int, default=10, help="of each method; 0: its defaults, no tuning")
     parser.add_argument("--budget", type=float, default=5.0)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--retain-scenes", type=int, default=1500)
@@ -48,12 +48,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table and all trials to this file")
     options = parser.parse_args()
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(partial(score_references, options), range(options.pairs)))
+        count = len(sources(options))
+        list(pool.map(partial(score_references, options), range(count)))
         for told in pool.map(partial(run_method, options), options.methods):
             print(told, flush=True)
     pairs = [
         {row["method"]: row for row in write_leaderboard(options.out / "pairs" / str(number))}
-        for number in range(options.pairs)
+        for number in range(count)
     ]
     names = [*REFERENCES, *options.methods]
     print(
@@ -66,28 +67,39 @@ def main() -> None:
         options.json.write_text(json.dumps(everything(options, pairs), indent=1) + "\n", encoding="utf-8")
 
 
-def folder_of(run: Path, pair: int, which: str) -> Path:
-    return run / "models" / (f"s{pair}" if pair else "") / which
+def sources(options: argparse.Namespace) -> list[tuple[Path, int]]:
+    """Run and number of each pair."""
+    return [(run, number) for run in options.runs for number in range(options.pairs)]
+
+
+def folder_of(options: argparse.Namespace, pair: int, which: str) -> Path:
+    run, number = sources(options)[pair]
+    return run / "models" / (f"s{number}" if number else "") / which
+
+
+def dataset_of(options: argparse.Namespace, pair: int) -> Path:
+    return sources(options)[pair][0] / "dataset"
 
 
 def score_references(options: argparse.Namespace, pair: int) -> None:
     for which in REFERENCES:
-        score(options, pair, folder_of(options.run, pair, which), which)
+        score(options, pair, folder_of(options, pair, which), which)
 
 
 def run_method(options: argparse.Namespace, name: str) -> str:
-    """Tune a method on pair 0, run and score it on all pairs; returns a line about it."""
-    dataset = options.dataset or options.run / "dataset"
+    """Tune a method on the first pair, run and score it on all; returns a line about it."""
     shared = {key: getattr(options, key) for key in ("budget", "batch_size", "retain_scenes")} | {"threads": 1}
     tuned: dict[str, Any] = {}
     if options.trials:
-        start = folder_of(options.run, 0, "compromised")
-        tuned = tune(name, start, dataset, options.out / "tuning" / name, options.trials, 0, shared)["tuned"]
+        start = folder_of(options, 0, "compromised")
+        tuned = tune(name, start, dataset_of(options, 0), options.out / "tuning" / name, options.trials, 0, shared)[
+            "tuned"
+        ]
     seconds = []
-    for pair in range(options.pairs):
+    for pair in range(len(sources(options))):
         settings = validate(methods()[name].settings, shared | {"seed": pair} | tuned, name)
         folder = options.out / "pairs" / str(pair) / "unlearned" / f"{name}-{options.budget:g}x-s{pair}"
-        unlearn(name, settings, folder_of(options.run, pair, "compromised"), dataset, folder)
+        unlearn(name, settings, folder_of(options, pair, "compromised"), dataset_of(options, pair), folder)
         score(options, pair, folder, folder.name)
         seconds.append(json.loads((folder / "unlearning.json").read_text())["seconds"])
     return f"{name:<30} {mean(seconds):>7.1f} s  {tuned}"
@@ -95,7 +107,7 @@ def run_method(options: argparse.Namespace, name: str) -> str:
 
 def score(options: argparse.Namespace, pair: int, model: Path, name: str) -> None:
     home = options.out / "pairs" / str(pair)
-    dataset = options.dataset or options.run / "dataset"
+    dataset = dataset_of(options, pair)
     evaluate_once(EvaluationSettings(threads=1), model, dataset, home / "results" / f"{name}.json", home / "cache")
 
 
@@ -187,9 +199,8 @@ def everything(options: argparse.Namespace, pairs: list[dict]) -> dict[str, Any]
             trials[name] = [json.loads(line) for line in path.read_text().splitlines()]
     searched = {name: methods()[name].search for name in trials}
     return {
-        "settings": {
-            key: getattr(options, key) for key in ("budget", "trials", "batch_size", "retain_scenes", "pairs")
-        },
+        "settings": {key: getattr(options, key) for key in ("budget", "trials", "batch_size", "retain_scenes")}
+        | {"pairs": [f"{run.name} {number}" for run, number in sources(options)]},
         "objective": OBJECTIVE,
         "signs": dict(signs(pairs)),
         "targets": {name: met(pairs, name) for name in options.methods},

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import BEYOND, COLUMNS, PUBLISHED, REFERENCES, folder_of, score, score_references, signs, table
+from methods import BEYOND, COLUMNS, PUBLISHED, REFERENCES, dataset_of, folder_of, score, score_references, signs, table
 
 from data.settings import validate
 from evaluation.leaderboard import write_leaderboard
@@ -31,8 +31,7 @@ WIDER, REMOVED, LOST = 3.0, 0.95, 0.03
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run with dataset/ and models/")
-    parser.add_argument("--dataset", type=Path, help="dataset folder, where it is not RUN/dataset")
+    parser.add_argument("runs", type=Path, nargs=1, metavar="run", help="folder of a run with dataset/ and models/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rates", type=int, default=6)
     parser.add_argument("--budget", type=float, default=5.0)
@@ -41,6 +40,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    options.pairs = 1
     points = [(name, rate) for name in PUBLISHED for rate in rates(name, options.rates)]
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         score_references(options, 0)
@@ -80,8 +80,7 @@ def forgotten(options: argparse.Namespace, point: tuple[str, float]) -> str:
     shared = {key: getattr(options, key) for key in ("budget", "batch_size", "retain_scenes")} | {"threads": 1}
     settings = validate(methods()[name].settings, shared | {"learning_rate": rate}, name)
     folder = options.out / "pairs" / "0" / "unlearned" / f"{name}-{rate:g}"
-    dataset = options.dataset or options.run / "dataset"
-    unlearn(name, settings, folder_of(options.run, 0, "compromised"), dataset, folder)
+    unlearn(name, settings, folder_of(options, 0, "compromised"), dataset_of(options, 0), folder)
     score(options, 0, folder, folder.name)
     return folder.name
 

@@ -1,59 +1,28 @@
-"""Choose a method's settings without any holdout: on a cut of the forget set, the same number of trials for every
-method, every trial logged.
+"""Choose a method's settings without any holdout: on a cut of the forget set (internal_holdouts.py), the same number of
+trials for every method, every trial logged.
 
-The cut: 15 % of the forget identities become internal strangers; half of the others keep half of their facts out. What
-is left is unlearned, with the whole budget in its own multiples; the two internal holdouts are exchangeable with the
-official ones where those were drawn at random. 15 % of the retain rows, and scenes that nothing was trained on, are
-kept back too: a method that learns the rest of the retain pairs by heart must not pass for one that spares what is
-known. The first trial has the method's defaults, the others are a Latin hypercube over its search space."""
+The first trial has the method's defaults; the next ones are a Latin hypercube over its search space; the last third
+goes on from the best so far, one step at a time."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import torch
+from typing import Any
 
 from data.errors import UserError
 from data.files import write_atomic
 from data.keyed import digest, generator
-from data.readers import Dataset, open_dataset
+from data.readers import open_dataset
 from data.settings import validate
-from evaluation.embeddings import ClipModel
-from evaluation.metrics.matching import derangement
-from evaluation.metrics.retrieval import chance, own_rank
-from evaluation.unlearning.method import Method, MethodSettings
-from evaluation.unlearning.pools import Pool, embeddings
+from evaluation.internal_holdouts import OBJECTIVE, Bench, cut
+from evaluation.unlearning.method import Method
 from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import input_side, load, pools
-from evaluation.unlearning.training import spend
-from evaluation.unlearning.work import Work
+from evaluation.unlearning.runner import load
 from model_training.loop import reproducible
-from model_training.retain import scene_pairs
 
-VERSION = 3
-STRANGERS, PARTLY, FACTS_OUT = 0.15, 0.5, 0.5  # shares: identities; of the others; of their facts
-BYSTANDERS = 0.15  # share of the retain rows that a trial's method does not see
-UNSEEN_SCENES, FIRST_UNSEEN = 256, 10**6  # scenes of numbers that no pair is trained on
-KEPT = 0.9  # share of what is known of which a trial may lose the rest without penalty
-SAMPLE = 256  # most pairs of a kind that a trial is measured on
-UNSEEN = ("bystanders", "scenes")
+VERSION = 4
+STEPS = 100  # drawn until one has not been tried yet
 TRIALS, TUNED = "trials.jsonl", "tuned.json"
-OBJECTIVE = (
-    f"r min(1, k / {KEPT})^4 (1 + h + m) / 3: r the share of the leakage removed; k the share kept of the retrieval of "
-    "unseen retain pairs or of unseen scenes, whichever is less; h that of the internal holdouts' similarity; "
-    "m = 1 - |2 AUC - 1|, forget pairs against mismatched ones"
-)
-
-
-class Cut(NamedTuple):
-    """Row numbers of the forget split."""
-
-    forget: np.ndarray
-    strangers: np.ndarray
-    associations: np.ndarray
 
 
 def tune(
@@ -74,16 +43,18 @@ def tune(
     if trials < 1:
         raise UserError(f"tuning: trials is {trials}; at least 1 is needed")
     chosen, out_dir = get(method), Path(out_dir)
-    points = [
-        validate(chosen.settings, {"seed": seed} | drawn | (values or {}), f"tuning of {method}")
-        for drawn in search_points(chosen, trials, seed)
-    ]
-    dataset, clip = open_dataset(dataset_dir), load(Path(model_dir), points[0].device)
+
+    def settings_of(point: dict[str, Any]):
+        return validate(chosen.settings, {"seed": seed} | point | (values or {}), f"tuning of {method}")
+
+    spread = [settings_of(point) for point in search_points(chosen, trials - trials // 3, seed)]
+    dataset, clip = open_dataset(dataset_dir), load(Path(model_dir), spread[0].device)
     about = digest("tuning", VERSION, method, trials, seed, values, clip.weights_digest, dataset.digest)
     rows = _logged(out_dir / TRIALS, about)
-    with reproducible(points[0].threads):
-        bench = Bench(chosen, points[0], clip, dataset, seed) if len(rows) < trials else None
-        for number, settings in enumerate(points[len(rows) :], start=len(rows)):
+    with reproducible(spread[0].threads):
+        bench = Bench(chosen, spread[0], clip, dataset, seed) if len(rows) < trials else None
+        for number in range(len(rows), trials):
+            settings = spread[number] if number < len(spread) else settings_of(step(chosen, rows, number, seed))
             row = {"trial": number, "fingerprint": about, "settings": settings.model_dump(mode="json")}
             rows.append(row | bench.trial(settings))
             write_atomic(out_dir / TRIALS, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -118,127 +89,19 @@ def search_points(method: Method, trials: int, seed: int) -> list[dict[str, Any]
     return points
 
 
-def cut(dataset: Dataset, seed: int) -> Cut:
-    """The forget set cut in three; the same for every method."""
-    table = dataset.table("forget", ["identity_id", "data_field"])
-    identity, field = (np.array(table.column(name).to_pylist(), str) for name in table.column_names)
-    people = generator(seed, "tuning", "people").permutation(np.unique(identity))
-    strangers, others = np.split(people, [max(1, round(STRANGERS * len(people)))])
-    out = np.zeros(len(table), bool)
-    for person in others[: math.ceil(PARTLY * len(others))]:
-        facts = generator(seed, "tuning", "facts", str(person)).permutation(np.unique(field[identity == person]))
-        out |= (identity == person) & np.isin(field, facts[: round(FACTS_OUT * len(facts))])
-    away = np.isin(identity, strangers)
-    parts = Cut(*(np.flatnonzero(chosen) for chosen in (~away & ~out, away, out)))
-    if any(not len(part) for part in parts):
-        raise UserError(f"{dataset.folder}: split forget has too few people or facts to cut internal holdouts from it")
-    return parts
-
-
-class Bench:
-    """The internal splits of one tuning, ready to measure the model as it is now; images are decoded once."""
-
-    def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, dataset: Dataset, seed: int):
-        self.method, self.clip, self.seed, self.precision = method, clip, seed, settings.precision
-        self.parts = cut(dataset, seed)
-        count = dataset.table("retain_synth", ["file_name"]).num_rows
-        away, left = np.split(
-            generator(seed, "tuning", "bystanders").permutation(count), [math.ceil(BYSTANDERS * count)]
-        )
-        seen = pools({"forget", "retain"}, settings, clip, dataset, self.parts.forget, np.sort(left))
-        self.seen = {part: seen[part] for part in method.sees}
-        number = UNSEEN_SCENES if settings.retain_scenes else 0
-        scenes = scene_pairs(settings.seed, number, input_side(clip), FIRST_UNSEEN)
-        unseen = Pool(clip, dataset, "retain", np.sort(away), scenes)
-        places = np.arange(len(unseen))
-        self.measured = {
-            "forget": (seen["forget"], np.arange(len(seen["forget"]))),
-            **{
-                name: (Pool(clip, dataset, "forget", rows), np.arange(len(rows)))
-                for name, rows in (("strangers", self.parts.strangers), ("associations", self.parts.associations))
-            },
-            "bystanders": (unseen, places[: len(away)]),
-            **({"scenes": (unseen, places[len(away) :])} if number else {}),
+def step(method: Method, rows: list[dict[str, Any]], number: int, seed: int) -> dict[str, Any]:
+    """The settings of trial `number`: those of the best so far, each moved a little with an even chance."""
+    best = max(rows, key=lambda row: row["score"])["settings"]
+    tried = [{name: row["settings"][name] for name in method.search} for row in rows]
+    for turn in range(STEPS):
+        rng = generator(seed, "tuning", method.name, "step", number, turn)
+        point = {
+            name: space.near(best[name], rng.random()) if rng.random() < 0.5 else best[name]
+            for name, space in method.search.items()
         }
-        self.start = self._figures()
-
-    def trial(self, settings: MethodSettings) -> dict[str, Any]:
-        """Run the method from the start model, measure, and go back to the start model."""
-        count = round(settings.budget * len(self.parts.forget))
-        work = Work(self.method, settings, self.clip, self.seen, count)
-        try:
-            record = spend(work)
-            now = self._figures()
-        except UserError as error:  # destroyed: the trial counts, and says so
-            return {"score": -1.0, "problem": str(error)}
-        finally:
-            work.restore()
-        figures = now | shares(now, self.start)
-        return {"score": score(figures), **_rounded(figures), "seconds": record["seconds"], "saw": record["saw"]}
-
-    @torch.inference_mode()
-    def _figures(self) -> dict[str, float]:
-        encoded = {name: self._encoded(name, *which) for name, which in self.measured.items()}
-        captions = np.concatenate([ids for _, _, ids in encoded.values()])
-        gallery = np.concatenate([texts for _, texts, _ in encoded.values()])
-        figures = {f"{name}_cosine": float(_cosines(*found[:2]).mean()) for name, found in encoded.items()}
-        for name in encoded.keys() & {"forget", *UNSEEN}:
-            images, texts, ids = encoded[name]
-            ranks, sizes = own_rank(images, texts, gallery, ids, captions)
-            figures |= {f"{name}_mrr": float(np.mean(1 / ranks)), f"{name}_chance": chance(sizes)}
-        images, texts, _ = encoded["forget"]
-        own = _cosines(images, texts)
-        others = _cosines(images, texts[derangement(len(images), self.seed, "tuning", "mismatched")])
-        return figures | {"mismatched_cosine": float(others.mean()), "mismatched_auc": _auc(own, others)}
-
-    def _encoded(self, name: str, pool: Pool, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Embeddings of a sample of these rows' images and captions, and what tells different captions apart."""
-        rows = np.sort(generator(self.seed, "tuning", "sample", name).permutation(rows)[:SAMPLE])
-        both = embeddings(self.clip.network, pool.pixels(rows), pool.tokens[rows], self.precision)
-        ids = np.array([str(tokens) for tokens in pool.tokens[rows].tolist()])
-        return *(part.float().cpu().numpy() for part in both), ids
-
-
-def _cosines(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    return np.einsum("nd,nd->n", images, texts)
-
-
-def _auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    labels = np.repeat([1, 0], [len(positive), len(negative)])
-    return float(roc_auc_score(labels, np.concatenate([positive, negative])))
-
-
-def shares(now: dict[str, float], start: dict[str, float]) -> dict[str, float]:
-    """What was removed and kept, each in [0, 1]: of the forget retrieval above chance; of the retrieval of unseen
-    retain pairs and scenes; of the two internal holdouts' similarity above that of mismatched pairs. `mixed`: 1 where
-    forget pairs and mismatched ones cannot be told apart by their cosine."""
-    leak = start["forget_mrr"] - start["forget_chance"]
-    similar = {
-        f"{part}_kept": 1
-        - abs(now[f"{part}_cosine"] - start[f"{part}_cosine"])
-        / max(abs(start[f"{part}_cosine"] - start["mismatched_cosine"]), 1e-6)
-        for part in ("strangers", "associations")
-    }
-    known = {
-        f"{part}_kept": now[f"{part}_mrr"] / max(start[f"{part}_mrr"], 1e-6) for part in UNSEEN if f"{part}_mrr" in now
-    }
-    removed = (start["forget_mrr"] - now["forget_mrr"]) / leak if leak > 0 else 1.0
-    found = {"removed": removed, **known, **similar, "mixed": 1 - abs(2 * now["mismatched_auc"] - 1)}
-    return {name: min(1.0, max(0.0, value)) for name, value in found.items()}
-
-
-def score(figures: dict[str, float]) -> float:
-    """See OBJECTIVE. Nobody ships a model that lost what it knew, however well it forgot: hence the fourth power.
-    Similarity alone would reward a model that maps everything to one point."""
-    known = min(figures[f"{part}_kept"] for part in UNSEEN if f"{part}_kept" in figures)
-    similarity = (figures["strangers_kept"] + figures["associations_kept"]) / 2
-    return round(figures["removed"] * min(1, known / KEPT) ** 4 * (1 + similarity + figures["mixed"]) / 3, 6)
-
-
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in figures.items()}
+        if point not in tried:
+            break
+    return point
 
 
 def _logged(path: Path, fingerprint: str) -> list[dict[str, Any]]:

@@ -35,6 +35,11 @@ class Between(NamedTuple):
         """The value at a place in [0, 1), to three digits."""
         return float(f"{self.low * (self.high / self.low) ** place:.3g}")
 
+    def near(self, value: float, place: float) -> float:
+        """A number at most a sixth of the space away from `value`, within the space, for a place in [0, 1)."""
+        moved = value * (self.high / self.low) ** ((2 * place - 1) / 6)
+        return float(f"{min(max(moved, self.low), self.high):.3g}")
+
 
 class OneOf(NamedTuple):
     """A search space: these values, equally likely."""
@@ -43,6 +48,14 @@ class OneOf(NamedTuple):
 
     def at(self, place: float) -> Any:
         return self.values[int(place * len(self.values))]
+
+    def near(self, value: Any, place: float) -> Any:
+        """A value beside `value`, for a place in [0, 1); any, where it is not one of them."""
+        if value not in self.values:
+            return self.at(place)
+        own = self.values.index(value)
+        beside = [*self.values[max(0, own - 1) : own], *self.values[own + 1 : own + 2]] or [value]
+        return beside[int(place * len(beside))]
 
 
 class MethodSettings(StageSettings):

@@ -21,7 +21,7 @@ from data.keyed import generator
 from data.schemas import DATA_FIELDS
 from evaluation.embeddings import load_model
 from evaluation.metrics.matching import derangement
-from evaluation.unlearning.method import GradientSettings
+from evaluation.unlearning.method import Between, GradientSettings, OneOf
 from evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
 from evaluation.unlearning.pools import embeddings
 from model_training.network import encode_text
@@ -59,7 +59,7 @@ class TextSettings(GradientSettings):
     neighbours: int = Field(
         12, ge=0, description="Captions of strangers (two thirds) and others (one third) drawn for each forget pair."
     )
-    paraphrases: int = Field(6, ge=0, description="Further wordings of each forget fact, the first one bare.")
+    paraphrases: int = Field(10, ge=0, description="Further wordings of each forget fact, the first one bare.")
     retain: int = Field(
         2,
         ge=0,
@@ -76,6 +76,14 @@ class TextSettings(GradientSettings):
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
     hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
     hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
+
+
+SEARCH = {  # what a tuning tries for methods of this kind
+    "learning_rate": Between(1.5e-3, 6e-3),
+    "hold": OneOf((1.0, 2.0, 3.0, 4.0)),
+    "neighbours": OneOf((12, 24, 48)),
+    "drawn_paraphrases": OneOf((3, 6, 10)),
+}
 
 
 class Aim(NamedTuple):

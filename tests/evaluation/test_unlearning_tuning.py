@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.errors import UserError
 from data.readers import Dataset, open_dataset
 from evaluation import tuning
-from evaluation.tuning import cut, score, search_points, shares, tune
+from evaluation.internal_holdouts import UNSEEN_SCENES, Bench, cut, score, shares
+from evaluation.tuning import search_points, tune
+from evaluation.unlearning.method import Between, OneOf
 from evaluation.unlearning.registry import get, methods
 
 SMALL = {"budget": 0.5, "batch_size": 8, "threads": 1}
@@ -78,6 +82,33 @@ def test_a_tuning_reads_no_holdout_logs_every_trial_and_goes_on_after_a_kill(
         assert one | {"seconds": 0} == two | {"seconds": 0}
 
 
+def test_the_last_third_goes_on_from_the_best_trial_so_far(dataset_dir, model_dir, tmp_path):
+    tune("cliperase", model_dir, dataset_dir, tmp_path, 6, 0, SMALL)
+    trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    method = get("cliperase")
+    tried = [{name: trial["settings"][name] for name in method.search} for trial in trials]
+    assert tried[1:4] == search_points(method, 4, 0)[1:] and len({str(point) for point in tried}) == 6
+    for number in (4, 5):
+        best = tried[max(range(number), key=lambda trial: trials[trial]["score"])]
+        rates = method.search["learning_rate"]
+        before, after = best["learning_rate"], tried[number]["learning_rate"]
+        factor = max(before / after, after / before)
+        assert factor <= (rates.high / rates.low) ** (1 / 6) * 1.01  # three digits
+        values = method.search["forgetting"].values
+        assert abs(values.index(best["forgetting"]) - values.index(tried[number]["forgetting"])) <= 1
+        assert trials[number]["settings"] != trials[0]["settings"]
+
+
+@given(st.floats(1e-6, 1e3), st.floats(1.01, 1e4), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True))
+def test_a_step_stays_within_the_space(low, ratio, place, way):
+    space = Between(low, low * ratio)
+    for start in (space.at(place), low / 10, low * ratio * 10):
+        assert space.low * 0.99 <= float(space.near(start, way)) <= space.high * 1.01  # three digits
+    values = OneOf(("few", "some", "many"))
+    assert values.near("some", way) in ("few", "many") and values.near("few", way) == "some"
+    assert values.near("none", way) in values.values and OneOf((1,)).near(1, way) == 1
+
+
 def test_each_trial_begins_at_the_start_model(dataset_dir, model_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "search_points", lambda method, trials, seed: [{}] * trials)
     tune("negative_gradient", model_dir, dataset_dir, tmp_path, 2, 0, SMALL | {"learning_rate": 1e-2})
@@ -93,7 +124,13 @@ def test_a_trial_that_destroys_the_model_counts_and_says_so(dataset_dir, model_d
 
 def test_forgetting_at_the_price_of_knowledge_does_not_pay():
     start = {"forget_mrr": 0.5, "forget_chance": 0.1, "bystanders_mrr": 0.8, "scenes_mrr": 0.6}
-    start |= {"mismatched_cosine": 0.2, "strangers_cosine": 0.6, "associations_cosine": 0.7, "mismatched_auc": 1.0}
+    start |= {
+        "mismatched_cosine": 0.2,
+        "strangers_cosine": 0.6,
+        "associations_cosine": 0.7,
+        "mismatched_auc": 1.0,
+        "mismatched_probe": 0.9,
+    }
     untouched = shares(start, start)
     kept = dict.fromkeys(("bystanders_kept", "scenes_kept", "strangers_kept", "associations_kept"), 1)
     assert untouched == {"removed": 0, **kept, "mixed": 0}
@@ -102,10 +139,12 @@ def test_forgetting_at_the_price_of_knowledge_does_not_pay():
     assert half["associations_kept"] == pytest.approx(0.5)
     destroyed = shares({name: 0.0 for name in start}, start)
     assert destroyed == {"removed": 1, **dict.fromkeys(kept, 0), "mixed": 0}
-    ignorant = shares(start | {"forget_mrr": 0.1, "scenes_mrr": 0.1, "mismatched_auc": 0.5}, start)
-    inverted = shares(start | {"forget_mrr": 0.1, "mismatched_auc": 0.1}, start)
-    gone = shares(start | {"forget_mrr": 0.1, "mismatched_auc": 0.5}, start)
-    order = [untouched, ignorant, inverted, gone]
+    untold = {"mismatched_auc": 0.5, "mismatched_probe": 0.5}
+    ignorant = shares(start | {"forget_mrr": 0.1, "scenes_mrr": 0.1} | untold, start)
+    inverted = shares(start | {"forget_mrr": 0.1} | untold | {"mismatched_auc": 0.1}, start)
+    probed = shares(start | {"forget_mrr": 0.1} | untold | {"mismatched_probe": 0.7}, start)
+    gone = shares(start | {"forget_mrr": 0.1} | untold, start)
+    order = [untouched, ignorant, inverted, probed, gone]
     assert [score(one) for one in order] == sorted(score(one) for one in order)
     assert score(gone) == 1 and score(untouched) == score(destroyed) == 0 and 0 < score(half) < score(gone)
     assert score(ignorant) < score(half)  # who forgot half and kept its knowledge is preferred to who lost both
@@ -115,13 +154,13 @@ def test_forgetting_at_the_price_of_knowledge_does_not_pay():
 def test_what_a_trial_is_measured_on_is_not_what_its_method_sees(dataset_dir, model_dir):
     dataset, clip = open_dataset(dataset_dir), tuning.load(model_dir, "cpu")
     settings = get("finetuning").settings(retain_scenes=40)
-    bench = tuning.Bench(get("finetuning"), settings, clip, dataset, 0)
+    bench = Bench(get("finetuning"), settings, clip, dataset, 0)
     (unseen, bystanders), (_, scenes) = bench.measured["bystanders"], bench.measured["scenes"]
     seen = bench.seen["retain"]
     assert set(seen.file_names).isdisjoint(unseen.file_names[row] for row in bystanders)
     assert len(seen.file_names) + len(bystanders) == dataset.table("retain_synth", ["text"]).num_rows
     known = {scene.tobytes() for scene in seen.scenes}
-    assert len(known) == 40 and len(scenes) == tuning.UNSEEN_SCENES
+    assert len(known) == 40 and len(scenes) == UNSEEN_SCENES
     assert known.isdisjoint(unseen.scenes[row - len(bystanders)].tobytes() for row in scenes)
 
 

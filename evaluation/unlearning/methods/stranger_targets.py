@@ -17,23 +17,18 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from data.keyed import generator
-from evaluation.unlearning.method import Between, Method, OneOf
-from evaluation.unlearning.text_regression import TextSettings, loss, ready, text_tower, turned
+from evaluation.unlearning.method import Method, OneOf
+from evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
 class Settings(TextSettings):
-    learning_rate: float = Field(2.2e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
-    neighbours: int = Field(48, ge=0, description=TextSettings.model_fields["neighbours"].description)
-    paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["paraphrases"].description)
-    drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    hold: float = Field(3.0, ge=0, description=TextSettings.model_fields["hold"].description)
     candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget fact.")
-    each: Literal["fact", "person"] = Field("fact", description="What has a stranger of its own.")
+    each: Literal["fact", "person"] = Field("person", description="What has a stranger of its own.")
     forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
     stand_ins: int = Field(1, ge=1, description="How many of them stand in, by their mean.")
     overshoot: float = Field(
-        0.12, ge=0, lt=1, description="How far beyond the stranger a target lies, as a share of the way there (c)."
+        0.0, ge=0, lt=1, description="How far beyond the stranger a target lies, as a share of the way there (c)."
     )
 
 
@@ -92,5 +87,5 @@ METHOD = Method(
     loss=loss,
     masks=text_tower,
     prepare=lambda work, settings: ready(work, settings, targets),
-    search={"learning_rate": Between(2e-3, 4.5e-3), "hold": OneOf((3.0, 4.0))},
+    search=SEARCH | {"each": OneOf(("person", "fact")), "overshoot": OneOf((0.0, 0.06, 0.12))},
 )

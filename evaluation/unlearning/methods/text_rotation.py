@@ -9,8 +9,8 @@ own captions from others' (see stranger_targets.py)."""
 import torch
 import torch.nn.functional as F
 
-from evaluation.unlearning.method import Between, Method, OneOf
-from evaluation.unlearning.text_regression import TextSettings, loss, ready, text_tower, turned
+from evaluation.unlearning.method import Method
+from evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
 class Settings(TextSettings):
@@ -41,5 +41,5 @@ METHOD = Method(
     loss=loss,
     masks=text_tower,
     prepare=lambda work, settings: ready(work, settings, targets),
-    search={"learning_rate": Between(1.5e-3, 6e-3), "hold": OneOf((1.0, 2.0))},
+    search=SEARCH,
 )
