@@ -34,16 +34,17 @@ Progress = Callable[[int, int], None]
 
 def evaluate(
     settings: EvaluationSettings,
-    model: str | Path,
+    model: str | Path | ClipModel,
     dataset_dir: Path,
     cache: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """The results of a model (see `load_model`) on a dataset folder (see `open_dataset`), as the result file holds
-    them.
+    """The results of a model (one in memory, or what `load_model` takes) on a dataset folder (see `open_dataset`), as
+    the result file holds them.
 
     `cache`: folder for embeddings. Raises UserError for a model, dataset or zero-shot set that cannot be read."""
-    clip, dataset, known = load_model(model, settings.device), open_dataset(dataset_dir), _known(settings)
+    clip = model if isinstance(model, ClipModel) else load_model(model, settings.device)
+    dataset, known = open_dataset(dataset_dir), _known(settings)
     return _measured(settings, clip, dataset, known, cache, progress)
 
 

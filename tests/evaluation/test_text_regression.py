@@ -8,10 +8,11 @@ from safetensors.torch import load_file
 from data.keyed import generator
 from data.readers import open_dataset
 from data.schemas import DATA_FIELDS
+from evaluation.unlearning.methods.fisher_fence import sensitivity
 from evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
 from evaluation.unlearning.registry import get
 from evaluation.unlearning.runner import budgeted, load, pools, unlearn
-from evaluation.unlearning.text_regression import clean_level, turned
+from evaluation.unlearning.text_regression import clean_level, encoded, held, text_tower, turned
 from evaluation.unlearning.work import Work
 
 PEOPLE = {
@@ -142,3 +143,19 @@ def test_the_image_tower_stays_as_it_is(name, dataset_dir, model_dir, tmp_path):
     before, after = (load_file(folder / "open_clip_model.safetensors") for folder in (model_dir, tmp_path / "out"))
     moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert moved and "visual" not in moved and "logit_scale" not in moved
+
+
+def test_the_fence_is_what_holding_captions_costs_to_second_order(bench):
+    """Along one weight at a time, a small step costs what the fence says, within the error of its estimate."""
+    work = bench("fisher_fence", looks=100, neighbours=3, retain=0, hold=3.0)
+    (kind, _), fence = held(work, work.settings, strangers(work.forget.pool.people, 6, 0)), work.prepared.fence
+    alone = sensitivity(work, (kind,), work.settings)
+    assert set(fence) == set(text_tower(work, work.settings)) and all((height >= 0).all() for height in fence.values())
+    name = "text_projection"
+    for place in alone[name].flatten().argsort(descending=True)[:3].tolist():
+        step = 1e-3
+        with torch.no_grad():
+            work.weights[name].view(-1)[place] += step
+            cost = kind.weight * (encoded(work, kind.tokens) - kind.wanted).square().sum(1).mean()
+        work.restore()
+        assert float(cost) == pytest.approx(float(alone[name].flatten()[place]) * step**2, rel=0.15)

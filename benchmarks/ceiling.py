@@ -1,0 +1,132 @@
+"""How far could any change of the text tower's output go? A gate in front of the Compromised model, as an upper bound.
+
+    python benchmarks/ceiling.py RUN [RUN ...] [--pairs 1] [--workers 2] [--json benchmarks/ceiling.json]
+
+The gate knows the forget captions and further wordings of their facts by the embeddings that the Compromised model
+gives them (keys). A caption within reach of a key is given that key's target, as stranger targets has it; any other
+caption is what it was. Two reaches: `exact`, where the gate knows its keys and nothing else, and `near`, chosen without
+a holdout: wordings whose keys were left out must come under the gate, captions that stranger targets holds must not
+(Youden's J). No weight is changed, so nothing is forgotten: the
+gate is an output filter, whose keys are made of the very data. Unlearning by stranger targets is its distillation into
+the weights. Prints the metrics beside Clean's and Compromised's, and the targets that are met."""
+
+import argparse
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from methods import BEYOND, COLUMNS
+from torch import Tensor
+
+from data.readers import Dataset, open_dataset
+from evaluation.embeddings import ClipModel
+from evaluation.evaluate import evaluate
+from evaluation.leaderboard import record
+from evaluation.settings import EvaluationSettings
+from evaluation.targets import outcomes, ways_back
+from evaluation.unlearning.methods import stranger_targets
+from evaluation.unlearning.registry import get
+from evaluation.unlearning.runner import budgeted, load, pools
+from evaluation.unlearning.text_regression import before, ready
+from evaluation.unlearning.work import Work
+from model_training.network import encode_text
+
+LEFT_OUT = 3  # of a fact's wordings, every third has no key while the reach is chosen
+PLACES = 1000  # reaches that are compared
+EXACT = 0.9999  # cosine of a caption with itself, but for rounding
+
+
+class Gated(torch.nn.Module):
+    """A CLIP whose captions near a key are given that key's target."""
+
+    def __init__(self, clip: torch.nn.Module, keys: Tensor, targets: Tensor, reach: float):
+        super().__init__()
+        self.clip, self.keys, self.targets, self.reach = clip, keys, targets, reach
+        self.visual, self.logit_scale = clip.visual, clip.logit_scale
+
+    def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
+        return self.clip.encode_image(pixels, normalize=normalize)
+
+    def encode_text(self, tokens: Tensor, normalize: bool = False) -> Tensor:
+        texts = encode_text(self.clip, tokens)
+        nearness, key = (texts @ self.keys.T).max(1)
+        return torch.where((nearness >= self.reach)[:, None], self.targets[key], texts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs with dataset/ and models/")
+    parser.add_argument("--pairs", type=int, default=1, help="of each run")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    wanted = [(run, number) for run in options.runs for number in range(options.pairs)]
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        rows = list(pool.map(measured, wanted))
+    shown = (*COLUMNS, *BEYOND)
+    print("| | " + " | ".join(shown) + " | met | gives away |\n|---|" + "---:|" * (len(shown) + 1) + "---|")
+    for row in rows:
+        for which in ("clean", "compromised", "exact", "near"):
+            found = row[which]
+            cells = " | ".join("-" if found[name] is None else f"{found[name]:.3f}" for name in shown)
+            last = f"{found['met']} of 7 | {', '.join(found['gives_away'])}" if "met" in found else " | "
+            print(f"| {row['pair']} {which} | {cells} | {last} |")
+        print(f"reach {row['reach']:.3f}: {row['wordings']:.1%} of wordings without keys, {row['held']:.1%} of held")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def measured(pair: tuple[Path, int]) -> dict[str, Any]:
+    """One pair's row of the table."""
+    (run, number), results = pair, {}
+    home, dataset = run / "models" / (f"s{number}" if number else ""), open_dataset(run / "dataset")
+    clips = {which: load(home / which, "cpu") for which in ("clean", "compromised")}
+    network, figures = gate(load(home / "compromised", "cpu"), dataset, number)
+    for which, reach in (("exact", EXACT), ("near", figures["reach"])):
+        clips[which] = clips["compromised"]._replace(name=which, network=network(reach).eval())
+    for which, clip in clips.items():
+        results[which] = evaluate(EvaluationSettings(threads=1), clip, run / "dataset")
+    rows = {
+        which: record(which, found, None, results["clean"], results["compromised"]) for which, found in results.items()
+    }
+    shown = {which: {name: row[name] for name in (*COLUMNS, *BEYOND)} for which, row in rows.items()}
+    for which in ("exact", "near"):
+        met = outcomes(rows[which], rows["clean"], rows["compromised"])
+        shown[which] |= {
+            "met": sum(one.met for one in met),
+            "missed": [one.metric for one in met if not one.met],
+            "gives_away": list(ways_back(rows[which], rows["clean"])),
+        }
+    return {"pair": f"{run.name} {number}", **figures, **shown}
+
+
+def gate(clip: ClipModel, dataset: Dataset, seed: int) -> tuple[partial, dict[str, float]]:
+    """The gate but for its reach, and the reach by Youden's J: with the shares under that gate of wordings whose keys
+    were left out, and of held captions."""
+    method = get("stranger_targets")
+    settings = method.settings(seed=seed, retain_scenes=1500, overshoot=0.0, each="fact")
+    work = Work(method, settings, clip, pools(method.sees, settings, clip, dataset), budgeted(settings, dataset))
+    wanted = ready(work, settings, stranger_targets.targets)
+    reworded, *stay = wanted.aims
+    words = before(work, reworded.tokens)
+    own = before(work, work.forget.pool.tokens)
+    left_out = torch.arange(len(words)) % LEFT_OUT == 0
+    known = torch.cat([own, words[~left_out]])
+    near = {
+        "wordings": (words[left_out] @ known.T).amax(1),
+        "held": torch.cat([(kind.wanted @ known.T).amax(1) for kind in stay]),
+    }
+    reaches = torch.cat(list(near.values())).quantile(torch.linspace(0, 1, PLACES))
+    under = {name: (values[:, None] >= reaches).float().mean(0) for name, values in near.items()}
+    best = int((under["wordings"] - under["held"]).argmax())
+    figures = {"reach": float(reaches[best])} | {name: float(share[best]) for name, share in under.items()}
+    keys, targets = torch.cat([own, words]), torch.cat([wanted.targets, reworded.wanted])
+    return partial(Gated, clip.network, keys, targets), figures
+
+
+if __name__ == "__main__":
+    main()
