@@ -8,13 +8,17 @@ own captions from others' (see stranger_targets.py)."""
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
 from evaluation.unlearning.method import Method
 from evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
 class Settings(TextSettings):
-    pass
+    learning_rate: float = Field(2.68e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
+    hold: float = Field(4.0, ge=0, description=TextSettings.model_fields["hold"].description)
+    neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
+    drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
 
 
 def targets(work, settings: Settings, known, level: float):
