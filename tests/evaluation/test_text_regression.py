@@ -146,16 +146,16 @@ def test_the_image_tower_stays_as_it_is(name, dataset_dir, model_dir, tmp_path):
 
 
 def test_the_fence_is_what_holding_captions_costs_to_second_order(bench):
-    """Along one weight at a time, a small step costs what the fence says, within the error of its estimate."""
+    """Small steps along one weight at a time cost what the fence says, within the error of its estimate."""
     work = bench("fisher_fence", looks=100, neighbours=3, retain=0, hold=3.0)
     (kind, _), fence = held(work, work.settings, strangers(work.forget.pool.people, 6, 0)), work.prepared.fence
     alone = sensitivity(work, (kind,), work.settings)
     assert set(fence) == set(text_tower(work, work.settings)) and all((height >= 0).all() for height in fence.values())
-    name = "text_projection"
-    for place in alone[name].flatten().argsort(descending=True)[:3].tolist():
-        step = 1e-3
+    name, step, costs, expected = "text_projection", 1e-3, 0.0, 0.0
+    for place in generator(0, "places").choice(alone[name].numel(), 12, replace=False).tolist():
         with torch.no_grad():
             work.weights[name].view(-1)[place] += step
-            cost = kind.weight * (encoded(work, kind.tokens) - kind.wanted).square().sum(1).mean()
+            costs += float(kind.weight * (encoded(work, kind.tokens) - kind.wanted).square().sum(1).mean())
+        expected += float(alone[name].flatten()[place]) * step**2
         work.restore()
-        assert float(cost) == pytest.approx(float(alone[name].flatten()[place]) * step**2, rel=0.15)
+    assert costs == pytest.approx(expected, rel=0.1) and costs > 0
