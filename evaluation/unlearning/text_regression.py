@@ -8,10 +8,8 @@ set (neighbours.py); R: retain captions; g0: the text tower before. With the ima
 held-out pair can change by its caption only, and held-out captions lie among those of Q."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -19,19 +17,16 @@ from torch import Tensor
 
 from data.keyed import generator
 from data.schemas import DATA_FIELDS
-from evaluation.embeddings import load_model
-from evaluation.metrics.matching import derangement
-from evaluation.unlearning.method import Between, GradientSettings, OneOf
+from evaluation.unlearning.clean_level import CHUNK, LevelSettings, clean_level
+from evaluation.unlearning.method import Between, OneOf
 from evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
-from evaluation.unlearning.pools import embeddings
 from model_training.network import encode_text
 from model_training.retain import scene_captions
 
-CHUNK = 512  # captions that are encoded at once
 SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 
 
-class TextSettings(GradientSettings):
+class TextSettings(LevelSettings):
     learning_rate: float = Field(
         3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B's wants about 1e-5."
     )
@@ -40,17 +35,6 @@ class TextSettings(GradientSettings):
         ge=1,
         description="Most forget pairs in a step, whatever batch_size is: the budget bounds the pairs, so that small "
         "steps are many.",
-    )
-    clean_level: Literal["unrelated", "shuffled"] | float = Field(
-        "unrelated",
-        description="Cosine that a model which never saw the pairs would give them. unrelated: mean of forget captions "
-        "with the retain images that the method is given; shuffled: mean of forget captions with other people's forget "
-        "images, an upper bound; or a number.",
-    )
-    level_model: str | None = Field(
-        None,
-        description="Another CLIP (folder or open_clip name) that never saw the pairs: its cosines of the forget "
-        "pairs, mapped to this model's scale by regression on the retain pairs, are the clean level instead.",
     )
     strangers: int = Field(
         1000, ge=0, description="People made up, whose captions are held; 0 leaves all neighbours away."
@@ -218,43 +202,6 @@ def before(work, tokens: Tensor) -> Tensor:
     """Captions' embeddings by the start model."""
     parts = [encoded(work, part, work.teacher) for part in tokens.split(CHUNK)] if len(tokens) else []
     return torch.cat(parts) if parts else torch.empty(0, 0, device=work.device)
-
-
-def clean_level(work, settings: TextSettings) -> tuple[float, str]:
-    """The cosine that a model which never saw the forget pairs would give them, estimated without such a model, and
-    how. Raises UserError if the other CLIP cannot be loaded."""
-    if isinstance(settings.clean_level, float):
-        return settings.clean_level, "given"
-    images, texts, _ = work.forget.before
-    if settings.level_model:
-        return _by_other_model(work, settings), f"regression on retain pairs, from {Path(settings.level_model).name}"
-    if settings.clean_level == "unrelated":
-        return float(work.retain.before[0].mean(0) @ texts.mean(0)), "forget captions with retain images"
-    people = np.array(work.forget.pool.columns["identity_id"])[np.unique(work.forget.order)]
-    different = torch.from_numpy(people[:, None] != people[None, :]).to(images.device)
-    return float((images @ texts.T)[different].mean()), "forget captions with forget images of others"
-
-
-@torch.no_grad()
-def _by_other_model(work, settings: TextSettings) -> float:
-    """Least squares on retain pairs and as many mismatched ones: this model's cosine from that of another CLIP."""
-    other = load_model(settings.level_model, str(work.device))
-    cosines = {}
-    for part in ("retain", "forget"):
-        stream = getattr(work, part)
-        rows = np.unique(stream.order)[:CHUNK]
-        pool = stream.pool.seen_by(other)
-        images, texts = embeddings(other.network.eval(), pool.pixels(rows), pool.tokens[rows], settings.precision)
-        mine = [kind[: len(rows)] for kind in stream.before[:2]]
-        partner = torch.from_numpy(derangement(len(rows), settings.seed, "clean level", part))
-        cosines[part] = [
-            torch.cat([(one * two).sum(1), (one * two[partner]).sum(1)]).cpu().numpy()
-            for one, two in ((images, texts), mine)
-        ]
-    theirs, ours = cosines["retain"]
-    slope, offset = np.polyfit(theirs, ours, 1)
-    own = cosines["forget"][0][: len(cosines["forget"][0]) // 2]
-    return float(slope * own.mean() + offset)
 
 
 def turned(texts: Tensor, directions: Tensor, cosines: Tensor) -> Tensor:

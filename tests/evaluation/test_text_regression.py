@@ -8,11 +8,12 @@ from safetensors.torch import load_file
 from data.keyed import generator
 from data.readers import open_dataset
 from data.schemas import DATA_FIELDS
+from evaluation.unlearning.clean_level import clean_level
 from evaluation.unlearning.methods.fisher_fence import sensitivity
 from evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
 from evaluation.unlearning.registry import get
 from evaluation.unlearning.runner import budgeted, load, pools, unlearn
-from evaluation.unlearning.text_regression import clean_level, encoded, held, text_tower, turned
+from evaluation.unlearning.text_regression import encoded, held, text_tower, turned
 from evaluation.unlearning.work import Work
 
 PEOPLE = {
