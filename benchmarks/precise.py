@@ -27,11 +27,6 @@ from evaluation.unlearning.runner import unlearn
 
 SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
 OWN = "stranger_targets"
-BASE: dict[str, dict[str, Any]] = {  # settings of precise.json, chosen by looking at this pair's benchmark in part
-    OWN: {"learning_rate": 2.2e-3, "hold": 3.0, "neighbours": 48, "drawn_paraphrases": 10}
-    | {"each": "fact", "overshoot": 0.12},
-    "text_rotation": {"learning_rate": 3e-3, "hold": 2.0, "neighbours": 12, "paraphrases": 6, "drawn_paraphrases": 3},
-}
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "stranger targets": (OWN, {}),
     "one stranger a person": (OWN, {"each": "person"}),
@@ -97,7 +92,7 @@ def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dic
     name, dataset = wanted
     method, changes = ROWS.get(name, ROWS["stranger targets"])
     shared = {"budget": 5.0, "batch_size": 32, "retain_scenes": 1500, "threads": 1}
-    settings = validate(methods()[method].settings, shared | BASE.get(method, {}) | changes, name)
+    settings = validate(methods()[method].settings, shared | changes, name)
     place = "-".join("".join(c if c.isalnum() else " " for c in name).split())
     folder, data = options.out / "models" / place, dataset or options.run / "dataset"
     unlearn(method, settings, options.run / "models" / "compromised", data, folder)
