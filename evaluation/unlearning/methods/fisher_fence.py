@@ -5,7 +5,10 @@
 
 Q are the captions that stranger targets holds, each kind with its weight. H is the diagonal of what holding them would
 cost to second order (Gauss-Newton), so the fence is that term without its captions: elastic weight consolidation with
-the sensitivity of what must stay. It is estimated once; a step then encodes no made captions but paraphrases (P)."""
+the sensitivity of what must stay. It is estimated once; a step then encodes no made captions but paraphrases (P).
+
+It forgets everybody, with any height of the fence (docs/precision.md): captions of one kind share all weights, and what
+tells one person's from another's lies in how weights move together, which a diagonal does not see."""
 
 import copy
 from typing import Any, NamedTuple
@@ -19,12 +22,15 @@ from evaluation.unlearning import text_regression
 from evaluation.unlearning.method import Between, Method, OneOf
 from evaluation.unlearning.methods import stranger_targets
 from evaluation.unlearning.neighbours import strangers
-from evaluation.unlearning.text_regression import Aim, encoded, held, ready, text_tower
+from evaluation.unlearning.text_regression import Aim, TextSettings, encoded, held, ready, text_tower
 
 BATCH = 32  # captions of one look at the sensitivity
 
 
 class Settings(stranger_targets.Settings):
+    learning_rate: float = Field(1.24e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
+    hold: float = Field(1.0, ge=0, description=TextSettings.model_fields["hold"].description)
+    drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
     looks: int = Field(64, ge=1, description="Batches of 32 captions that the sensitivity is estimated from.")
 
 
