@@ -79,7 +79,7 @@ class OpenAiModel:
         self.stopped.clear()
         failure = None
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
-            places = {pool.submit(self._reply, request): place for place, (request,) in enumerate(groups)}
+            places = {pool.submit(self._reply_or_stop, request): place for place, (request,) in enumerate(groups)}
             try:
                 for future in as_completed(places):
                     if future.exception() is None:
@@ -91,6 +91,14 @@ class OpenAiModel:
                 self.stopped.set()
         if failure is not None:
             raise failure
+
+    def _reply_or_stop(self, request: Request) -> str:
+        """A failure stops the others before this thread can take its next request."""
+        try:
+            return self._reply(request)
+        except Exception:
+            self.stopped.set()
+            raise
 
     def _reply(self, request: Request) -> str:
         attempt = 0
