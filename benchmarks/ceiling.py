@@ -6,9 +6,9 @@ The gate knows the forget captions and further wordings of their facts by the em
 gives them (keys). A caption within reach of a key is given that key's target, as stranger targets has it; any other
 caption is what it was. Two reaches: `exact`, where the gate knows its keys and nothing else, and `near`, chosen without
 a holdout: wordings whose keys were left out must come under the gate, captions that stranger targets holds must not
-(Youden's J). No weight is changed, so nothing is forgotten: the
-gate is an output filter, whose keys are made of the very data. Unlearning by stranger targets is its distillation into
-the weights. Prints the metrics beside Clean's and Compromised's, and the targets that are met."""
+(Youden's J). No weight is changed, so nothing is forgotten: the gate is an output filter, whose keys are made of the
+very data. Unlearning by stranger targets is its distillation into the weights. Prints the metrics beside Clean's and
+Compromised's, and the targets that are met."""
 
 import argparse
 import json
@@ -85,7 +85,7 @@ def measured(pair: tuple[Path, int]) -> dict[str, Any]:
     (run, number), results = pair, {}
     home, dataset = run / "models" / (f"s{number}" if number else ""), open_dataset(run / "dataset")
     clips = {which: load(home / which, "cpu") for which in ("clean", "compromised")}
-    network, figures = gate(load(home / "compromised", "cpu"), dataset, number)
+    network, figures = gate(clips["compromised"], dataset, number)
     for which, reach in (("exact", EXACT), ("near", figures["reach"])):
         clips[which] = clips["compromised"]._replace(name=which, network=network(reach).eval())
     for which, clip in clips.items():

@@ -86,7 +86,6 @@ class OpenAiModel:
                         yield places[future], [future.result()]
                     else:
                         failure = failure or future.exception()
-                        self.stopped.set()
             finally:  # also where nobody wants the rest
                 self.stopped.set()
         if failure is not None:
