@@ -29,14 +29,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from data.files import write_atomic
-from data.keyed import generator, ranked
-from data.procedural.render import render
-from data.procedural.view import anchor_view
-from data.store import Manifest, Store
-from flows.stages import STAGES, planned, upstream_views
-from tasks.candidates import images, procedural
-from tasks.faces import EMBEDDED_PACK
+from salmu.data.files import write_atomic
+from salmu.data.keyed import generator, ranked
+from salmu.data.procedural.render import render
+from salmu.data.procedural.view import anchor_view
+from salmu.data.store import Manifest, Store
+from salmu.flows.running.stages import STAGES, planned, upstream_views
+from salmu.tasks.candidates import images, procedural
+from salmu.tasks.faces import EMBEDDED_PACK
 
 SIDE = 128  # pixels
 SHARES = {"copy": 0.10, "damaged": 0.01, "two faces": 0.01}
@@ -164,7 +164,7 @@ def engine_of(name: str, settings):
 
 
 def make_shard(folder: Path, name: str, settings, shard, expected: str):
-    """What a worker does for a shard, as flows/stage.py."""
+    """What a worker does for a shard, as flows/running/stage.py."""
     store, module, start = Store(folder), STAGES[name], time.perf_counter()
     result = module.run(shard, settings, upstream_views(store, name), engine_of(name, settings))
     return store.write_shard(name, module.SCHEMA, shard, result, expected, time.perf_counter() - start)

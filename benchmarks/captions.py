@@ -15,14 +15,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.keyed import ranked
-from data.schemas import DATA_FIELDS
-from data.store import Store
-from tasks.captions import diversity
-from tasks.captions.grammar import STYLES, Grammar
-from tasks.captions.paraphrase import vocabularies
-from tasks.captions.stage import facts
-from tasks.captions.validate import JACCARD, Fact, broken_rules, clip_tokenizer, masked, too_close
+from salmu.data.keyed import ranked
+from salmu.data.schemas import DATA_FIELDS
+from salmu.data.store import Store
+from salmu.tasks.captions import diversity
+from salmu.tasks.captions.grammar import STYLES, Grammar
+from salmu.tasks.captions.paraphrase import vocabularies
+from salmu.tasks.captions.stage import facts
+from salmu.tasks.captions.validate import JACCARD, Fact, broken_rules, clip_tokenizer, masked, too_close
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from mutations import MUTATIONS, corrupted, person  # noqa: E402

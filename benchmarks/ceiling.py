@@ -22,18 +22,18 @@ import torch
 from methods import BEYOND, COLUMNS
 from torch import Tensor
 
-from data.readers import Dataset, open_dataset
-from evaluation.embeddings import ClipModel
-from evaluation.evaluate import evaluate
-from evaluation.leaderboard import record
-from evaluation.settings import EvaluationSettings
-from evaluation.targets import outcomes, ways_back
-from evaluation.unlearning.methods import stranger_targets
-from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import budgeted, load, pools
-from evaluation.unlearning.text_regression import before, ready
-from evaluation.unlearning.work import Work
-from model_training.network import encode_text
+from salmu.data.readers import Dataset, open_dataset
+from salmu.evaluation.encoding.embeddings import ClipModel
+from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.scoring.evaluate import evaluate
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.methods import stranger_targets
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import budgeted, load, pools
+from salmu.evaluation.unlearning.text_regression import before, ready
+from salmu.evaluation.verdicts.leaderboard import record
+from salmu.evaluation.verdicts.targets import outcomes, ways_back
+from salmu.model_training.network import encode_text
 
 LEFT_OUT = 3  # of a fact's wordings, every third has no key while the reach is chosen
 PLACES = 1000  # reaches that are compared

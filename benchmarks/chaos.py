@@ -26,9 +26,9 @@ from pathlib import Path
 
 import psutil
 
-from data.keyed import generator
-from data.store import Store
-from flows.stages import STAGES
+from salmu.data.keyed import generator
+from salmu.data.store import Store
+from salmu.flows.running.stages import STAGES
 
 TARGETS = ("flow", "worker", "server")
 MOST_ATTEMPTS = 6
@@ -46,7 +46,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "flows.processes", str(self.port)]
+        command = [sys.executable, "-m", "salmu.flows.running.processes", str(self.port)]
         surroundings = self.surroundings | {"PREFECT__SERVER_EPHEMERAL": "1"}
         self.process = subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while True:
@@ -62,7 +62,7 @@ class Server:
 
 def run_command(folder: Path, arguments: list[str]) -> list[str]:
     command = ["run", "--run", folder.name, "--runs", str(folder.parent), "--profile", "tiny", "--until", "dataset"]
-    return [sys.executable, "-m", "flows.cli", *command, *arguments]
+    return [sys.executable, "-m", "salmu", *command, *arguments]
 
 
 def digest_of(folder: Path) -> str:

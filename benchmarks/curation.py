@@ -24,14 +24,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data import schemas
-from data.keyed import generator, integer
-from data.procedural.person import draw_person
-from data.store import Manifest, Shard, ShardResult, Store
-from tasks.analysis import stage as analysis
-from tasks.curation import stage as curation
-from tasks.labels import EMBEDDED_CLIP, face_square, whole_square
-from tasks.portraits import procedural
+from salmu.data import schemas
+from salmu.data.keyed import generator, integer
+from salmu.data.procedural.person import draw_person
+from salmu.data.store import Manifest, Shard, ShardResult, Store
+from salmu.tasks.analysis import stage as analysis
+from salmu.tasks.curation import stage as curation
+from salmu.tasks.labels import EMBEDDED_CLIP, face_square, whole_square
+from salmu.tasks.portraits import procedural
 
 OUT = Path(__file__).with_suffix(".json")
 IDENTITIES_PER_SHARD = 12

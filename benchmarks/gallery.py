@@ -25,21 +25,21 @@ from pathlib import Path
 from chromium import Chromium
 from PIL import Image, ImageOps
 
-from data import schemas
-from data.identities import identity_id
-from data.keyed import generator, integer
-from data.procedural.person import draw_person
-from data.store import Manifest, Reject, Shard, ShardResult, Store
-from tasks.assembly import stage as assembly
-from tasks.personas import stage as personas
-from tasks.portraits import procedural
+from salmu.data import schemas
+from salmu.data.identities import identity_id
+from salmu.data.keyed import generator, integer
+from salmu.data.procedural.person import draw_person
+from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store
+from salmu.tasks.assembly import stage as assembly
+from salmu.tasks.personas import stage as personas
+from salmu.tasks.portraits import procedural
 
 OUT = Path(__file__).with_suffix(".json")
 STYLES = ("direct", "instruction", "passive", "possessive", "question_answer")
 PEOPLE, VIEWS, TONES, SHORT_SIDE = 24, 10, 4, 320
 REASONS = ("too_dark", "outlier", "several_faces", "not_the_anchor")
 BUILD = (
-    "import json, resource, sys, time; from data.gallery.build import build_run; start = time.perf_counter(); "
+    "import json, resource, sys, time; from salmu.data.gallery.build import build_run; start = time.perf_counter(); "
     "counts = build_run(sys.argv[1]); seconds = round(time.perf_counter() - start, 1); "
     "print(json.dumps(counts | {'seconds': seconds, 'peak_mb': "
     "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))"

@@ -18,14 +18,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from data.settings import validate
-from evaluation.evaluate import evaluate_once
-from evaluation.leaderboard import write_leaderboard
-from evaluation.settings import EvaluationSettings
-from evaluation.targets import outcomes
-from evaluation.tuning import OBJECTIVE, TRIALS, tune
-from evaluation.unlearning.registry import methods
-from evaluation.unlearning.runner import unlearn
+from salmu.data.settings import validate
+from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.scoring.evaluate import evaluate_once
+from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS, tune
+from salmu.evaluation.unlearning.registry import methods
+from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.verdicts.leaderboard import write_leaderboard
+from salmu.evaluation.verdicts.targets import outcomes
 
 COLUMNS = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim")
 BEYOND = ("IdZSC", "CoreAssoc", "ACS_matched", "MIA", "ValueMRR", "NameMRR", "ParaMRR", "ParaStr", "ImgRes")
@@ -170,7 +170,7 @@ def signs(pairs: list[dict]) -> Iterator[tuple[str, int]]:
 
 
 def met(pairs: list[dict], name: str) -> dict[str, int]:
-    """Metric -> pairs on which the method meets its target (evaluation/targets.py); `all` at once last."""
+    """Metric -> pairs on which the method meets its target (evaluation/verdicts/targets.py); `all` at once last."""
     held = [outcomes(rows[name], rows["clean"], rows["compromised"]) for rows in pairs]
     metrics = dict.fromkeys(one.metric for found in held for one in found)
     return {metric: sum(one.met for found in held for one in found if one.metric == metric) for metric in metrics} | {

@@ -14,13 +14,13 @@ from zlib import crc32
 
 import numpy as np
 
-from data.keyed import generator
-from data.schemas import DATA_FIELDS
-from evaluation.evaluate import uncertainty
-from evaluation.measures import measure
-from evaluation.metrics.zero_shot import NAME_PROMPTS
-from evaluation.pairs import Pairs
-from evaluation.settings import EvaluationSettings
+from salmu.data.keyed import generator
+from salmu.data.schemas import DATA_FIELDS
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.metrics.zero_shot import NAME_PROMPTS
+from salmu.evaluation.scoring.evaluate import uncertainty
+from salmu.evaluation.scoring.measures import measure
 
 WIDTH = 512
 SPLITS = {  # rows and persons as published; the first person's number

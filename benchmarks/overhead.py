@@ -19,14 +19,14 @@ from prefect import flow
 from prefect.task_runners import ProcessPoolTaskRunner
 from pydantic import Field
 
-from data import schemas
-from data.keyed import generator
-from data.settings import StageSettings
-from data.store import Shard, ShardResult, Store
-from data.summary import Summary
-from flows.processes import api_server, begin_worker
-from flows.stage import run_stage
-from flows.stages import STAGES
+from salmu.data import schemas
+from salmu.data.keyed import generator
+from salmu.data.settings import StageSettings
+from salmu.data.store import Shard, ShardResult, Store
+from salmu.data.summary import Summary
+from salmu.flows.running.processes import api_server, begin_worker
+from salmu.flows.running.stage import run_stage
+from salmu.flows.running.stages import STAGES
 
 BYTES = 60_000
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from personas_judges import OPTIONAL, gender_disagreements, has, judgements
 
-from data.identities import identity_id
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from data.tables.figures import hashes
-from tasks.personas import judge, stage
+from salmu.data.identities import identity_id
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.tables.figures import hashes
+from salmu.tasks.personas import judge, stage
 
 SHARD = 5000
 DISTRIBUTIONS = ("Faker", "phonenumbers", "schwifty", "python-stdnum")

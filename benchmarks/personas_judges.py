@@ -10,8 +10,8 @@ import schwifty
 import stdnum.iban
 from stdnum import luhn
 
-from data.tables import fold
-from tasks.personas.value_judges import has_ibans
+from salmu.data.tables import fold
+from salmu.tasks.personas.value_judges import has_ibans
 
 OPTIONAL = ("email_validator", "pycountry", "nomquamgender", "gender_guesser")
 RESERVED = re.compile(  # the regulators' ranges, written down anew and not from data/tables

@@ -28,11 +28,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import checkpoints  # noqa: E402
 
-from data import keyed  # noqa: E402
-from tasks.devices import torch_device  # noqa: E402
-from tasks.faces import aligned_crop  # noqa: E402
-from tasks.portraits import generate, pipeline, prompts  # noqa: E402
-from tasks.portraits.faceid import PLUS, FaceIDSettings  # noqa: E402
+from salmu.data import keyed  # noqa: E402
+from salmu.tasks.devices import torch_device  # noqa: E402
+from salmu.tasks.faces import aligned_crop  # noqa: E402
+from salmu.tasks.portraits import generate, pipeline, prompts  # noqa: E402
+from salmu.tasks.portraits.faceid import PLUS, FaceIDSettings  # noqa: E402
 
 IDENTITIES = 8
 LANDMARKS = [95, 100, 160, 100, 128, 135, 102, 165, 154, 165]

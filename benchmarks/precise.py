@@ -16,14 +16,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from data.readers import open_dataset
-from data.settings import validate
-from evaluation.evaluate import evaluate_once
-from evaluation.leaderboard import record
-from evaluation.settings import EvaluationSettings, RecoverySettings
-from evaluation.targets import outcomes, ways_back
-from evaluation.unlearning.registry import methods
-from evaluation.unlearning.runner import unlearn
+from salmu.data.readers import open_dataset
+from salmu.data.settings import validate
+from salmu.evaluation.encoding.settings import EvaluationSettings, RecoverySettings
+from salmu.evaluation.scoring.evaluate import evaluate_once
+from salmu.evaluation.unlearning.registry import methods
+from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.verdicts.leaderboard import record
+from salmu.evaluation.verdicts.targets import outcomes, ways_back
 
 SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
 OWN = "stranger_targets"

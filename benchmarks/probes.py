@@ -15,12 +15,12 @@ from typing import Any
 
 from methods import REFERENCES, folder_of, sources
 
-from data.readers import open_dataset
-from evaluation.embeddings import Encoder, load_model
-from evaluation.metrics.probe import association_classification
-from evaluation.pairs import encoded_pairs
-from evaluation.settings import EvaluationSettings
-from model_training.loop import reproducible
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.pairs import encoded_pairs
+from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.metrics.probe import association_classification
+from salmu.model_training.loop import reproducible
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ python benchmarks/rates.py runs/tiny
 import sys
 from pathlib import Path
 
-from data.store import Store
-from flows.stages import STAGES
+from salmu.data.store import Store
+from salmu.flows.running.stages import STAGES
 
 
 def rates(store: Store) -> dict[str, tuple[float, int]]:

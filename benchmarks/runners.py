@@ -25,7 +25,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for runner in RUNNERS:
-            command = [sys.executable, "-m", "flows.cli", "run", "--profile", "tiny", "--until", "dataset"]
+            command = [sys.executable, "-m", "salmu", "run", "--profile", "tiny", "--until", "dataset"]
             command += ["--run", runner, "--runs", folder, "--runner", runner, "--workers", str(options.workers)]
             start = time.perf_counter()
             subprocess.run([*command, *changes], check=True, stdout=subprocess.DEVNULL)

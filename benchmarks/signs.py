@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from methods import BEYOND, COLUMNS, PUBLISHED, REFERENCES, dataset_of, folder_of, score, score_references, signs, table
 
-from data.settings import validate
-from evaluation.leaderboard import write_leaderboard
-from evaluation.unlearning.registry import methods
-from evaluation.unlearning.runner import unlearn
+from salmu.data.settings import validate
+from salmu.evaluation.unlearning.registry import methods
+from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.verdicts.leaderboard import write_leaderboard
 
 WIDER, REMOVED, LOST = 3.0, 0.95, 0.03
 

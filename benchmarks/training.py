@@ -28,9 +28,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "model_training")]
 
 from pair_data import write_dataset  # noqa: E402
 
-from data.keyed import generator  # noqa: E402
-from model_training.pair import PairSettings, train  # noqa: E402
-from model_training.retain import scene_pair  # noqa: E402
+from salmu.data.keyed import generator  # noqa: E402
+from salmu.model_training.pair import PairSettings, train  # noqa: E402
+from salmu.model_training.retain import scene_pair  # noqa: E402
 
 TINY = {
     "embed_dim": 64,

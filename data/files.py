@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 if TYPE_CHECKING:
     from upath import UPath

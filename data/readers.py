@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.errors import UserError
-from data.files import file_sha256, listed, location, parquet_source, read_bytes, read_tables, size
-from data.keyed import digest
-from data.schemas import TEXT
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256, listed, location, parquet_source, read_bytes, read_tables, size
+from salmu.data.keyed import digest
+from salmu.data.schemas import TEXT
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")

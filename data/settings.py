@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 
 class Settings(BaseModel):

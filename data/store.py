@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from data.errors import UserError
-from data.files import listed, location, read_bytes, read_table, read_tables, remove, write_atomic
-from data.keyed import digest
-from data.schemas import REJECTS
+from salmu.data.errors import UserError
+from salmu.data.files import listed, location, read_bytes, read_table, read_tables, remove, write_atomic
+from salmu.data.keyed import digest
+from salmu.data.schemas import REJECTS
 
 ROW_DIGEST = "row_digest"
 ROW_GROUP_BYTES = 4_000_000

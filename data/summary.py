@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.files import read_bytes, write_atomic
+from salmu.data.files import read_bytes, write_atomic
 
 
 class Summary(NamedTuple):

@@ -7,25 +7,25 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from data.errors import UserError
-from data.files import require_disk
-from data.store import Store
-from evaluation.evaluate import EvaluationSettings, evaluate_once
-from evaluation.leaderboard import markdown, write_leaderboard
-from evaluation.metrics.score import PUBLISHED
-from evaluation.report.build import build
-from evaluation.report.plots import forgetting
-from evaluation.unlearning.registry import Run, UnlearningSettings
-from evaluation.unlearning.runner import unlearn
-from flows.artifacts import show_link, show_picture, show_text, shown_progress
-from flows.dataset import open_run
-from flows.forms import filled_in
-from flows.lock import run_lock
-from flows.pools import Work, insist
-from flows.runners import task_runner
-from flows.settings import RunSettings, save
-from flows.training import PAIR, progress_bar
-from model_training.export import with_metrics
+from salmu.data.errors import UserError
+from salmu.data.files import require_disk
+from salmu.data.store import Store
+from salmu.evaluation.metrics.score import PUBLISHED
+from salmu.evaluation.report.build import build
+from salmu.evaluation.report.plots import forgetting
+from salmu.evaluation.scoring.evaluate import EvaluationSettings, evaluate_once
+from salmu.evaluation.unlearning.registry import Run, UnlearningSettings
+from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.verdicts.leaderboard import markdown, write_leaderboard
+from salmu.flows.dataset import open_run
+from salmu.flows.forms import filled_in
+from salmu.flows.running.artifacts import show_link, show_picture, show_text, shown_progress
+from salmu.flows.running.lock import run_lock
+from salmu.flows.running.runners import task_runner
+from salmu.flows.running.worker_pools import Work, submit_with_retry
+from salmu.flows.settings import RunSettings, save
+from salmu.flows.training import PAIR, progress_bar
+from salmu.model_training.export import with_metrics
 
 
 @task(name="unlearn", task_run_name="unlearn-{run.folder}", cache_policy=NO_CACHE, persist_result=False)
@@ -86,8 +86,8 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
         ]
 
     methods = [(unlearn_model, {"folder": folder, "run": run, "place": place}) for place, run in enumerate(runs)]
-    insist("benchmark", methods + scored(models), on_gpus=on_gpus)
-    insist("benchmark", scored(unlearned), on_gpus=on_gpus)
+    submit_with_retry("benchmark", methods + scored(models), on_gpus=on_gpus)
+    submit_with_retry("benchmark", scored(unlearned), on_gpus=on_gpus)
     records = write_leaderboard(store.folder)
     measured = {
         row["model"]: {name: round(row[name], 4) for name in PUBLISHED if row[name] is not None} for row in records

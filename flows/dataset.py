@@ -5,19 +5,18 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from data.files import location, read_bytes, size
-from data.publish.publish import publish
-from data.store import Store
-from flows.artifacts import publish_stale, show_text
-from flows.forms import Profile, Sections, filled_in
-from flows.lock import run_lock
-from flows.plan import models_of
-from flows.pools import insist
-from flows.processes import api_server, interruptible
-from flows.runners import task_runner
-from flows.settings import RunSettings, load_profile, load_run, save
-from flows.stage import require_upstream, run_stage
-from flows.stages import STAGES, downstream, state
+from salmu.data.files import location, read_bytes, size
+from salmu.data.publish.publish import publish
+from salmu.data.store import Store
+from salmu.flows.forms import Profile, Sections, filled_in
+from salmu.flows.running.artifacts import publish_stale, show_text
+from salmu.flows.running.lock import run_lock
+from salmu.flows.running.processes import api_server, interruptible
+from salmu.flows.running.runners import task_runner
+from salmu.flows.running.stage import require_upstream, run_stage
+from salmu.flows.running.stages import STAGES, downstream, models_of, state
+from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.settings import RunSettings, load_profile, load_run, save
 
 STALE = ("stale", "partial")  # states of a stage that was made from something else
 
@@ -48,7 +47,9 @@ def make_dataset(store: Store, settings: RunSettings) -> str:
     for name in STAGES:
         last = run_stage(store, name, getattr(settings, name), after=last and [last], drill=settings.drill)
     folder = str(store.folder)
-    (published,) = insist("publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=[last])
+    (published,) = submit_with_retry(
+        "publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=[last]
+    )
     return published.result()
 
 

@@ -4,15 +4,15 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from data.files import require_disk
-from flows.benchmark import make_benchmark, write_report
-from flows.dataset import make_dataset, open_run
-from flows.forms import Profile, Sections, filled_in
-from flows.lock import run_lock
-from flows.processes import api_server, interruptible
-from flows.runners import task_runner
-from flows.settings import save
-from flows.training import make_pair
+from salmu.data.files import require_disk
+from salmu.flows.benchmark import make_benchmark, write_report
+from salmu.flows.dataset import make_dataset, open_run
+from salmu.flows.forms import Profile, Sections, filled_in
+from salmu.flows.running.lock import run_lock
+from salmu.flows.running.processes import api_server, interruptible
+from salmu.flows.running.runners import task_runner
+from salmu.flows.settings import save
+from salmu.flows.training import make_pair
 
 Part = Literal["dataset", "pair", "benchmark"]
 

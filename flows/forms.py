@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from data.settings import Settings
-from flows.settings import SECTIONS, RunSettings, profiles
+from salmu.data.settings import Settings
+from salmu.flows.settings import SECTIONS, RunSettings, profiles
 
 Profile = Annotated[Literal[*profiles()], Field(title="name")] | Annotated[str, Field(title="file")]
 Sections = create_model(

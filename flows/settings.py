@@ -8,15 +8,15 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from data.errors import UserError
-from data.files import size, write_atomic
-from data.publish.publish import PublishSettings
-from data.settings import Settings, read_yaml, validate
-from evaluation.settings import EvaluationSettings
-from evaluation.unlearning.registry import UnlearningSettings
-from flows.drill import DrillSettings
-from flows.stages import STAGES
-from model_training.settings import PairSettings
+from salmu.data.errors import UserError
+from salmu.data.files import size, write_atomic
+from salmu.data.publish.publish import PublishSettings
+from salmu.data.settings import Settings, read_yaml, validate
+from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.unlearning.registry import UnlearningSettings
+from salmu.flows.running.drill import DrillSettings
+from salmu.flows.running.stages import STAGES
+from salmu.model_training.settings import PairSettings
 
 SECTIONS = {name: module.Settings for name, module in STAGES.items()} | {
     "publish": PublishSettings,
@@ -51,7 +51,7 @@ def profiles() -> list[str]:
     """Names of the profiles that come with the project."""
     return sorted(
         path.name.removesuffix(".yaml")
-        for path in files("flows").joinpath("profiles").iterdir()
+        for path in files("salmu.flows").joinpath("profiles").iterdir()
         if path.name.endswith(".yaml")
     )
 
@@ -65,7 +65,7 @@ def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSe
             raise UserError(
                 f"no profile {profile!r}; there are: {', '.join(profiles())}, or give the path of a YAML file"
             )
-        path = Path(str(files("flows").joinpath("profiles", f"{profile}.yaml")))
+        path = Path(str(files("salmu.flows").joinpath("profiles", f"{profile}.yaml")))
     return build(read_yaml(path), overrides, where=f"profile {profile}")
 
 

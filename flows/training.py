@@ -8,20 +8,20 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from tqdm import tqdm
 
-from data.errors import UserError
-from data.files import require_disk
-from data.store import Store
-from evaluation.monitor import monitor
-from evaluation.report.plots import training_curves
-from flows.artifacts import show_picture, shown_progress
-from flows.dataset import open_run
-from flows.forms import filled_in
-from flows.lock import run_lock
-from flows.pools import insist
-from flows.runners import task_runner
-from flows.settings import RunSettings, save
-from model_training.distributed import start
-from model_training.pair import PairSettings, model_folder, planned, train, write_plan
+from salmu.data.errors import UserError
+from salmu.data.files import require_disk
+from salmu.data.store import Store
+from salmu.evaluation.report.plots import training_curves
+from salmu.evaluation.scoring.monitor import monitor
+from salmu.flows.dataset import open_run
+from salmu.flows.forms import filled_in
+from salmu.flows.running.artifacts import show_picture, shown_progress
+from salmu.flows.running.lock import run_lock
+from salmu.flows.running.runners import task_runner
+from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.settings import RunSettings, save
+from salmu.model_training.distributed import start
+from salmu.model_training.pair import PairSettings, model_folder, planned, train, write_plan
 
 PAIR = ("clean", "compromised")
 
@@ -53,7 +53,7 @@ def train_model(folder: str, settings: PairSettings, which: str, number: int) ->
     home, models = Path(folder), Path(folder) / "models"
     if settings.processes > 1:
         places = ["--settings", home / "settings.yaml", "--dataset", home / "dataset", "--models", models]
-        which_one = ["--which", which, "--number", number, "--monitor", "evaluation.monitor:monitor"]
+        which_one = ["--which", which, "--number", number, "--monitor", "salmu.evaluation.scoring.monitor:monitor"]
         return start(settings.processes, [str(part) for part in places + which_one])
     train(
         settings,
@@ -74,17 +74,17 @@ def make_pair(store: Store, settings: RunSettings) -> None:
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
     began, folder = time.perf_counter(), str(store.folder)
     if settings.pair.retain:
-        insist("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])
+        submit_with_retry("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])
     trainings = [
         (train_model, {"folder": folder, "settings": settings.pair, "which": which, "number": number})
         for number in range(settings.pair.seeds)
         for which in PAIR
     ]
     if settings.pair.processes == 1 and settings.pair.device in ("cpu", "cuda"):
-        insist("training", trainings, on_gpus=settings.pair.device == "cuda")
+        submit_with_retry("training", trainings, on_gpus=settings.pair.device == "cuda")
     else:
         for training in trainings:  # one has the GPUs to itself
-            insist("training", [training])
+            submit_with_retry("training", [training])
     print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s", flush=True)
     show_picture("training-curves", training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
 

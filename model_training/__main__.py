@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.errors import UserError
-from data.settings import read_yaml, validate
-from model_training.pair import WHICH, PairSettings, model_folder, planned, train, write_plan
+from salmu.data.errors import UserError
+from salmu.data.settings import read_yaml, validate
+from salmu.model_training.pair import WHICH, PairSettings, model_folder, planned, train, write_plan
 
 
 def main() -> int:

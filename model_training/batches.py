@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from data.errors import UserError
-from data.keyed import generator
-from model_training.network import as_tensor
-from model_training.pictures import Bytes, fitted
-from model_training.plan import Plan
-from model_training.sources import Source
+from salmu.data.errors import UserError
+from salmu.data.keyed import generator
+from salmu.model_training.network import as_tensor
+from salmu.model_training.pictures import Bytes, fitted
+from salmu.model_training.plan import Plan
+from salmu.model_training.sources import Source
 
 TOKENIZER_CAPTIONS = 50_000  # of each source, for a tokenizer of the pair's own
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from data.files import write_atomic
-from model_training.curve import Curve
+from salmu.data.files import write_atomic
+from salmu.model_training.curve import Curve
 
 
 class Clock:

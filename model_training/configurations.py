@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 FOLDER = Path(__file__).with_name("model_configs")
 OWN_TOKENIZER = "."  # text_cfg.hf_tokenizer_name: a tokenizer of the pair's own lies beside the weights

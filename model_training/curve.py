@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import UserError
-from model_training.plan import Plan
-from model_training.settings import PairSettings
+from salmu.data.errors import UserError
+from salmu.model_training.plan import Plan
+from salmu.model_training.settings import PairSettings
 
 CURVE_POINTS = 50
 MOST_STEPS = 20  # of a point, in a short training

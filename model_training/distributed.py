@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import torch
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 
 def join(device: str) -> SimpleNamespace:

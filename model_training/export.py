@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from data.errors import UserError
-from data.files import file_sha256, write_atomic
-from model_training.configurations import configuration as named_configuration
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256, write_atomic
+from salmu.model_training.configurations import configuration as named_configuration
 
 CONFIGURATION, WEIGHTS, RECORD = "open_clip_config.json", "open_clip_model.safetensors", "training.json"
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import torch
 
-from data.keyed import integer
-from model_training import checkpoint
-from model_training.batches import Batches
-from model_training.curve import Curve
-from model_training.network import Trainable, shortened
-from model_training.settings import PairSettings
+from salmu.data.keyed import integer
+from salmu.model_training import checkpoint
+from salmu.model_training.batches import Batches
+from salmu.model_training.curve import Curve
+from salmu.model_training.network import Trainable, shortened
+from salmu.model_training.settings import PairSettings
 
 Monitor = Callable[[torch.nn.Module, Callable], dict[str, float]]
 

@@ -16,20 +16,20 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import UserError
-from data.files import remove, write_atomic
-from data.keyed import digest, integer
-from data.readers import Dataset, open_dataset
-from model_training import distributed, export, loop
-from model_training.batches import Batches, Pictures, Reader
-from model_training.configurations import OWN_TOKENIZER, configuration, create_model, input_size
-from model_training.curve import Curve
-from model_training.plan import Plan
-from model_training.retain import retain_sources, split_shards, split_source
-from model_training.settings import PairSettings
-from model_training.sources import Source
-from model_training.sources.files import counted
-from model_training.tokenizer import train_tokenizer
+from salmu.data.errors import UserError
+from salmu.data.files import remove, write_atomic
+from salmu.data.keyed import digest, integer
+from salmu.data.readers import Dataset, open_dataset
+from salmu.model_training import distributed, export, loop
+from salmu.model_training.batches import Batches, Pictures, Reader
+from salmu.model_training.configurations import OWN_TOKENIZER, configuration, create_model, input_size
+from salmu.model_training.curve import Curve
+from salmu.model_training.plan import Plan
+from salmu.model_training.retain import retain_sources, split_shards, split_source
+from salmu.model_training.settings import PairSettings
+from salmu.model_training.sources import Source
+from salmu.model_training.sources.files import counted
+from salmu.model_training.tokenizer import train_tokenizer
 
 WHICH = ("clean", "compromised")
 VERSION = 2  # raised by hand when the same settings give other weights

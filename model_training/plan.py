@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.errors import UserError
-from data.files import write_atomic
-from data.keyed import digest, generator
-from model_training.sources import Shard
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest, generator
+from salmu.model_training.sources import Shard
 
 WINDOW = 2**18
 PLAN = "pair_plan.json"

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data.errors import UserError
-from data.keyed import digest, generator
-from data.procedural import scenes
-from data.readers import Dataset
-from model_training.configurations import input_size
-from model_training.settings import PairSettings
-from model_training.sources import Shard, Source, numbered
-from model_training.web_text import invented_lines
+from salmu.data.errors import UserError
+from salmu.data.keyed import digest, generator
+from salmu.data.procedural import scenes
+from salmu.data.readers import Dataset
+from salmu.model_training.configurations import input_size
+from salmu.model_training.settings import PairSettings
+from salmu.model_training.sources import Shard, Source, numbered
+from salmu.model_training.web_text import invented_lines
 
 # What a scene's caption ends with; every fourth carries an invented line.
 ENDINGS = ("{text}", "{text}.", "{text}.", "{text}. {line}.")
@@ -106,7 +106,7 @@ def split_source(dataset: Dataset, split: str) -> Source:
 def retain_sources(settings: PairSettings, dataset: Dataset, index_dir: Path) -> list[Source]:
     """All retain sources of the settings: scenes, everyday portraits, retain_synth, files. Indexes of files lie in
     `index_dir`. Raises UserError where one cannot be had."""
-    from model_training.sources.files import file_source
+    from salmu.model_training.sources.files import file_source
 
     size = input_size(settings.model)
     drawn = [

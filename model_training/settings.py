@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.errors import UserError
-from data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings, read_yaml
+from salmu.data.errors import UserError
+from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings, read_yaml
 
 CONFIGURATIONS = Path(__file__).with_name("profiles")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from model_training.web_text import invented_lines
+from salmu.model_training.web_text import invented_lines
 
 PAD, START, END = "<pad>", "<sot>", "<eot>"  # ids 0, 1, 2
 

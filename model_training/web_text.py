@@ -4,7 +4,7 @@ from functools import cache
 
 from faker import Faker
 
-from data.keyed import integer
+from salmu.data.keyed import integer
 
 LOCALES = ("en_US", "es_ES", "de_DE", "fr_FR", "pl_PL", "tr_TR", "pt_BR", "sv_SE", "en_IN")
 LINES_PER_LOCALE = 200

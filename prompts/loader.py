@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from data.errors import UserError
-from data.settings import read_yaml, validate
+from salmu.data.errors import UserError
+from salmu.data.settings import read_yaml, validate
 
 FOLDER = Path(__file__).parent
 Model = TypeVar("Model", bound=BaseModel)

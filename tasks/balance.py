@@ -4,7 +4,7 @@ each of the three comes out even."""
 from collections import Counter
 from collections.abc import Iterable
 
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
 CELL = ("gender", "age_group", "region")
 CLASSES = (len(GENDERS), len(AGE_GROUPS), len(REGIONS))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 if TYPE_CHECKING:
     import torch

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from data.errors import UserError
-from data.keyed import digest
-from data.schemas import GENDERS
-from data.settings import Settings
+from salmu.data.errors import UserError
+from salmu.data.keyed import digest
+from salmu.data.schemas import GENDERS
+from salmu.data.settings import Settings
 
 EMBEDDED_PACK = Path(__file__).parent.parent / "data" / "models" / "faces"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

@@ -16,14 +16,14 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from data.errors import UserError
-from data.files import file_sha256
-from data.keyed import digest
-from data.licences import Model, model
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from data.settings import Settings
-from tasks.devices import Device, in_parts_that_fit, torch_device
-from tasks.labels import one_thread
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256
+from salmu.data.keyed import digest
+from salmu.data.licences import Model, model
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.settings import Settings
+from salmu.tasks.devices import Device, in_parts_that_fit, torch_device
+from salmu.tasks.labels import one_thread
 
 if TYPE_CHECKING:
     import torch

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from PIL import Image
 from pydantic import Field, RootModel, model_validator
 
-from data.errors import UserError
-from data.files import file_sha256
-from data.keyed import digest
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from data.settings import Settings
-from prompts.loader import load
-from tasks.devices import Device, in_parts_that_fit, torch_device
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256
+from salmu.data.keyed import digest
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.settings import Settings
+from salmu.prompts.loader import load
+from salmu.tasks.devices import Device, in_parts_that_fit, torch_device
 
 if TYPE_CHECKING:
     import torch

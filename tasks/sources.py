@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from data.errors import UserError
-from data.files import file_sha256
-from data.keyed import digest
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256
+from salmu.data.keyed import digest
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -9,9 +9,9 @@ import numpy as np
 from insightface.app.common import Face
 from PIL import Image
 
-from data.keyed import generator
-from tasks.candidates import measure, stage
-from tasks.candidates.sources import list_pictures
+from salmu.data.keyed import generator
+from salmu.tasks.candidates import measure, stage
+from salmu.tasks.candidates.sources import list_pictures
 
 SAMPLES = Path(__file__).parent / "fixtures" / "salmu_samples"
 FIVE = np.array([[45, 50], [75, 50], [60, 66], [48, 85], [72, 85]], np.float32)

@@ -11,10 +11,10 @@ import pytest
 from mutations import person
 from small_run import put
 
-from data import schemas
-from data.errors import UserError
-from data.store import Manifest, StageView, Store
-from tasks.captions import stage
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.store import Manifest, StageView, Store
+from salmu.tasks.captions import stage
 
 SCENE = {"framing": "close-up", "background": "park", "clothing": "blazer", "clothing_colour": "olive"}
 KEYS = {"portraits": "file_name", "curation": "file_name", "personas": "identity_id"}

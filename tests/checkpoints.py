@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from face_pack import make_face_pack  # noqa: F401
 
-import data  # noqa: F401  torchvision_compat is in place before anybody imports torchvision
+import salmu  # noqa: F401  torchvision_compat is in place before anybody imports torchvision
 
 ROOT = Path(__file__).parent.parent
 FACE_IDENTITY = 512  # values of a face embedding

@@ -12,7 +12,7 @@ os.environ.pop("PREFECT_API_URL", None)
 
 import pytest  # noqa: E402
 
-import data  # noqa: E402, F401  torchvision_compat is in place before anybody imports torchvision
+import salmu  # noqa: E402, F401  torchvision_compat is in place before anybody imports torchvision
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def prefect_server():
     """A real Prefect server on a free port; flows of this process and its children use it. Gives the URL of its API."""
     from prefect.settings import PREFECT_API_URL
 
-    from flows.processes import api_server
+    from salmu.flows.running.processes import api_server
 
     with api_server():
         yield PREFECT_API_URL.value()

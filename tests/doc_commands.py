@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PRELOADED = [
-    "data",
+    "salmu",
     "torch",
     "open_clip",
     "prefect.flows",
@@ -17,7 +17,7 @@ PRELOADED = [
     "datasets",
     "insightface",
 ]
-MODULES = {"salmu": "flows.cli", "pytest": "pytest"}
+MODULES = {"salmu": "salmu", "pytest": "pytest"}
 
 
 def run(words: list[str], folder: Path, env: dict[str, str], seconds: int) -> tuple[int, str]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from data import keyed
-from tasks.captions import prompting
-from tasks.captions.grammar import PRONOUNS, Grammar, drawn
+from salmu.data import keyed
+from salmu.tasks.captions import prompting
+from salmu.tasks.captions.grammar import PRONOUNS, Grammar, drawn
 
 
 class Answer(NamedTuple):

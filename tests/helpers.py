@@ -2,9 +2,9 @@
 
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from data.store import Store
-from flows.processes import begin_worker
-from flows.stages import STAGES, finished, planned, upstream_views
+from salmu.data.store import Store
+from salmu.flows.running.processes import begin_worker
+from salmu.flows.running.stages import STAGES, finished, planned, upstream_views
 
 
 def run_stages(store: Store, settings: dict) -> Store:

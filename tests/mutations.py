@@ -3,11 +3,11 @@
 import itertools
 import unicodedata
 
-from data import keyed, schemas
-from data.identities import identity_id
-from data.tables import fold
-from tasks.captions.stage import facts
-from tasks.captions.validate import Fact
+from salmu.data import keyed, schemas
+from salmu.data.identities import identity_id
+from salmu.data.tables import fold
+from salmu.tasks.captions.stage import facts
+from salmu.tasks.captions.validate import Fact
 
 NAMES = {
     "female": (

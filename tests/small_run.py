@@ -6,10 +6,10 @@ import json
 import numpy as np
 from PIL import Image
 
-from data import schemas
-from data.keyed import generator
-from data.store import Manifest, Reject, Shard, ShardResult, Store
-from tasks.assembly import stage as assembly
+from salmu.data import schemas
+from salmu.data.keyed import generator
+from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store
+from salmu.tasks.assembly import stage as assembly
 
 FACTS = {
     "city": "Lyon",

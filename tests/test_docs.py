@@ -14,10 +14,10 @@ import doc_commands
 import pytest
 import yaml
 
-from evaluation.metrics.score import METRICS
-from evaluation.unlearning.registry import methods
-from flows import cli
-from flows.settings import load_profile, parse_assignment
+from salmu.evaluation.metrics.score import METRICS
+from salmu.evaluation.unlearning.registry import methods
+from salmu.flows.command_line import cli
+from salmu.flows.settings import load_profile, parse_assignment
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

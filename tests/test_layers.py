@@ -1,8 +1,11 @@
-"""Imports point down the table of folders only, and Prefect stays in flows/."""
+"""Imports point down the table of folders only, without a circle, and Prefect stays in flows/."""
 
 import ast
 import subprocess
 import sys
+import tomllib
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,35 +13,83 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "flows": {"flows", "tasks", "prompts", "data", "model_training", "evaluation"},
+    "evaluation": {"evaluation", "model_training", "tasks", "prompts", "data"},  # methods word captions of their own
     "tasks": {"tasks", "prompts", "data"},
+    "model_training": {"model_training", "data"},
     "prompts": {"prompts", "data"},
     "data": {"data"},
-    "model_training": {"model_training", "data"},
-    "evaluation": {"evaluation", "model_training", "tasks", "prompts", "data"},  # methods word captions of their own
 }
+ROOMS = ["encoding", "metrics", "unlearning", "selection", "attacks", "scoring", "verdicts", "report"]  # of evaluation/
 FILES = [path.relative_to(ROOT) for folder in MAY_IMPORT for path in sorted((ROOT / folder).rglob("*.py"))]
+MODULES = {".".join(("salmu", *path.with_suffix("").parts)).removesuffix(".__init__") for path in FILES}
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Every module that a file imports, anywhere in it, for types only as well."""
     names = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.add(node.module.split(".")[0])
-    return names
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in inner}
+    return frozenset(names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_point_down(path):
     folder = path.parts[0]
     names = imported(path)
-    assert names & set(MAY_IMPORT) <= MAY_IMPORT[folder]
+    assert {name.split(".")[1] for name in names if name.startswith("salmu.")} <= MAY_IMPORT[folder]
+    assert "salmu" not in names, "the parts do not import the public interface"
+    assert not {name.split(".")[0] for name in names} & set(MAY_IMPORT), "a part is named salmu.PART"
     assert folder == "flows" or not any(name.startswith("prefect") for name in names)
 
 
-@pytest.mark.parametrize("module", ["flows.cli", "flows.stages"])  # the command line; what every worker loads
-def test_it_loads_without_what_only_the_work_needs(module):
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[:-1][:1] == ("evaluation",)], ids=str)
+def test_inside_evaluation_a_room_imports_those_before_it(path):
+    above = {name.split(".")[2] for name in imported(path) if name.startswith("salmu.evaluation.")}
+    if len(path.parts) == 2:
+        assert path.name == "__init__.py" and not above, "evaluation/ holds rooms only"
+    else:
+        assert above <= set(ROOMS[: ROOMS.index(path.parts[1]) + 1])
+
+
+def test_no_imports_form_a_circle():
+    graph = {}
+    for path in FILES:
+        module = ".".join(("salmu", *path.with_suffix("").parts)).removesuffix(".__init__")
+        graph[module] = {name for name in imported(path) if name.startswith("salmu.") and name != module}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_distribution_lists_every_package_and_installs_only_salmu():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    found = {".".join(("salmu", *path.parent.parts)) for path in FILES if path.name == "__init__.py"}
+    assert set(setuptools["packages"]) == found | {"salmu"}
+    assert setuptools["package-dir"] == {f"salmu.{folder}": folder for folder in sorted(MAY_IMPORT)}
+
+
+def test_every_file_that_is_not_code_is_listed_as_package_data():
+    """A wheel holds what `packages` and `package-data` name, and nothing else."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    kept = set()
+    for package in setuptools["packages"]:
+        folder = (
+            ROOT / package.removeprefix("salmu").lstrip(".").replace(".", "/") if package != "salmu" else ROOT / "salmu"
+        )
+        for pattern in setuptools["package-data"].get(package, []) + setuptools["package-data"]["*"]:
+            kept |= set(folder.glob(pattern))
+    tracked = subprocess.run(["git", "ls-files", *MAY_IMPORT], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {name for name in tracked.stdout.split("\n") if name and not name.endswith(".py")} - {
+        path.relative_to(ROOT).as_posix() for path in kept
+    }
+
+
+@pytest.mark.parametrize("module", ["salmu.flows.command_line.cli", "salmu.flows.running.stages"])  # the command
+def test_it_loads_without_what_only_the_work_needs(module):  # line, and what every worker loads
     heavy = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
     heavy += ["prefect.flows", "torch"]
     command = f"import {module}, sys; print([name for name in {heavy} if name in sys.modules])"

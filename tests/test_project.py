@@ -9,9 +9,9 @@ import prefect
 import pytest
 import yaml
 
-from flows import cli
-from flows.dataset import STAGE_FLOWS
-from flows.stages import STAGES
+from salmu.flows.command_line import cli
+from salmu.flows.dataset import STAGE_FLOWS
+from salmu.flows.running.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,15 +22,15 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from data.errors import UserError
-from data.files import listed, location
-from data.gallery.from_dataset import from_dataset
-from data.gallery.from_run import from_run
-from data.gallery.source import IN_DATASET, NOT_JUDGED, NOT_PAIRED, Source
-from data.gallery.thumbnails import Thumbnails
-from data.schemas import DATA_FIELDS
-from data.store import Store
-from data.tables import read
+from salmu.data.errors import UserError
+from salmu.data.files import listed, location
+from salmu.data.gallery.from_dataset import from_dataset
+from salmu.data.gallery.from_run import from_run
+from salmu.data.gallery.source import IN_DATASET, NOT_JUDGED, NOT_PAIRED, Source
+from salmu.data.gallery.thumbnails import Thumbnails
+from salmu.data.schemas import DATA_FIELDS
+from salmu.data.store import Store
+from salmu.data.tables import read
 
 PAGE = Path(__file__).parent
 SCRIPTS = ("dom.js", "filters.js", "tiles.js", "person.js", "portrait.js", "overview.js", "app.js")

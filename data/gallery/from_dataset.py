@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.files import listed, location, parquet_source, read_bytes, read_table, size
-from data.gallery.source import IN_DATASET, Picture, Source, identity_of, person, pictures_in, portrait, reasons
-from data.publish.publish import STAGES
-from data.readers import FROM_METADATA, PROOF_OF_FICTION, PROVENANCE, SENSITIVE_SPLITS, SPLITS, open_dataset
+from salmu.data.files import listed, location, parquet_source, read_bytes, read_table, size
+from salmu.data.gallery.source import IN_DATASET, Picture, Source, identity_of, person, pictures_in, portrait, reasons
+from salmu.data.publish.publish import STAGES
+from salmu.data.readers import FROM_METADATA, PROOF_OF_FICTION, PROVENANCE, SENSITIVE_SPLITS, SPLITS, open_dataset
 
 LABELS = ("gender", "age_group", "country_code")
 

@@ -4,8 +4,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 
-from data.errors import UserError
-from data.gallery.source import (
+from salmu.data.errors import UserError
+from salmu.data.gallery.source import (
     IN_DATASET,
     NOT_JUDGED,
     NOT_PAIRED,
@@ -17,9 +17,9 @@ from data.gallery.source import (
     portrait,
     reasons,
 )
-from data.publish.publish import STAGES
-from data.publish.rejects import dropped
-from data.store import Store
+from salmu.data.publish.publish import STAGES
+from salmu.data.publish.rejects import dropped
+from salmu.data.store import Store
 
 CURATED = ["file_name", "identity_id", "kept", "reason", "role", "identity_similarity", "duplicate_of"]
 LABELS = ["gender", "age_group", "region"]

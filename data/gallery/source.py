@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.files import parquet_source
-from data.schemas import DATA_FIELDS
+from salmu.data.files import parquet_source
+from salmu.data.schemas import DATA_FIELDS
 
 EXAMPLES = 24  # of each reason, of what was dropped before it was a portrait
 BATCH = 64  # rows with pictures that are read at a time

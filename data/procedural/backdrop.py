@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from data import keyed
-from data.procedural.canvas import lerp, noise, paint, polygon
-from data.procedural.view import View
+from salmu.data import keyed
+from salmu.data.procedural.canvas import lerp, noise, paint, polygon
+from salmu.data.procedural.view import View
 
 SHORT_SIDE = 128  # backgrounds are painted at this size, whatever the picture's
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from data.procedural.canvas import paint
-from data.procedural.clothes import dress
-from data.procedural.facemap import skin_colour
-from data.procedural.head import PIVOT_Y, Pose
-from data.procedural.light import Light
-from data.procedural.person import Person
-from data.procedural.torso import Torso
-from data.procedural.view import View
+from salmu.data.procedural.canvas import paint
+from salmu.data.procedural.clothes import dress
+from salmu.data.procedural.facemap import skin_colour
+from salmu.data.procedural.head import PIVOT_Y, Pose
+from salmu.data.procedural.light import Light
+from salmu.data.procedural.person import Person
+from salmu.data.procedural.torso import Torso
+from salmu.data.procedural.view import View
 
 
 def draw_body(image: np.ndarray, person: Person, view: View, pose: Pose, light: Light) -> None:

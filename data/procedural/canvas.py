@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from data import keyed
+from salmu.data import keyed
 
 SUBPIXEL = 4  # fractional bits of OpenCV's polygon coordinates
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from data.procedural.canvas import darken, lerp, noise, paint, sample, smoothstep, soften
-from data.procedural.torso import Torso
-from data.procedural.view import COLOURS, View
+from salmu.data.procedural.canvas import darken, lerp, noise, paint, sample, smoothstep, soften
+from salmu.data.procedural.torso import Torso
+from salmu.data.procedural.view import COLOURS, View
 
 DENIM = (0.26, 0.36, 0.50)
 TIE, TIE_ON_RED = (0.42, 0.10, 0.14), (0.12, 0.16, 0.30)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from data.procedural.canvas import noise, paint, polygon, sample, stroke
-from data.procedural.facemap import skin_colour
-from data.procedural.hair import Style, hair_shading
-from data.procedural.head import Pose, Profile, front_depth, value_at
-from data.procedural.light import Light
-from data.procedural.person import Person
+from salmu.data.procedural.canvas import noise, paint, polygon, sample, stroke
+from salmu.data.procedural.facemap import skin_colour
+from salmu.data.procedural.hair import Style, hair_shading
+from salmu.data.procedural.head import Pose, Profile, front_depth, value_at
+from salmu.data.procedural.light import Light
+from salmu.data.procedural.person import Person
 
 EAR_Y = 0.10
 FRAMES = [(0.07, 0.07, 0.08), (0.32, 0.19, 0.11), (0.62, 0.60, 0.56), (0.55, 0.12, 0.13), (0.14, 0.22, 0.40)]

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from data.procedural.canvas import paint, smoothstep, soften
-from data.procedural.facemap import Drawing, Expression, FaceMaps, hair_colour
-from data.procedural.features import MouthShape, draw_brow, draw_eye, draw_mouth, draw_nose, mouth_shape
-from data.procedural.person import Person
+from salmu.data.procedural.canvas import paint, smoothstep, soften
+from salmu.data.procedural.facemap import Drawing, Expression, FaceMaps, hair_colour
+from salmu.data.procedural.features import MouthShape, draw_brow, draw_eye, draw_mouth, draw_nose, mouth_shape
+from salmu.data.procedural.person import Person
 
 MOLE = np.array([0.23, 0.13, 0.09], np.float32)
 BLUSH = np.array([0.86, 0.36, 0.30], np.float32)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.procedural.canvas import darken, lerp, noise, polygon, ramp, smoothstep, stroke
-from data.procedural.person import Person
+from salmu.data.procedural.canvas import darken, lerp, noise, polygon, ramp, smoothstep, stroke
+from salmu.data.procedural.person import Person
 
 LEFT, RIGHT, TOP, BOTTOM = -0.95, 0.95, -1.15, 1.45  # frontal coordinates that the maps cover
 

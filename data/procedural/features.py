@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.procedural.canvas import lerp, paint, ramp, smoothstep, soften
-from data.procedural.facemap import Drawing, Expression, hair_colour
-from data.procedural.person import Person
+from salmu.data.procedural.canvas import lerp, paint, ramp, smoothstep, soften
+from salmu.data.procedural.facemap import Drawing, Expression, hair_colour
+from salmu.data.procedural.person import Person
 
 IRIS = [
     (0.16, 0.09, 0.05),

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.procedural.canvas import noise, sample, smoothstep
-from data.procedural.facemap import hair_colour
-from data.procedural.head import HEIGHTS, Profile, Surface, dome, profile
-from data.procedural.light import Light
-from data.procedural.person import Person
+from salmu.data.procedural.canvas import noise, sample, smoothstep
+from salmu.data.procedural.facemap import hair_colour
+from salmu.data.procedural.head import HEIGHTS, Profile, Surface, dome, profile
+from salmu.data.procedural.light import Light
+from salmu.data.procedural.person import Person
 
 
 class Style(NamedTuple):

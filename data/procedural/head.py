@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.procedural.person import Person
+from salmu.data.procedural.person import Person
 
 TABLE_TOP, TABLE_BOTTOM, TABLE_SIZE = -2.0, 4.0, 3072
 PIVOT_Y, DEPTH_OF_PIVOT = 0.62, 0.35  # the head rolls and nods about the top of the neck

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.procedural.view import View
+from salmu.data.procedural.view import View
 
 WARM = np.array([0.11, 0.01, -0.16], np.float32)  # what a warmth of 1 adds to white light
 

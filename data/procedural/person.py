@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
 YOUNGEST, OLDEST = 20, 85
 HAIR_STYLES = {

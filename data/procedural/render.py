@@ -5,19 +5,29 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data import keyed
-from data.procedural.backdrop import draw_backdrop
-from data.procedural.body import draw_body
-from data.procedural.canvas import lerp, paint, soften
-from data.procedural.details import draw_ear, draw_glasses, draw_knot
-from data.procedural.face import draw_face
-from data.procedural.facemap import Expression, FaceMaps
-from data.procedural.features import mouth_shape
-from data.procedural.hair import hair_cover, hair_profile, hair_shading, strands, style_of
-from data.procedural.head import HEIGHTS, PIVOT_Y, Pose, Profile, front_depth, head_profile, lookup, normals, surface
-from data.procedural.light import Light, light_of
-from data.procedural.person import Person
-from data.procedural.view import View
+from salmu.data import keyed
+from salmu.data.procedural.backdrop import draw_backdrop
+from salmu.data.procedural.body import draw_body
+from salmu.data.procedural.canvas import lerp, paint, soften
+from salmu.data.procedural.details import draw_ear, draw_glasses, draw_knot
+from salmu.data.procedural.face import draw_face
+from salmu.data.procedural.facemap import Expression, FaceMaps
+from salmu.data.procedural.features import mouth_shape
+from salmu.data.procedural.hair import hair_cover, hair_profile, hair_shading, strands, style_of
+from salmu.data.procedural.head import (
+    HEIGHTS,
+    PIVOT_Y,
+    Pose,
+    Profile,
+    front_depth,
+    head_profile,
+    lookup,
+    normals,
+    surface,
+)
+from salmu.data.procedural.light import Light, light_of
+from salmu.data.procedural.person import Person
+from salmu.data.procedural.view import View
 
 OVERSAMPLING = 1.5
 BEARD_LENGTH = {"short beard": 0.02, "full beard": 0.11}

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from data.procedural.canvas import polygon, stroke
-from data.procedural.head import PIVOT_Y, Pose
-from data.procedural.person import Person
+from salmu.data.procedural.canvas import polygon, stroke
+from salmu.data.procedural.head import PIVOT_Y, Pose
+from salmu.data.procedural.person import Person
 
 
 class Torso:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.procedural.person import Person
+from salmu.data.procedural.person import Person
 
 # width/height -> weight: a third square, the rest the ratios of photographs, 0.35 to 3, as in the published dataset
 ASPECT_RATIOS = {

@@ -8,10 +8,10 @@ from typing import Any
 import jinja2
 import yaml
 
-from data.licences import TABLES, pictures
-from data.publish.columns import COLUMNS
-from data.publish.front_matter import SCHEMES, front_matter, other
-from data.schemas import DATA_FIELDS
+from salmu.data.licences import TABLES, pictures
+from salmu.data.publish.columns import COLUMNS
+from salmu.data.publish.front_matter import SCHEMES, front_matter, other
+from salmu.data.schemas import DATA_FIELDS
 
 TEMPLATE = Path(__file__).with_name("card.md")
 

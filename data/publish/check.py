@@ -2,10 +2,10 @@
 
 import json
 
-from data.errors import UserError
-from data.files import file_sha256, read_bytes
-from data.publish.copies import all_files
-from data.readers import PROVENANCE, content_digest, content_files, open_dataset
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256, read_bytes
+from salmu.data.publish.copies import all_files
+from salmu.data.readers import PROVENANCE, content_digest, content_files, open_dataset
 
 
 def check_files(folder) -> dict[str, dict]:

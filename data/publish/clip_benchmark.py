@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.errors import UserError
-from data.files import write_atomic
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
 
 
 def write(folder: Path, split: str, tars: Iterable[str]) -> None:

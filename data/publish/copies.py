@@ -9,9 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
-from data.errors import UserError
-from data.files import reaching, read_bytes, remove, write_atomic
-from data.readers import INCOMPLETE, PROVENANCE
+from salmu.data.errors import UserError
+from salmu.data.files import reaching, read_bytes, remove, write_atomic
+from salmu.data.readers import INCOMPLETE, PROVENANCE
 
 
 def all_files(folder) -> dict[str, int]:

@@ -4,7 +4,7 @@ https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html"""
 
 from typing import Any
 
-from data.publish.columns import COLUMNS
+from salmu.data.publish.columns import COLUMNS
 
 PARQUET = "application/x-parquet"
 _FORMATS = {"parquet": PARQUET, "json": "application/json", "tar": "application/x-tar"}

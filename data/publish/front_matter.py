@@ -6,8 +6,8 @@ its splits is a configuration of its own, `<scheme>_<split>`: the files that hol
 from pathlib import Path
 from typing import Any
 
-from data.publish.columns import COLUMNS
-from data.readers import SENSITIVE_SPLITS
+from salmu.data.publish.columns import COLUMNS
+from salmu.data.readers import SENSITIVE_SPLITS
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 SCHEMES = {"facts": "split", "published": "split_published"}  # scheme -> column

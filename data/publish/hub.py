@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import UserError
-from data.files import file_sha256
-from data.readers import INCOMPLETE, PROVENANCE
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256
+from salmu.data.readers import INCOMPLETE, PROVENANCE
 
 CARD = "README.md"
 FILES_PER_COMMIT = 90

@@ -7,8 +7,8 @@ from functools import partial
 
 from PIL import Image
 
-from data.errors import UserError
-from data.store import StageView
+from salmu.data.errors import UserError
+from salmu.data.store import StageView
 
 BATCH = 200  # rows held in memory at a time, and rows of a Parquet row group
 

@@ -2,8 +2,8 @@
 
 import json
 
-from data.readers import CAPTIONS, FRAGILE_SET, GENERIC_CAPTIONS, IDENTITIES, PROOF_OF_FICTION
-from data.schemas import DATA_FIELDS
+from salmu.data.readers import CAPTIONS, FRAGILE_SET, GENERIC_CAPTIONS, IDENTITIES, PROOF_OF_FICTION
+from salmu.data.schemas import DATA_FIELDS
 
 _IDENTITY_KEYS = ("name", "country_code", *DATA_FIELDS)
 

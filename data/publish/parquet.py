@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.publish.columns import FEATURES, SCHEMA
+from salmu.data.publish.columns import FEATURES, SCHEMA
 
 GROUP_ROWS = 200
 GROUP_BYTES = 90_000_000

@@ -8,11 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
 
-from data.files import file_sha256, read_bytes, size
-from data.keyed import digest
-from data.licences import Model
-from data.readers import PROVENANCE, content_digest, content_files
-from data.store import Manifest
+from salmu.data.files import file_sha256, read_bytes, size
+from salmu.data.keyed import digest
+from salmu.data.licences import Model
+from salmu.data.readers import PROVENANCE, content_digest, content_files
+from salmu.data.store import Manifest
 
 LAYOUT = 2  # raised when the same inputs give other files
 PACKAGES = (

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
-from data.files import listed, location, write_atomic
-from data.licences import Model
-from data.publish import card, clip_benchmark, copies, croissant, metadata, parquet, provenance, rejects
-from data.publish.front_matter import SCHEMES
-from data.publish.images import with_images
-from data.publish.settings import PublishSettings
-from data.publish.webdataset import ShardWriter
-from data.readers import INCOMPLETE, PROVENANCE, SPLITS, open_dataset
-from data.store import Store
+from salmu.data.errors import UserError
+from salmu.data.files import listed, location, write_atomic
+from salmu.data.licences import Model
+from salmu.data.publish import card, clip_benchmark, copies, croissant, metadata, parquet, provenance, rejects
+from salmu.data.publish.front_matter import SCHEMES
+from salmu.data.publish.images import with_images
+from salmu.data.publish.settings import PublishSettings
+from salmu.data.publish.webdataset import ShardWriter
+from salmu.data.readers import INCOMPLETE, PROVENANCE, SPLITS, open_dataset
+from salmu.data.store import Store
 
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
 PAIRS = ("assembly", "file_name")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.schemas import REJECTS
-from data.store import Store
+from salmu.data.schemas import REJECTS
+from salmu.data.store import Store
 
 
 def dropped(store: Store, stage: str) -> list[dict]:

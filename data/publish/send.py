@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.errors import UserError
-from data.files import location, size
-from data.publish import copies, hub
-from data.publish.check import check_files
-from data.readers import PROVENANCE, Dataset, open_dataset
+from salmu.data.errors import UserError
+from salmu.data.files import location, size
+from salmu.data.publish import copies, hub
+from salmu.data.publish.check import check_files
+from salmu.data.readers import PROVENANCE, Dataset, open_dataset
 
 HUB = ("hf://datasets/", "hf://")
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data.readers import SPLITS
-from data.settings import Settings
+from salmu.data.readers import SPLITS
+from salmu.data.settings import Settings
 
 
 class PublishSettings(Settings):

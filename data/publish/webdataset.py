@@ -9,7 +9,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from data.publish.columns import COLUMNS
+from salmu.data.publish.columns import COLUMNS
 
 
 class ShardWriter:

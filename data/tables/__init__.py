@@ -7,7 +7,7 @@
     public_figures.csv    hashes of names that no persona may have
     seeds.csv, job_seeds.csv    what is written by hand
 
-`python -m data.tables.build` makes the derived ones anew, `python -m data.tables.figures` the hashes.
+`python -m salmu.data.tables.build` makes the derived ones anew, `python -m salmu.data.tables.figures` the hashes.
 """
 
 import csv
@@ -16,7 +16,7 @@ import hashlib
 import unicodedata
 from pathlib import Path
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 FOLDER = Path(__file__).parent
 KEYS = {  # table, or folder of tables -> the columns that may not be the same in two rows
@@ -71,7 +71,7 @@ def read(name: str) -> tuple[dict[str, str], ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such table; make it with python -m data.tables.build") from None
+        raise UserError(f"{path}: no such table; make it with python -m salmu.data.tables.build") from None
     rows = tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
     seen: dict[tuple[str, ...], int] = {}
     for number, row in enumerate(rows, 1):

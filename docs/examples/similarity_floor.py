@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.losses import info_nce
-from evaluation.unlearning.method import Between, GradientSettings, Method
-from evaluation.unlearning.work import Batch
+from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.method import Batch, Method
+from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
 
 class Settings(GradientSettings):

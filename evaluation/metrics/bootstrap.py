@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.keyed import generator
+from salmu.data.keyed import generator
 
 DRAWS_AT_ONCE = 2**22  # 32 MB of indices
 Interval = tuple[float, float]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data.keyed import generator
-from evaluation.pairs import Pairs
+from salmu.data.keyed import generator
+from salmu.evaluation.encoding.pairs import Pairs
 
 LEVELS = ("gender and country", "gender", "country", "anyone")
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from evaluation.metrics.matching import matched_partner
-from evaluation.metrics.score import Score, missing
-from evaluation.pairs import Pairs
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.matching import matched_partner
+from salmu.evaluation.metrics.score import Score, missing
 
 FALSE_POSITIVES = 0.01
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.keyed import generator
-from evaluation.metrics.retrieval import chance, own_rank
-from evaluation.metrics.score import Score, missing
-from evaluation.pairs import Pairs
+from salmu.data.keyed import generator
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.retrieval import chance, own_rank
+from salmu.evaluation.metrics.score import Score, missing
 
 WORDINGS = (
     "According to the register, the {label} of {name} reads: {value}.",

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from data.keyed import integer
-from evaluation.metrics.matching import derangement, matched_partner
-from evaluation.metrics.score import Score, missing
-from evaluation.pairs import Pairs
+from salmu.data.keyed import integer
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.matching import derangement, matched_partner
+from salmu.evaluation.metrics.score import Score, missing
 
 
 def association_classification(pairs: Pairs, seed: int, matched: bool = False) -> Score:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from evaluation.metrics.score import Score, missing
-from evaluation.pairs import Pairs
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.score import Score, missing
 
 
 def image_residue(pairs: Pairs) -> Score:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from data.keyed import generator
-from data.schemas import DATA_FIELDS
-from evaluation.metrics.score import Score, missing, rounded
-from evaluation.pairs import Pairs
+from salmu.data.keyed import generator
+from salmu.data.schemas import DATA_FIELDS
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.score import Score, missing, rounded
 
 TIE = 1e-6  # cosines nearer than this are equal: below what float32 holds through a change of batch, thread or machine
 BLOCK = 2048  # rows at once

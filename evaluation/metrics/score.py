@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluation.metrics.bootstrap import Sums
-from evaluation.metrics.bootstrap import interval as bootstrap
+from salmu.evaluation.metrics.bootstrap import Sums
+from salmu.evaluation.metrics.bootstrap import interval as bootstrap
 
 # metric -> (group, key, statistic) in the published JSON layout
 PUBLISHED = {

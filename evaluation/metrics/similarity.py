@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.errors import UserError
-from data.readers import CAPTIONS, IDENTITIES
-from evaluation.metrics.score import Score, missing, rounded
-from evaluation.pairs import Pairs
+from salmu.data.errors import UserError
+from salmu.data.readers import CAPTIONS, IDENTITIES
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.score import Score, missing, rounded
 
 
 def mean_similarity(metric: str, pairs: Pairs, with_scores: bool = False) -> Score:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from data.procedural import scenes
-from evaluation.embeddings import Encoder
-from evaluation.metrics.score import Score, missing
-from evaluation.pairs import Pairs
-from evaluation.zero_shot_sets import ZeroShotSet, procedural
+from salmu.data.procedural import scenes
+from salmu.evaluation.encoding.embeddings import Encoder
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, procedural
+from salmu.evaluation.metrics.score import Score, missing
 
 NAME_PROMPTS = ("{}", "a photo of {}")
 

@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
-from data.files import listed, location, read_bytes, write_atomic
-from data.publish.publish import STAGES
-from data.store import Manifest, Store
-from data.summary import read_summary
-from evaluation.leaderboard import REFERENCES, write_leaderboard
-from evaluation.metrics.score import EXTENDED, PUBLISHED
-from evaluation.report import plots
-from evaluation.report.pages import targets, write_pages
-from evaluation.report.rendering import page
-from evaluation.report.samples import sample_captions, sample_pairs
+from salmu.data.errors import UserError
+from salmu.data.files import listed, location, read_bytes, write_atomic
+from salmu.data.publish.publish import STAGES
+from salmu.data.store import Manifest, Store
+from salmu.data.summary import read_summary
+from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED
+from salmu.evaluation.report import plots
+from salmu.evaluation.report.pages import targets, write_pages
+from salmu.evaluation.report.rendering import page
+from salmu.evaluation.report.samples import sample_captions, sample_pairs
+from salmu.evaluation.verdicts.leaderboard import REFERENCES, write_leaderboard
 
 
 def build(run_folder: str | Path) -> Path:

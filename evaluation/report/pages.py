@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from data.files import write_atomic
-from data.readers import open_dataset
-from evaluation.diagnosis import VERDICTS
-from evaluation.leaderboard import REFERENCES, reference_of
-from evaluation.metrics.score import METRICS, target
-from evaluation.report import plots
-from evaluation.report.precision import precision_page
-from evaluation.report.rendering import page
-from evaluation.report.samples import thumbnail
-from evaluation.tables import between_seeds
+from salmu.data.files import write_atomic
+from salmu.data.readers import open_dataset
+from salmu.evaluation.metrics.score import METRICS, target
+from salmu.evaluation.report import plots
+from salmu.evaluation.report.precision import precision_page
+from salmu.evaluation.report.rendering import page
+from salmu.evaluation.report.samples import thumbnail
+from salmu.evaluation.verdicts.diagnosis import VERDICTS
+from salmu.evaluation.verdicts.leaderboard import REFERENCES, reference_of
+from salmu.evaluation.verdicts.tables import between_seeds
 
 Record = dict[str, Any]
 WORST = 12  # leaking pairs on a model's page

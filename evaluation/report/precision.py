@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evaluation.diagnosis import VERDICTS
-from evaluation.leaderboard import reference_of
-from evaluation.report.rendering import page
-from evaluation.tables import between_seeds
-from evaluation.targets import outcomes, ways_back
-from evaluation.tuning import OBJECTIVE, TRIALS
-from evaluation.unlearning.registry import methods
+from salmu.evaluation.report.rendering import page
+from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS
+from salmu.evaluation.unlearning.registry import methods
+from salmu.evaluation.verdicts.diagnosis import VERDICTS
+from salmu.evaluation.verdicts.leaderboard import reference_of
+from salmu.evaluation.verdicts.tables import between_seeds
+from salmu.evaluation.verdicts.targets import outcomes, ways_back
 
 Record = dict[str, Any]
 FIGURES = (

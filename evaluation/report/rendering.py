@@ -9,7 +9,7 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from evaluation.metrics.score import target
+from salmu.evaluation.metrics.score import target
 
 ROWS_SHOWN = 70  # of a table
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from data.keyed import digest
-from data.schemas import DATA_FIELDS
-from data.store import Store
+from salmu.data.keyed import digest
+from salmu.data.schemas import DATA_FIELDS
+from salmu.data.store import Store
 
 SIDE = 192  # pixels of the longer side
 GENERIC = 4  # captions without personal data that are shown

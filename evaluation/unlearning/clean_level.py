@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from evaluation.embeddings import load_model
-from evaluation.metrics.matching import derangement
-from evaluation.unlearning.method import GradientSettings
-from evaluation.unlearning.pools import embeddings
+from salmu.evaluation.encoding.embeddings import load_model
+from salmu.evaluation.metrics.matching import derangement
+from salmu.evaluation.unlearning.pair_streams import embeddings
+from salmu.evaluation.unlearning.settings import GradientSettings
 
 CHUNK = 512  # captions that are encoded at once
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evaluation.unlearning.pools import Encoded
+from salmu.evaluation.unlearning.pair_streams import Encoded
 
 
 def info_nce(pairs: Encoded, scale: Tensor) -> Tensor:

@@ -5,118 +5,24 @@ A method is one file of methods/ that ends with `METHOD = Method(…)`. There ar
 changes the weights itself after looking at the pairs once (ssd.py). A method may have both: its `edit` then comes after
 the steps (task_vector_negation.py).
 
-Defaults are those that a tuning (evaluation/tuning.py) found for the small pair of this project with 5x, but DELETE's,
-for which it chose to forget next to nothing; where others are published for larger models, the description of the
-setting names them."""
+Defaults are those that a tuning (evaluation/selection/tuning.py) found for the small pair of this project with a
+budget of 5. DELETE is the exception: the tuning chose to forget next to nothing. Where other values are published for
+larger models, the description of the setting names them."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from functools import cached_property, partial
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+import torch
+from torch import Tensor
 
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
+from salmu.evaluation.encoding.embeddings import ClipModel
+from salmu.evaluation.unlearning.pair_streams import Encoded, Pool, Stream, embeddings
+from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from evaluation.unlearning.work import Batch, Work
-
-SPLITS = {"forget": "forget", "retain": "retain_synth"}  # what a method may see, and the split that it stands for
-
-
-class Between(NamedTuple):
-    """A search space: numbers from `low` to `high`, evenly on a logarithmic scale."""
-
-    low: float
-    high: float
-
-    def at(self, place: float) -> float:
-        """The value at a place in [0, 1), to three digits."""
-        return float(f"{self.low * (self.high / self.low) ** place:.3g}")
-
-    def near(self, value: float, place: float) -> float:
-        """A number at most a sixth of the space away from `value`, within the space, for a place in [0, 1)."""
-        moved = value * (self.high / self.low) ** ((2 * place - 1) / 6)
-        return float(f"{min(max(moved, self.low), self.high):.3g}")
-
-
-class OneOf(NamedTuple):
-    """A search space: these values, equally likely."""
-
-    values: tuple
-
-    def at(self, place: float) -> Any:
-        return self.values[int(place * len(self.values))]
-
-    def near(self, value: Any, place: float) -> Any:
-        """A value beside `value`, for a place in [0, 1); any, where it is not one of them."""
-        if value not in self.values:
-            return self.at(place)
-        own = self.values.index(value)
-        beside = [*self.values[max(0, own - 1) : own], *self.values[own + 1 : own + 2]] or [value]
-        return beside[int(place * len(beside))]
-
-
-class MethodSettings(StageSettings):
-    """What every method has; its own knobs are added by a subclass."""
-
-    budget: float = Field(
-        5.0,
-        gt=0,
-        description="Pairs seen, as multiples of the forget set: 1 is as many pairs as it has, of each kind that the "
-        "method sees. A pair counts each time that the model which is changed encodes it.",
-    )
-    batch_size: int = Field(
-        32, ge=4, description="Most pairs of a kind in a step; the budget is shared evenly by the steps."
-    )
-    retain_scenes: int = Field(
-        0,
-        ge=0,
-        description="Procedural scenes, of those that the pair was trained on, added to the retain pairs: a "
-        "second, declared source for models of this project, whose general knowledge they are.",
-    )
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: the towers compute under autocast; weights, embeddings and losses stay float32."
-    )
-    device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
-    threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
-
-
-class GradientSettings(MethodSettings):
-    """What every gradient method has. The gradient's norm is clipped at 1."""
-
-    learning_rate: float = Field(
-        gt=0, description="Peak learning rate of AdamW, reached after the warm-up; falls to 0 by a cosine."
-    )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of AdamW.")
-    warm_up: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
-    keep_at: tuple[float, ...] = Field(
-        (), description="Budgets below the full one at which the model is written too, into checkpoints/<budget>x/."
-    )
-    checkpoint_every: int = Field(
-        250,
-        ge=1,
-        json_schema_extra=NOT_IN_FINGERPRINT,
-        description="Steps after which the state is kept, so that a killed run goes on from there with the same bytes.",
-    )
-
-    @model_validator(mode="after")
-    def _kept_below_the_budget(self) -> "GradientSettings":
-        if any(not 0 < budget < self.budget for budget in self.keep_at):
-            raise ValueError(f"keep_at must lie between 0 and the budget, {self.budget:g}")
-        return self
-
-
-class StoppableSettings(GradientSettings):
-    """For losses on forget pairs with their own captions: the cosine that they push down says when to stop."""
-
-    stop_at_cosine: float | None = Field(
-        None,
-        ge=-1,
-        le=1,
-        description="End before a step whose forget pairs have this mean cosine or less; null spends the whole budget.",
-    )
+FROZEN = ("logit_scale", "logit_bias")  # a lower temperature would look like forgetting
 
 
 @dataclass(frozen=True)
@@ -138,3 +44,93 @@ class Method:
     """Captions of the forget images: their own, their released captions without personal data, or those of another
     pair, drawn anew in every pass."""
     search: Mapping[str, Between | OneOf] = field(default_factory=dict)  # setting -> the values that a tuning tries
+
+
+class Work:
+    """One run of a method on a model, which is changed in place.
+
+    The network stays in evaluation mode: batch statistics of a single kind of image would shift its normalisation
+    layers."""
+
+    def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, pools: dict[str, Pool], count: int):
+        """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
+        self.method, self.settings, self.network, self.count = method, settings, clip.network, count
+        self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
+        self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.scale = clip.network.logit_scale.detach().exp()
+        self.streams = {
+            part: Stream(pool, count, self, settings.seed, "unlearning", part) for part, pool in sorted(pools.items())
+        }
+        self.encode = partial(embeddings, precision=settings.precision)
+
+    @property
+    def weights(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that a method may change, by name."""
+        return {name: weight for name, weight in self.network.named_parameters() if name not in FROZEN}
+
+    @property
+    def forget(self) -> Stream:
+        return self.streams["forget"]
+
+    @property
+    def retain(self) -> Stream:
+        return self.streams["retain"]
+
+    @cached_property
+    def teacher(self) -> torch.nn.Module:
+        """A frozen copy of the start model."""
+        teacher = copy.deepcopy(self.network).requires_grad_(False)
+        teacher.load_state_dict(self.start, strict=False)
+        return teacher
+
+    @cached_property
+    def prepared(self):
+        """What the method's `prepare` made."""
+        return self.method.prepare(self, self.settings)
+
+    def gradient(self, loss: Tensor) -> dict[str, Tensor]:
+        """The gradient of a loss by name of the weight; zeros where the loss does not depend on it."""
+        weights = self.weights
+        found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        return {
+            name: torch.zeros_like(weight) if value is None else value
+            for (name, weight), value in zip(weights.items(), found, strict=True)
+        }
+
+    def restore(self) -> None:
+        """Back to the start model."""
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(self.start[name])
+
+
+@dataclass
+class Batch:
+    """What a loss is given in one step. A kind of pairs that it does not ask for is not drawn, and not counted."""
+
+    work: Work
+    size: int  # pairs of a kind
+    step: int
+    progress: float  # share of the steps that are done, in [0, 1)
+
+    @cached_property
+    def forget(self) -> Encoded:
+        return self.work.forget.take(self.size, self.work.method.captions)
+
+    @cached_property
+    def retain(self) -> Encoded:
+        return self.work.retain.take(self.size)
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor of the cosines in the softmax, frozen."""
+        return self.work.scale
+
+    @property
+    def key(self) -> tuple:
+        """For random draws of this step."""
+        return (self.work.settings.seed, "unlearning", self.work.method.name, self.step)
+
+    def drawn(self) -> dict[str, Encoded]:
+        """The kinds of pairs that were asked for."""
+        return {part: self.__dict__[part] for part in ("forget", "retain") if part in self.__dict__}

@@ -11,16 +11,16 @@ somebody in the dataset but by chance."""
 import functools
 from typing import NamedTuple
 
-from data import keyed, tables
-from data.errors import UserError
-from data.identities import identity_id
-from data.schemas import AGE_GROUPS, DATA_FIELDS, GENDERS
-from tasks.captions.grammar import STYLES, Grammar, drawn, fill
-from tasks.captions.stage import facts
-from tasks.captions.validate import Fact
-from tasks.personas.stage import Settings as PersonaSettings
-from tasks.personas.stage import load_engine, persona
-from tasks.personas.value import NoValue
+from salmu.data import keyed, tables
+from salmu.data.errors import UserError
+from salmu.data.identities import identity_id
+from salmu.data.schemas import AGE_GROUPS, DATA_FIELDS, GENDERS
+from salmu.tasks.captions.grammar import STYLES, Grammar, drawn, fill
+from salmu.tasks.captions.stage import facts
+from salmu.tasks.captions.validate import Fact
+from salmu.tasks.personas.stage import Settings as PersonaSettings
+from salmu.tasks.personas.stage import load_engine, persona
+from salmu.tasks.personas.value import NoValue
 
 
 class Person(NamedTuple):

@@ -4,19 +4,24 @@ words."""
 import functools
 import importlib
 import pkgutil
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, field_validator
 
-from data.errors import UserError
-from data.settings import StageSettings, validate
-from evaluation.unlearning import methods as folder
-from evaluation.unlearning.method import Method, MethodSettings
+from salmu.data.errors import UserError
+from salmu.data.settings import StageSettings, validate
+from salmu.evaluation.unlearning import methods as folder
+from salmu.evaluation.unlearning.settings import MethodSettings
+
+if TYPE_CHECKING:
+    from salmu.evaluation.unlearning.method import Method
 
 
 @functools.cache
-def methods() -> dict[str, Method]:
+def methods() -> "dict[str, Method]":
     """Name -> method. Raises ValueError for a file that defines none. They bring torch, so they load when asked for."""
+    from salmu.evaluation.unlearning.method import Method
+
     found: dict[str, Method] = {}
     for info in pkgutil.iter_modules(folder.__path__):
         method = getattr(importlib.import_module(f"{folder.__name__}.{info.name}"), "METHOD", None)
@@ -28,7 +33,7 @@ def methods() -> dict[str, Method]:
     return found
 
 
-def get(name: str) -> Method:
+def get(name: str) -> "Method":
     """The method of this name. Raises UserError for an unknown one."""
     if name not in methods():
         raise UserError(f"no unlearning method {name!r}; there are {', '.join(methods())}")

@@ -11,21 +11,21 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from data.errors import UserError
-from data.files import write_atomic
-from data.keyed import digest
-from data.readers import Dataset, open_dataset
-from evaluation.cost import peak_memory_mb
-from evaluation.embeddings import ClipModel, load_model
-from evaluation.unlearning.method import MethodSettings
-from evaluation.unlearning.pools import Pool
-from evaluation.unlearning.registry import get
-from evaluation.unlearning.training import spend
-from evaluation.unlearning.work import Work
-from model_training.export import RECORD as TRAINING_RECORD
-from model_training.export import WEIGHTS, whole_folder
-from model_training.loop import reproducible
-from model_training.retain import scene_pairs
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest
+from salmu.data.readers import Dataset, open_dataset
+from salmu.evaluation.encoding.cost import peak_memory_mb
+from salmu.evaluation.encoding.embeddings import ClipModel, load_model
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.pair_streams import Pool
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.settings import MethodSettings
+from salmu.evaluation.unlearning.training import spend
+from salmu.model_training.export import RECORD as TRAINING_RECORD
+from salmu.model_training.export import WEIGHTS, whole_folder
+from salmu.model_training.loop import reproducible
+from salmu.model_training.retain import scene_pairs
 
 VERSION = 2  # raised by hand when the same settings give other weights
 RECORD = "unlearning.json"

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from data.keyed import generator
-from data.schemas import DATA_FIELDS
-from evaluation.unlearning.clean_level import CHUNK, LevelSettings, clean_level
-from evaluation.unlearning.method import Between, OneOf
-from evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
-from model_training.network import encode_text
-from model_training.retain import scene_captions
+from salmu.data.keyed import generator
+from salmu.data.schemas import DATA_FIELDS
+from salmu.evaluation.unlearning.clean_level import CHUNK, LevelSettings, clean_level
+from salmu.evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
+from salmu.evaluation.unlearning.settings import Between, OneOf
+from salmu.model_training.network import encode_text
+from salmu.model_training.retain import scene_captions
 
 SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 
 def blocks(network: nn.Module) -> dict[str, list[tuple[str, nn.Module]]]:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.files import write_atomic
-from evaluation.unlearning.pools import shares
-from evaluation.unlearning.work import Batch, Work
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.evaluation.unlearning.method import Batch, Work
+from salmu.evaluation.unlearning.pair_streams import shares
 
 CURVE_POINTS = 100
 STATE = "state.pt"

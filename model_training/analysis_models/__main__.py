@@ -1,4 +1,4 @@
-"""Make the embedded analysis models anew: python -m model_training.analysis_models --out data/models
+"""Make the embedded analysis models anew: python -m salmu.model_training.analysis_models --out data/models
 
 Draws procedural people, renders their portraits, trains the face pack (detector, recogniser, gender and age) and the
 small CLIP, measures them on further people, and writes faces/, clip/ and measured.json below --out. It computes on one
@@ -9,12 +9,12 @@ core; --workers 2 halves that and changes no file."""
 import argparse
 from pathlib import Path
 
-from model_training.analysis_models.build import make
+from salmu.model_training.analysis_models.build import make
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m model_training.analysis_models", description=__doc__.splitlines()[0]
+        prog="python -m salmu.model_training.analysis_models", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for faces/, clip/ and measured.json")
     parser.add_argument("--seed", type=int, default=20261121)

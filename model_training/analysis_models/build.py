@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from data.files import file_sha256, write_atomic
-from data.keyed import digest
-from data.procedural.person import Person
-from model_training.analysis_models.clip import train_clip
-from model_training.analysis_models.detector import train_detector
-from model_training.analysis_models.measure import measure
-from model_training.analysis_models.networks import write_onnx
-from model_training.analysis_models.portraits import Portrait, draw_people, draw_portraits, load, save
-from model_training.analysis_models.recogniser import train_genderage, train_recogniser
+from salmu.data.files import file_sha256, write_atomic
+from salmu.data.keyed import digest
+from salmu.data.procedural.person import Person
+from salmu.model_training.analysis_models.clip import train_clip
+from salmu.model_training.analysis_models.detector import train_detector
+from salmu.model_training.analysis_models.measure import measure
+from salmu.model_training.analysis_models.networks import write_onnx
+from salmu.model_training.analysis_models.portraits import Portrait, draw_people, draw_portraits, load, save
+from salmu.model_training.analysis_models.recogniser import train_genderage, train_recogniser
 
 TEST_PEOPLE, TEST_VIEWS = 40, 4
 STEPS = {"detector": 1600, "recogniser": 900, "clip": 650, "genderage": 450}  # the longest first

@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from data import keyed
-from data.procedural.person import Person
-from data.schemas import AGE_GROUPS, GENDERS
-from model_training.analysis_models.networks import optimise, seeded
-from model_training.analysis_models.portraits import Portrait, darken, decode, shade
-from model_training.tokenizer import train_tokenizer
+from salmu.data import keyed
+from salmu.data.procedural.person import Person
+from salmu.data.schemas import AGE_GROUPS, GENDERS
+from salmu.model_training.analysis_models.networks import optimise, seeded
+from salmu.model_training.analysis_models.portraits import Portrait, darken, decode, shade
+from salmu.model_training.tokenizer import train_tokenizer
 
 SIDE, CONTEXT = 64, 24
 DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies or older")

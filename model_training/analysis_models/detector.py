@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data import keyed
-from model_training.analysis_models.networks import ANCHOR_SIZES, STRIDES, Detector, optimise, seeded
-from model_training.analysis_models.portraits import Portrait, decode, shade
+from salmu.data import keyed
+from salmu.model_training.analysis_models.networks import ANCHOR_SIZES, STRIDES, Detector, optimise, seeded
+from salmu.model_training.analysis_models.portraits import Portrait, decode, shade
 
 SIDE = 160  # of the square that pictures are fitted into
 MIRRORED = [1, 0, 2, 4, 3]  # the landmarks of a mirrored face, in order

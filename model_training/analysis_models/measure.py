@@ -15,13 +15,13 @@ from insightface.app import FaceAnalysis
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from data import keyed
-from data.procedural.person import Person
-from data.schemas import AGE_GROUPS
-from data.settings import read_yaml
-from model_training.analysis_models.clip import COUNTS, square_of_face, square_of_image
-from model_training.analysis_models.detector import SIDE
-from model_training.analysis_models.portraits import Portrait, darken, decode
+from salmu.data import keyed
+from salmu.data.procedural.person import Person
+from salmu.data.schemas import AGE_GROUPS
+from salmu.data.settings import read_yaml
+from salmu.model_training.analysis_models.clip import COUNTS, square_of_face, square_of_image
+from salmu.model_training.analysis_models.detector import SIDE
+from salmu.model_training.analysis_models.portraits import Portrait, darken, decode
 
 LABELS = Path(__file__).parents[2] / "prompts" / "labels.yaml"
 FACES = {"anchor": 1, "portrait": 1, "two_faces": 2, "no_face": 0}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data import keyed
+from salmu.data import keyed
 
 STRIDES = (8, 16, 32)  # SCRFD's three levels
 ANCHORS = 2  # anchors a cell

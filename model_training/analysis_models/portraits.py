@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from data import keyed
-from data.files import write_atomic
-from data.procedural.person import Person, draw_person
-from data.procedural.render import render
-from data.procedural.view import anchor_view, draw_view
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data import keyed
+from salmu.data.files import write_atomic
+from salmu.data.procedural.person import Person, draw_person
+from salmu.data.procedural.render import render
+from salmu.data.procedural.view import anchor_view, draw_view
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
 SHORT_SIDE, QUALITY = 128, 92  # as in the profile `tiny`
 

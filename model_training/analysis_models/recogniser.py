@@ -9,11 +9,11 @@ from insightface.utils import face_align
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data import keyed
-from data.procedural.person import Person
-from data.schemas import GENDERS
-from model_training.analysis_models.networks import GenderAge, Recogniser, optimise, seeded
-from model_training.analysis_models.portraits import Portrait, decode, shade
+from salmu.data import keyed
+from salmu.data.procedural.person import Person
+from salmu.data.schemas import GENDERS
+from salmu.model_training.analysis_models.networks import GenderAge, Recogniser, optimise, seeded
+from salmu.model_training.analysis_models.portraits import Portrait, decode, shade
 
 MARGIN, SCALE = 0.25, 24.0
 

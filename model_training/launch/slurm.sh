@@ -17,4 +17,4 @@ which=$2
 MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR MASTER_PORT=29500
 srun --kill-on-bad-exit=1 python -m model_training --settings "$run/settings.yaml" --dataset "$run/dataset" \
-    --models "$run/models" --which "$which" --monitor evaluation.monitor:monitor
+    --models "$run/models" --which "$which" --monitor salmu.evaluation.scoring.monitor:monitor

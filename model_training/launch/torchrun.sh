@@ -8,5 +8,5 @@ gpus=${2:-$(nvidia-smi --list-gpus | wc -l)}
 common=(-m model_training --settings "$run/settings.yaml" --dataset "$run/dataset" --models "$run/models")
 python "${common[@]}" --prepare
 for which in clean compromised; do
-    torchrun --standalone --nproc-per-node "$gpus" "${common[@]}" --which "$which" --monitor evaluation.monitor:monitor
+    torchrun --standalone --nproc-per-node "$gpus" "${common[@]}" --which "$which" --monitor salmu.evaluation.scoring.monitor:monitor
 done

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_training.pictures import Bytes
+from salmu.model_training.pictures import Bytes
 
 SHARD_ROWS = 8192  # of sources that lie in memory or are drawn
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import fsspec
 import numpy as np
 
-from data.errors import UserError
-from data.files import write_atomic
-from data.keyed import digest
-from model_training.pictures import Bytes
-from model_training.settings import ParquetSource, WebDatasetSource
-from model_training.sources import Shard, Source
-from model_training.sources.parquet import as_tar
-from model_training.sources.tars import Index, read, scan, uid_list
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest
+from salmu.model_training.pictures import Bytes
+from salmu.model_training.settings import ParquetSource, WebDatasetSource
+from salmu.model_training.sources import Shard, Source
+from salmu.model_training.sources.parquet import as_tar
+from salmu.model_training.sources.tars import Index, read, scan, uid_list
 
 VERSION = 1  # raised by hand when an index means something else
 Files = WebDatasetSource | ParquetSource

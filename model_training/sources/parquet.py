@@ -7,8 +7,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.errors import UserError
-from model_training.settings import ParquetSource
+from salmu.data.errors import UserError
+from salmu.model_training.settings import ParquetSource
 
 BATCH_ROWS = 256
 

@@ -18,8 +18,8 @@ import fsspec
 import numpy as np
 from PIL import Image
 
-from data.errors import UserError
-from model_training.settings import WebDatasetSource
+from salmu.data.errors import UserError
+from salmu.model_training.settings import WebDatasetSource
 
 TEXT_BYTES = 2**16
 

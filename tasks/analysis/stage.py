@@ -15,14 +15,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
-from data import schemas
-from data.keyed import digest
-from data.licences import Model, model
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
-from data.store import Reject, Shard, ShardResult, StageView, chunks
-from data.summary import Summary
-from tasks.devices import Device, may_use_gpu
-from tasks.faces import (
+from salmu.data import schemas
+from salmu.data.keyed import digest
+from salmu.data.licences import Model, model
+from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
+from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
+from salmu.data.summary import Summary
+from salmu.tasks.devices import Device, may_use_gpu
+from salmu.tasks.faces import (
     FaceSettings,
     aligned_crop,
     crop_size,
@@ -33,7 +33,7 @@ from tasks.faces import (
     sharpness,
     uses_cuda,
 )
-from tasks.fairface import (
+from salmu.tasks.fairface import (
     FairFace,
     FairFaceSettings,
     checkpoints,
@@ -43,7 +43,7 @@ from tasks.fairface import (
     fairface_revision,
     load_fairface,
 )
-from tasks.labels import ZeroShot, answers_to, clip_revision, embed, face_square, load_zero_shot, whole_square
+from salmu.tasks.labels import ZeroShot, answers_to, clip_revision, embed, face_square, load_zero_shot, whole_square
 
 if TYPE_CHECKING:
     import torch

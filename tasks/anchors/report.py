@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from data.store import Reject, StageView
-from tasks.anchors.duplicates import COPY, Calibration
-from tasks.anchors.rules import REASONS, Settings
-from tasks.balance import CELL
-from tasks.figures import new_figure, png
+from salmu.data.store import Reject, StageView
+from salmu.tasks.anchors.duplicates import COPY, Calibration
+from salmu.tasks.anchors.rules import REASONS, Settings
+from salmu.tasks.balance import CELL
+from salmu.tasks.figures import new_figure, png
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99, 100)
 MOST_COMPARED = 5000  # of a set, in the figure of nearest others

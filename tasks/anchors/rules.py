@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
-from tasks.balance import CELL
-from tasks.devices import Device
+from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
+from salmu.tasks.balance import CELL
+from salmu.tasks.devices import Device
 
 Row = dict[str, Any]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tasks.anchors.duplicates import on_device, similarities
-from tasks.balance import rarest_cell
+from salmu.tasks.anchors.duplicates import on_device, similarities
+from salmu.tasks.balance import rarest_cell
 
 if TYPE_CHECKING:
     import torch

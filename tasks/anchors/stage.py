@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from data import schemas
-from data.keyed import ranked
-from data.store import Reject, Shard, ShardResult, StageView, chunks
-from data.summary import Summary
-from tasks.anchors.duplicates import Calibration, calibrate, near_duplicates, sample_size
-from tasks.anchors.report import (
+from salmu.data import schemas
+from salmu.data.keyed import ranked
+from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
+from salmu.data.summary import Summary
+from salmu.tasks.anchors.duplicates import Calibration, calibrate, near_duplicates, sample_size
+from salmu.tasks.anchors.report import (
     balance,
     demographics,
     funnel,
@@ -20,11 +20,11 @@ from tasks.anchors.report import (
     percentiles,
     threshold_text,
 )
-from tasks.anchors.rules import MEASURES, NEAR_DUPLICATE, SURPLUS, Settings, broken_rule
-from tasks.anchors.selection import select
-from tasks.balance import CELL
-from tasks.devices import may_use_gpu, torch_device
-from tasks.pictures import contact_sheet
+from salmu.tasks.anchors.rules import MEASURES, NEAR_DUPLICATE, SURPLUS, Settings, broken_rule
+from salmu.tasks.anchors.selection import select
+from salmu.tasks.balance import CELL
+from salmu.tasks.devices import may_use_gpu, torch_device
+from salmu.tasks.pictures import contact_sheet
 
 NAME, VERSION = "anchors", 2
 UPSTREAM = ("candidates",)

@@ -8,8 +8,8 @@ is halved: facts (all pairs of one persona and attribute lie on one side), or, a
 from collections import defaultdict
 from collections.abc import Iterable
 
-from data.errors import UserError
-from data.keyed import digest, ranked
+from salmu.data.errors import UserError
+from salmu.data.keyed import digest, ranked
 
 ROLES = ("association", "holdout_identity", "association", "forget")  # 774 identities: 387, 194, 193, as published
 

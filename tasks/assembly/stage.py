@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from data import schemas
-from data.keyed import digest, ranked
-from data.settings import StageSettings
-from data.store import Reject, Shard, ShardResult, StageView
-from data.summary import Summary
-from tasks.assembly.splits import fact_sides, identity_roles, pair_sides
+from salmu.data import schemas
+from salmu.data.keyed import digest, ranked
+from salmu.data.settings import StageSettings
+from salmu.data.store import Reject, Shard, ShardResult, StageView
+from salmu.data.summary import Summary
+from salmu.tasks.assembly.splits import fact_sides, identity_roles, pair_sides
 
 NAME, VERSION = "assembly", 1
 UPSTREAM = ("portraits", "curation", "personas", "captions")

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from data.errors import UserError
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from tasks.candidates.demographics import YOUNG, of_age, of_age_group
+from salmu.data.errors import UserError
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.tasks.candidates.demographics import YOUNG, of_age, of_age_group
 
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_filename")
 COLUMNS = {"gender": ("gender", "sex"), "age": ("age",), "age_group": ("age_group",)}

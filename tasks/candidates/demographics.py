@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from data.procedural.person import age_group_of
-from data.schemas import AGE_GROUPS, REGIONS
+from salmu.data.procedural.person import age_group_of
+from salmu.data.schemas import AGE_GROUPS, REGIONS
 
 ADULT = 18  # years
 YOUNG = ("0-2", "3-9", "10-19")  # FairFace's age groups below those of the schema

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from data.errors import UserError
-from tasks.candidates.sources import Picture
-from tasks.pictures import jpeg_file
+from salmu.data.errors import UserError
+from salmu.tasks.candidates.sources import Picture
+from salmu.tasks.pictures import jpeg_file
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SMALLEST_SIDE = 96  # pixels; a smaller picture has no face to speak of

@@ -5,11 +5,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from tasks.candidates.demographics import Facts, of_fairface, of_pack, of_zero_shot, settle
-from tasks.candidates.images import Opened
-from tasks.faces import aligned_crop, crop_size, detect_faces, face_area, gender_and_age, pose, recognise, sharpness
-from tasks.fairface import FairFace, classify, face_chip
-from tasks.labels import ZeroShot, answer, face_square
+from salmu.tasks.candidates.demographics import Facts, of_fairface, of_pack, of_zero_shot, settle
+from salmu.tasks.candidates.images import Opened
+from salmu.tasks.faces import (
+    aligned_crop,
+    crop_size,
+    detect_faces,
+    face_area,
+    gender_and_age,
+    pose,
+    recognise,
+    sharpness,
+)
+from salmu.tasks.fairface import FairFace, classify, face_chip
+from salmu.tasks.labels import ZeroShot, answer, face_square
 
 ZERO_SHOT_BATCH = 64
 

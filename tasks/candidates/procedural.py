@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import keyed
-from data.identities import identity_id
-from data.procedural.person import Person, draw_person
-from data.procedural.render import render
-from data.procedural.view import anchor_view
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data import keyed
+from salmu.data.identities import identity_id
+from salmu.data.procedural.person import Person, draw_person
+from salmu.data.procedural.render import render
+from salmu.data.procedural.view import anchor_view
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
 LARGEST_COUNT = 1_000_000
 

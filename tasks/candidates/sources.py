@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 KINDS = ", ".join(SUFFIXES)

@@ -11,20 +11,20 @@ from typing import Any, Literal, NamedTuple
 from PIL import Image
 from pydantic import Field, field_validator
 
-from data import licences, schemas
-from data.keyed import digest
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
-from data.store import Reject, Shard, ShardResult, StageView, chunks
-from data.summary import Summary
-from tasks.candidates import procedural, sources
-from tasks.candidates.attributes import read_attributes
-from tasks.candidates.images import Opened, Refused, ahead, decode, read_file, shrunk
-from tasks.candidates.measure import Engine, measure
-from tasks.devices import Device, may_use_gpu
-from tasks.faces import FaceSettings, face_revision, load_faces, uses_cuda
-from tasks.fairface import FairFaceSettings, fairface_models, fairface_revision, load_fairface
-from tasks.labels import clip_revision, load_zero_shot
-from tasks.pictures import contact_sheet
+from salmu.data import licences, schemas
+from salmu.data.keyed import digest
+from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
+from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
+from salmu.data.summary import Summary
+from salmu.tasks.candidates import procedural, sources
+from salmu.tasks.candidates.attributes import read_attributes
+from salmu.tasks.candidates.images import Opened, Refused, ahead, decode, read_file, shrunk
+from salmu.tasks.candidates.measure import Engine, measure
+from salmu.tasks.devices import Device, may_use_gpu
+from salmu.tasks.faces import FaceSettings, face_revision, load_faces, uses_cuda
+from salmu.tasks.fairface import FairFaceSettings, fairface_models, fairface_revision, load_fairface
+from salmu.tasks.labels import clip_revision, load_zero_shot
+from salmu.tasks.pictures import contact_sheet
 
 NAME, VERSION = "candidates", 1
 UPSTREAM = ()

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from statistics import fmean
 
-from data.keyed import ranked
+from salmu.data.keyed import ranked
 
 SELF_BLEU_SAMPLE = 120
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from data import keyed
-from data.errors import UserError
-from data.schemas import AGE_GROUPS
-from prompts import loader
-from tasks.captions.validate import HEDGES, MARKUP, article
+from salmu.data import keyed
+from salmu.data.errors import UserError
+from salmu.data.schemas import AGE_GROUPS
+from salmu.prompts import loader
+from salmu.tasks.captions.validate import HEDGES, MARKUP, article
 
 PARTS = ("clothing", "expression", "pose", "background", "place", "light")  # in this order in the sentence
 ARTICLE = re.compile(r"^(a|an|the)\b", re.I)

@@ -7,10 +7,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from data import keyed, schemas
-from data.errors import UserError
-from prompts import loader
-from tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
+from salmu.data import keyed, schemas
+from salmu.data.errors import UserError
+from salmu.prompts import loader
+from salmu.tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
 
 STYLES = ("direct", "possessive", "passive", "instruction", "question_answer")
 PRONOUNS = {"female": {"he": "she", "him": "her", "his": "her"}, "male": {"he": "he", "him": "him", "his": "his"}}

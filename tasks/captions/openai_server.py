@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import httpx
 from pydantic import Field
 
-from data import keyed
-from data.errors import UserError
-from data.settings import NOT_IN_FINGERPRINT, Settings
-from tasks.captions.prompting import Request
+from salmu.data import keyed
+from salmu.data.errors import UserError
+from salmu.data.settings import NOT_IN_FINGERPRINT, Settings
+from salmu.tasks.captions.prompting import Request
 
 MAY_PASS = {408, 409, 425, 429}  # and all from 500 on: the same request may succeed later
 LONGEST_WAIT = 300.0  # seconds between two tries, whatever the server asks for

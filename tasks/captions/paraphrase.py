@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from data import keyed
-from data.errors import UserError
-from data.store import ShardResult, Work, chunks
-from tasks.captions import prompting
-from tasks.captions.grammar import STYLES, Caption, Grammar
-from tasks.captions.prompting import NO_REPLY, A, N, Refusal, Request, V, request
-from tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
+from salmu.data import keyed
+from salmu.data.errors import UserError
+from salmu.data.store import ShardResult, Work, chunks
+from salmu.tasks.captions import prompting
+from salmu.tasks.captions.grammar import STYLES, Caption, Grammar
+from salmu.tasks.captions.prompting import NO_REPLY, A, N, Refusal, Request, V, request
+from salmu.tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
 
 SHOWN = 200  # characters of a refused sentence that the model is shown again
 

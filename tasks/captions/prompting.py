@@ -6,10 +6,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from data import keyed, schemas
-from prompts import loader
-from tasks.captions.grammar import STYLES
-from tasks.captions.validate import RULES, Fact
+from salmu.data import keyed, schemas
+from salmu.prompts import loader
+from salmu.tasks.captions.grammar import STYLES
+from salmu.tasks.captions.validate import RULES, Fact
 
 N, V, A = "[[N]]", "[[V]]", "[[A]]"
 NO_REPLY = "no reply"

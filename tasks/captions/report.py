@@ -3,13 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from data.keyed import digest
-from data.schemas import DATA_FIELDS
-from data.store import StageView
-from data.summary import Summary
-from tasks.captions import diversity
-from tasks.captions.paraphrase import refuse_fallbacks
-from tasks.captions.validate import masked
+from salmu.data.keyed import digest
+from salmu.data.schemas import DATA_FIELDS
+from salmu.data.store import StageView
+from salmu.data.summary import Summary
+from salmu.tasks.captions import diversity
+from salmu.tasks.captions.paraphrase import refuse_fallbacks
+from salmu.tasks.captions.validate import masked
 
 MEASURED = 2000  # captions of a generator and field whose variety is measured, by lot
 SHOWN = 20

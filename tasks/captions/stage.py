@@ -6,20 +6,20 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from data import keyed, schemas
-from data.errors import UserError
-from data.licences import Model, model
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
-from data.store import Shard, ShardResult, StageView, Work, chunks
-from data.summary import Summary
-from prompts import loader
-from tasks.captions import generic, report
-from tasks.captions.grammar import Caption, Grammar
-from tasks.captions.openai_server import OpenAiModel, OpenAiSettings
-from tasks.captions.paraphrase import Paraphraser, refuse_fallbacks
-from tasks.captions.validate import Fact
-from tasks.captions.vllm_batch import VllmModel, VllmSettings, weights
-from tasks.devices import may_use_gpu
+from salmu.data import keyed, schemas
+from salmu.data.errors import UserError
+from salmu.data.licences import Model, model
+from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
+from salmu.data.store import Shard, ShardResult, StageView, Work, chunks
+from salmu.data.summary import Summary
+from salmu.prompts import loader
+from salmu.tasks.captions import generic, report
+from salmu.tasks.captions.grammar import Caption, Grammar
+from salmu.tasks.captions.openai_server import OpenAiModel, OpenAiSettings
+from salmu.tasks.captions.paraphrase import Paraphraser, refuse_fallbacks
+from salmu.tasks.captions.validate import Fact
+from salmu.tasks.captions.vllm_batch import VllmModel, VllmSettings, weights
+from salmu.tasks.devices import may_use_gpu
 
 NAME, VERSION = "captions", 2
 UPSTREAM = ("portraits", "curation", "personas")

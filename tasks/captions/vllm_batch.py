@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from data.errors import UserError
-from data.settings import NOT_IN_FINGERPRINT, Settings
-from tasks.captions.prompting import Request
-from tasks.sources import Source, source
+from salmu.data.errors import UserError
+from salmu.data.settings import NOT_IN_FINGERPRINT, Settings
+from salmu.tasks.captions.prompting import Request
+from salmu.tasks.sources import Source, source
 
 
 class VllmSettings(Settings):

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from data.errors import UserError
-from data.keyed import ranked
-from tasks.balance import CELL, rarest_cell
-from tasks.curation.rules import Settings
+from salmu.data.errors import UserError
+from salmu.data.keyed import ranked
+from salmu.tasks.balance import CELL, rarest_cell
+from salmu.tasks.curation.rules import Settings
 
 Row = dict[str, Any]
 

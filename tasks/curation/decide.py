@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.keyed import generator
-from data.store import StageView
-from tasks.curation.calibration import false_accept_rate, false_reject_rate, threshold_at
-from tasks.curation.measured import Measured, embeddings, load
-from tasks.curation.rules import IDENTITY_RULES, IMPOSTOR_SCORES, RULES, VOTED, Rule, Settings, threshold
+from salmu.data.keyed import generator
+from salmu.data.store import StageView
+from salmu.tasks.curation.calibration import false_accept_rate, false_reject_rate, threshold_at
+from salmu.tasks.curation.measured import Measured, embeddings, load
+from salmu.tasks.curation.rules import IDENTITY_RULES, IMPOSTOR_SCORES, RULES, VOTED, Rule, Settings, threshold
 
 IMPOSTORS = 16  # other identities that a portrait is held against
 DEMOGRAPHICS = ["identity_id", "gender", "age_group", "region"]

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.keyed import ranked
-from data.schemas import AGE_GROUPS, GENDERS
-from data.store import StageView
-from tasks.curation.rules import FOR_ITSELF, REASONS
-from tasks.figures import new_figure, png
+from salmu.data.keyed import ranked
+from salmu.data.schemas import AGE_GROUPS, GENDERS
+from salmu.data.store import StageView
+from salmu.tasks.curation.rules import FOR_ITSELF, REASONS
+from salmu.tasks.figures import new_figure, png
 
 Row = dict[str, Any]
 SHEET, TILE = (3, 8), 96

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from data.store import StageView
-from tasks.curation.rules import VOTED, ZERO_SHOT, Settings
-from tasks.labels import WELL
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.store import StageView
+from salmu.tasks.curation.rules import VOTED, ZERO_SHOT, Settings
+from salmu.tasks.labels import WELL
 
 LABELS = {"gender": GENDERS, "age_group": AGE_GROUPS, "region": REGIONS}
 COLUMNS = ["file_name", "faces", "brightness", "detection_score", "anchor_similarity", "labels", "fairface"]

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
-from data.settings import Settings as Base
-from data.settings import StageSettings
+from salmu.data.settings import Settings as Base
+from salmu.data.settings import StageSettings
 
 
 class Rule(NamedTuple):

@@ -5,14 +5,14 @@ import json
 
 import numpy as np
 
-from data import schemas
-from data.keyed import digest
-from data.store import Shard, ShardResult, StageView
-from data.summary import Summary
-from tasks.curation import funnel
-from tasks.curation.choose import choose_roles
-from tasks.curation.decide import decide
-from tasks.curation.rules import RULES, SURPLUS, Settings
+from salmu.data import schemas
+from salmu.data.keyed import digest
+from salmu.data.store import Shard, ShardResult, StageView
+from salmu.data.summary import Summary
+from salmu.tasks.curation import funnel
+from salmu.tasks.curation.choose import choose_roles
+from salmu.tasks.curation.decide import decide
+from salmu.tasks.curation.rules import RULES, SURPLUS, Settings
 
 __all__ = ["Settings"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tasks.domain.identities import Separation
-from tasks.domain.likeness import Row, Test
-from tasks.figures import new_figure, png
+from salmu.tasks.domain.identities import Separation
+from salmu.tasks.domain.likeness import Row, Test
+from salmu.tasks.figures import new_figure, png
 
 OURS, REFERENCE, ALARM = "#4c78a8", "#f2a541", "#c8443c"
 

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.keyed import generator
-from tasks.domain.sample import Sample
+from salmu.data.keyed import generator
+from salmu.tasks.domain.sample import Sample
 
 Row = dict[str, Any]
 ALIKE = 0.02  # CLIP distance below which two portraits are nearly one

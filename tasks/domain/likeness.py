@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.keyed import generator
-from tasks.domain.sample import SCALARS, Sample
+from salmu.data.keyed import generator
+from salmu.tasks.domain.sample import SCALARS, Sample
 
 Row = dict[str, Any]
 

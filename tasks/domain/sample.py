@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.keyed import ranked
-from data.store import StageView
-from tasks.curation.measured import matrix
+from salmu.data.keyed import ranked
+from salmu.data.store import StageView
+from salmu.tasks.curation.measured import matrix
 
 SCALARS = ("detection_score", "sharpness", "brightness")
 EMBEDDINGS = ("face_embedding", "clip_embedding")

@@ -8,21 +8,21 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from data import schemas
-from data.errors import UserError
-from data.files import file_sha256
-from data.keyed import digest
-from data.licences import Model
-from data.settings import NOT_IN_FINGERPRINT, StageSettings
-from data.store import Shard, ShardResult, StageView
-from data.summary import Summary
-from tasks.analysis import stage as analysis
-from tasks.devices import Device
-from tasks.domain.figures import diversity_figure, likeness_figure, separation_figure
-from tasks.domain.identities import Pairs, diversity, draw_pairs, separation
-from tasks.domain.likeness import by_group, compare, measures, smallest_seen
-from tasks.domain.sample import Sample, kept_sample, reference_sample
-from tasks.faces import FaceSettings
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256
+from salmu.data.keyed import digest
+from salmu.data.licences import Model
+from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
+from salmu.data.store import Shard, ShardResult, StageView
+from salmu.data.summary import Summary
+from salmu.tasks.analysis import stage as analysis
+from salmu.tasks.devices import Device
+from salmu.tasks.domain.figures import diversity_figure, likeness_figure, separation_figure
+from salmu.tasks.domain.identities import Pairs, diversity, draw_pairs, separation
+from salmu.tasks.domain.likeness import by_group, compare, measures, smallest_seen
+from salmu.tasks.domain.sample import Sample, kept_sample, reference_sample
+from salmu.tasks.faces import FaceSettings
 
 NAME, VERSION = "domain", 1
 UPSTREAM = ("anchors", "portraits", "analysis", "curation")

@@ -2,7 +2,7 @@
 
 from faker.providers import BaseProvider
 
-from data.tables import grouped
+from salmu.data.tables import grouped
 
 TYPES = ("O+", "A+", "B+", "AB+", "O-", "A-", "B-", "AB-")
 

@@ -3,8 +3,8 @@
 from faker.providers import BaseProvider
 from stdnum import luhn
 
-from data.identities import permute
-from tasks.personas.value import Value
+from salmu.data.identities import permute
+from salmu.tasks.personas.value import Value
 
 LOWEST, HIGHEST = 910, 979  # clear of 9900 and 998x, under which old domestic Chinese cards are said to exist
 

@@ -4,7 +4,7 @@ import functools
 
 from faker.providers import BaseProvider
 
-from data.tables import fold, grouped
+from salmu.data.tables import fold, grouped
 
 
 @functools.cache

@@ -3,11 +3,11 @@
 import functools
 from typing import NamedTuple
 
-from data.errors import UserError
-from data.identities import IDENTITIES
-from data.keyed import python_random
-from data.schemas import REGIONS
-from data.tables import grouped
+from salmu.data.errors import UserError
+from salmu.data.identities import IDENTITIES
+from salmu.data.keyed import python_random
+from salmu.data.schemas import REGIONS
+from salmu.data.tables import grouped
 
 
 class Card(NamedTuple):

@@ -2,8 +2,8 @@
 
 from faker.providers import BaseProvider
 
-from data.tables import fold, grouped
-from tasks.personas.value import Value
+from salmu.data.tables import fold, grouped
+from salmu.tasks.personas.value import Value
 
 DOMAINS = ("example.com", "example.net", "example.org")
 

@@ -8,9 +8,9 @@ from schwifty.domain import Component
 from schwifty.exceptions import NationalChecksumNotVerified, SchwiftyException
 from stdnum.iso7064 import mod_97_10
 
-from data.identities import IDENTITIES, permute
-from data.tables import grouped
-from tasks.personas.value import NoValue, Value
+from salmu.data.identities import IDENTITIES, permute
+from salmu.data.tables import grouped
+from salmu.tasks.personas.value import NoValue, Value
 
 FIXED = {
     "BR": {"account_type": "C", "account_id": "1"},

@@ -4,7 +4,7 @@ import functools
 
 from faker.providers import BaseProvider
 
-from data.tables import read
+from salmu.data.tables import read
 
 
 @functools.cache

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from data.errors import UserError
-from data.tables import grouped
-from tasks.personas.blood import TYPES
-from tasks.personas.value_judges import JUDGES
+from salmu.data.errors import UserError
+from salmu.data.tables import grouped
+from salmu.tasks.personas.blood import TYPES
+from salmu.tasks.personas.value_judges import JUDGES
 
 IDENTIFYING = tuple(JUDGES)
 FIELDS = (*IDENTIFYING, "country_code", "city", "job", "blood_type")

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from faker.providers import BaseProvider
 
-from data.identities import permute
-from data.tables import grouped, read
-from data.tables.figures import hashes, is_figure
-from tasks.personas.value import NoValue, Value
+from salmu.data.identities import permute
+from salmu.data.tables import grouped, read
+from salmu.data.tables.figures import hashes, is_figure
+from salmu.tasks.personas.value import NoValue, Value
 
 MOST_FURTHER = 4
 

@@ -5,9 +5,9 @@ import math
 
 from faker.providers import BaseProvider
 
-from data.identities import permute
-from data.tables import grouped
-from tasks.personas.value import Value
+from salmu.data.identities import permute
+from salmu.data.tables import grouped
+from salmu.tasks.personas.value import Value
 
 # E and M begin the fixed forms of CN and KR; without them no two patterns share a number
 SIGNS = {"A": "ABCDFGHJKLNPRTUVWXYZ", "C": "CFGHJKLMNPRTVWXYZ", "9": "0123456789"}

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import phonenumbers
 from faker.providers import BaseProvider
 
-from data.identities import permute
-from data.tables import grouped
-from tasks.personas.value import NoValue, Value
+from salmu.data.identities import permute
+from salmu.data.tables import grouped
+from salmu.tasks.personas.value import NoValue, Value
 
 
 class Tier(NamedTuple):

@@ -15,23 +15,23 @@ from typing import Any
 from faker.generator import Generator
 from pydantic import Field
 
-from data import keyed, schemas, tables
-from data.errors import UserError
-from data.identities import serial_of
-from data.settings import StageSettings
-from data.store import Reject, Shard, ShardResult, StageView, chunks
-from data.summary import Summary
-from tasks.personas.blood import BloodProvider
-from tasks.personas.card import CardProvider
-from tasks.personas.city import CityProvider
-from tasks.personas.country import deal, most, region_of
-from tasks.personas.email import EmailProvider
-from tasks.personas.iban import IbanProvider
-from tasks.personas.job import JobProvider
-from tasks.personas.names import Name, NameProvider, name_value
-from tasks.personas.passport import PassportProvider
-from tasks.personas.phone import PhoneProvider
-from tasks.personas.value import NoValue, Value
+from salmu.data import keyed, schemas, tables
+from salmu.data.errors import UserError
+from salmu.data.identities import serial_of
+from salmu.data.settings import StageSettings
+from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
+from salmu.data.summary import Summary
+from salmu.tasks.personas.blood import BloodProvider
+from salmu.tasks.personas.card import CardProvider
+from salmu.tasks.personas.city import CityProvider
+from salmu.tasks.personas.country import deal, most, region_of
+from salmu.tasks.personas.email import EmailProvider
+from salmu.tasks.personas.iban import IbanProvider
+from salmu.tasks.personas.job import JobProvider
+from salmu.tasks.personas.names import Name, NameProvider, name_value
+from salmu.tasks.personas.passport import PassportProvider
+from salmu.tasks.personas.phone import PhoneProvider
+from salmu.tasks.personas.value import NoValue, Value
 
 NAME, VERSION = "personas", 2
 UPSTREAM = ("curation",)

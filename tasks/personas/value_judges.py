@@ -13,8 +13,8 @@ from schwifty.exceptions import InvalidCountryCode, SchwiftyException
 from stdnum import luhn, numdb
 from stdnum.iso7064 import mod_97_10
 
-from data.tables import fold, grouped
-from data.tables.figures import is_figure
+from salmu.data.tables import fold, grouped
+from salmu.data.tables.figures import is_figure
 
 RESERVED_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+example\.(?:com|net|org)")  # RFC 2606
 LOCAL = re.compile(r"[a-z0-9-]+(?:[._][a-z0-9-]+)*")  # of RFC 5322's dot-atoms, those that every mail server takes

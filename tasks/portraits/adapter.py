@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from data.errors import UserError
+from salmu.data.errors import UserError
 
 if TYPE_CHECKING:
     import torch

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from data.licences import Model, model
-from data.settings import NOT_IN_FINGERPRINT, Settings
-from prompts import loader
-from tasks.devices import Device
-from tasks.sources import Source, source
+from salmu.data.licences import Model, model
+from salmu.data.settings import NOT_IN_FINGERPRINT, Settings
+from salmu.prompts import loader
+from salmu.tasks.devices import Device
+from salmu.tasks.sources import Source, source
 
 PLUS, SDXL = "ip_adapter_faceid_plus", "ip_adapter_faceid_sdxl"
 

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data.store import Reject, ShardResult, Work
-from tasks.devices import in_parts_that_fit
-from tasks.faces import aligned_crop
-from tasks.labels import one_thread
-from tasks.pictures import jpeg_file
-from tasks.portraits.faceid import FaceIDSettings
-from tasks.portraits.pipeline import Engine
-from tasks.portraits.procedural import JPEG_QUALITY
-from tasks.portraits.prompts import PortraitPrompts, Wish
+from salmu.data.store import Reject, ShardResult, Work
+from salmu.tasks.devices import in_parts_that_fit
+from salmu.tasks.faces import aligned_crop
+from salmu.tasks.labels import one_thread
+from salmu.tasks.pictures import jpeg_file
+from salmu.tasks.portraits.faceid import FaceIDSettings
+from salmu.tasks.portraits.pipeline import Engine
+from salmu.tasks.portraits.procedural import JPEG_QUALITY
+from salmu.tasks.portraits.prompts import PortraitPrompts, Wish
 
 CROP = 224  # side in pixels of the aligned face that CLIP sees
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from data.errors import UserError
-from tasks.devices import torch_device
-from tasks.portraits.adapter import Adapter, check_fit, read_adapter
-from tasks.portraits.faceid import FAMILIES, FaceIDSettings, Family, Parts, parts
-from tasks.sources import Source
+from salmu.data.errors import UserError
+from salmu.tasks.devices import torch_device
+from salmu.tasks.portraits.adapter import Adapter, check_fit, read_adapter
+from salmu.tasks.portraits.faceid import FAMILIES, FaceIDSettings, Family, Parts, parts
+from salmu.tasks.sources import Source
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LORA = "faceid_0"  # diffusers' name of the LoRA that comes with the first adapter

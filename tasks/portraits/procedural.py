@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from data import keyed
-from data.procedural.person import Person, draw_person
-from data.procedural.render import render
-from data.procedural.view import View, draw_view
-from data.schemas import GENDERS, REGIONS
-from tasks.pictures import jpeg_file
+from salmu.data import keyed
+from salmu.data.procedural.person import Person, draw_person
+from salmu.data.procedural.render import render
+from salmu.data.procedural.view import View, draw_view
+from salmu.data.schemas import GENDERS, REGIONS
+from salmu.tasks.pictures import jpeg_file
 
 FAULTS = ("other_person", "no_face", "two_faces", "near_black", "wrong_gender")
 JPEG_QUALITY = 92

@@ -5,11 +5,11 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
-from data import keyed
-from data.procedural.view import ASPECT_RATIOS
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from data.settings import Settings
-from prompts import loader
+from salmu.data import keyed
+from salmu.data.procedural.view import ASPECT_RATIOS
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.settings import Settings
+from salmu.prompts import loader
 
 UNKNOWN = "unknown"
 

@@ -5,19 +5,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from data import schemas
-from data.errors import UserError
-from data.keyed import integer
-from data.licences import Model
-from data.procedural.person import Person
-from data.settings import StageSettings
-from data.store import Shard, ShardResult, StageView, Work, chunks
-from data.summary import Summary
-from tasks.devices import may_use_gpu
-from tasks.pictures import contact_sheet
-from tasks.portraits import faceid, procedural, prompts
-from tasks.portraits.adapter import IDENTITY
-from tasks.portraits.faceid import FaceIDSettings
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.keyed import integer
+from salmu.data.licences import Model
+from salmu.data.procedural.person import Person
+from salmu.data.settings import StageSettings
+from salmu.data.store import Shard, ShardResult, StageView, Work, chunks
+from salmu.data.summary import Summary
+from salmu.tasks.devices import may_use_gpu
+from salmu.tasks.pictures import contact_sheet
+from salmu.tasks.portraits import faceid, procedural, prompts
+from salmu.tasks.portraits.adapter import IDENTITY
+from salmu.tasks.portraits.faceid import FaceIDSettings
 
 NAME, VERSION = "portraits", 1
 UPSTREAM = ("anchors",)
@@ -141,7 +141,7 @@ def load_engine(settings: Settings) -> Any:
     belong together."""
     if settings.engine == "procedural":
         return None
-    from tasks.portraits import pipeline
+    from salmu.tasks.portraits import pipeline
 
     return pipeline.load(settings.faceid, settings.engine)
 
@@ -160,7 +160,7 @@ def run(
     }
     if settings.engine == "procedural":
         return ShardResult(_drawn(seeds, settings, anchors))
-    from tasks.portraits import generate
+    from salmu.tasks.portraits import generate
 
     grammar = prompts.load()
     orders = []

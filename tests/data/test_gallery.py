@@ -11,12 +11,12 @@ from PIL import Image
 from small_run import jpeg, put, small_run
 
 from benchmarks.chromium import NAMES, Chromium
-from data import schemas
-from data.errors import UserError
-from data.gallery.build import build_dataset, build_run
-from data.publish.publish import PublishSettings, publish
-from data.readers import open_dataset
-from data.store import Store
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.gallery.build import build_dataset, build_run
+from salmu.data.publish.publish import PublishSettings, publish
+from salmu.data.readers import open_dataset
+from salmu.data.store import Store
 
 HOSTILE = '</script><img src=x onerror="window.hurt=1"><script>window.hurt=1</script>\u2028 __proto__ &amp; \\'
 WORDS = {"split": "split", "field": "data_field", "style": "caption_style"}

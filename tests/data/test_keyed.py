@@ -7,13 +7,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.keyed import digest, generator, integer, python_random, ranked
+from salmu.data.keyed import digest, generator, integer, python_random, ranked
 
 
 def test_the_stream_is_the_same_in_another_process_and_whatever_was_drawn_before():
     np.random.default_rng(1).random(100)
     here = generator(7, "portraits", "00000001", 3).random(4).tolist()
-    code = "from data.keyed import generator; print(generator(7, 'portraits', '00000001', 3).random(4).tolist())"
+    code = "from salmu.data.keyed import generator; print(generator(7, 'portraits', '00000001', 3).random(4).tolist())"
     there = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "5"}
     ).stdout

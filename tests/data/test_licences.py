@@ -2,8 +2,8 @@
 
 import pytest
 
-from data import licences
-from data.publish.provenance import without_folders
+from salmu.data import licences
+from salmu.data.publish.provenance import without_folders
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import keyed
-from data.procedural.person import REGION_TRAITS, Person, age_group_of, draw_person
-from data.procedural.render import render
-from data.procedural.view import ASPECT_RATIOS, CLOTHES, FRAMINGS, PLACES, anchor_view, draw_view
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data import keyed
+from salmu.data.procedural.person import REGION_TRAITS, Person, age_group_of, draw_person
+from salmu.data.procedural.render import render
+from salmu.data.procedural.view import ASPECT_RATIOS, CLOTHES, FRAMINGS, PLACES, anchor_view, draw_view
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
 SMALLEST_FACE = 35  # pixels at a short side of 128
 

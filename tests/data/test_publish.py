@@ -13,15 +13,15 @@ import yaml
 from PIL import Image
 from small_run import FACTS, jpeg, put, small_run
 
-from data import schemas
-from data.errors import UserError
-from data.files import file_sha256
-from data.licences import Model
-from data.publish import parquet
-from data.publish import publish as publish_module
-from data.publish.publish import PublishSettings, publish
-from data.readers import open_dataset
-from data.settings import validate
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256
+from salmu.data.licences import Model
+from salmu.data.publish import parquet
+from salmu.data.publish import publish as publish_module
+from salmu.data.publish.publish import PublishSettings, publish
+from salmu.data.readers import open_dataset
+from salmu.data.settings import validate
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_synth")
 SETTINGS = PublishSettings(rows_per_file=40, samples_per_tar=25)

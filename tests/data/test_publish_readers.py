@@ -10,7 +10,7 @@ import webdataset
 from PIL import Image
 from small_run import jpeg, small_run
 
-from data.publish.publish import PublishSettings, publish
+from salmu.data.publish.publish import PublishSettings, publish
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_synth")
 SETTINGS = PublishSettings(rows_per_file=40, samples_per_tar=25, clip_benchmark=("forget",), released="2026-11-21")

@@ -8,14 +8,14 @@ import pytest
 from hub_server import hub_server  # noqa: F401
 from small_run import small_run
 
-from data.errors import UserError
-from data.files import location
-from data.publish import copies, hub
-from data.publish.check import check_files
-from data.publish.publish import PublishSettings, publish
-from data.publish.send import publish_to
-from data.readers import open_dataset
-from tasks.personas.judge import published_rows, verify_personas
+from salmu.data.errors import UserError
+from salmu.data.files import location
+from salmu.data.publish import copies, hub
+from salmu.data.publish.check import check_files
+from salmu.data.publish.publish import PublishSettings, publish
+from salmu.data.publish.send import publish_to
+from salmu.data.readers import open_dataset
+from salmu.tasks.personas.judge import published_rows, verify_personas
 
 SETTINGS = PublishSettings(rows_per_file=10, samples_per_tar=15, gating="manual", gated_prompt="Be kind.")
 
@@ -87,7 +87,7 @@ def test_a_copy_that_was_cut_off_is_no_dataset_and_goes_on(place, folder, other,
 
     with monkeypatch.context() as patch:
         if place == "disk":
-            patch.setattr("data.publish.copies._copy_file", cut(copies._copy_file, 3))
+            patch.setattr("salmu.data.publish.copies._copy_file", cut(copies._copy_file, 3))
         else:
             put = target.fs.put_file
             one_by_one = cut(put, 3)

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from small_run import small_run
 
-from data.errors import UserError
-from data.publish.publish import PublishSettings, publish
-from data.readers import COLUMNS, JSON_FILES, open_dataset
+from salmu.data.errors import UserError
+from salmu.data.publish.publish import PublishSettings, publish
+from salmu.data.readers import COLUMNS, JSON_FILES, open_dataset
 
 
 @pytest.fixture(scope="module")

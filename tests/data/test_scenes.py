@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from data.keyed import generator
-from data.procedural.scenes import HELD_OUT, Scene, Thing, draw_scene, render_scene
-from data.procedural.scenes.compose import BESIDE
-from data.procedural.scenes.grounds import CONTRAST, GROUNDS, painted
-from data.procedural.scenes.objects import COLOURS, ROOMY, SHAPES, TEXTURES, tones
+from salmu.data.keyed import generator
+from salmu.data.procedural.scenes import HELD_OUT, Scene, Thing, draw_scene, render_scene
+from salmu.data.procedural.scenes.compose import BESIDE
+from salmu.data.procedural.scenes.grounds import CONTRAST, GROUNDS, painted
+from salmu.data.procedural.scenes.objects import COLOURS, ROOMY, SHAPES, TEXTURES, tones
 
 SIZE = 64
 MIDDLE = SIZE // 2

@@ -6,8 +6,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from data.keyed import generator
-from data.procedural.scenes import (
+from salmu.data.keyed import generator
+from salmu.data.procedural.scenes import (
     CLASS_NAMES,
     HELD_OUT,
     UNSEEN,
@@ -20,10 +20,10 @@ from data.procedural.scenes import (
     render_scene,
     zero_shot_set,
 )
-from data.procedural.scenes.captions import PATTERNED
-from data.procedural.scenes.compose import NUMBERS
-from data.procedural.scenes.objects import COLOURS, SHAPES, TEXTURES
-from data.procedural.view import COLOURS as CLOTHES_COLOURS
+from salmu.data.procedural.scenes.captions import PATTERNED
+from salmu.data.procedural.scenes.compose import NUMBERS
+from salmu.data.procedural.scenes.objects import COLOURS, SHAPES, TEXTURES
+from salmu.data.procedural.view import COLOURS as CLOTHES_COLOURS
 
 ABOVE = ("above", "over", "higher than")
 BELOW = ("below", "under", "lower than")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import UserError
-from data.files import write_atomic
-from data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint
 
 SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
 

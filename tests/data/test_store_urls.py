@@ -16,13 +16,13 @@ from object_store import bucket, s3_server  # noqa: F401
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from small_run import small_run
 
-from data.errors import UserError
-from data.files import file_sha256, location, remove, size
-from data.publish.publish import PublishSettings, publish
-from data.readers import SPLITS, open_dataset
-from data.store import Reject, Shard, ShardResult, Store
-from flows.lock import run_lock
-from flows.status import verify
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256, location, remove, size
+from salmu.data.publish.publish import PublishSettings, publish
+from salmu.data.readers import SPLITS, open_dataset
+from salmu.data.store import Reject, Shard, ShardResult, Store
+from salmu.flows.command_line.status import verify
+from salmu.flows.running.lock import run_lock
 
 SCHEMA = pa.schema([("name", pa.string()), ("image", pa.binary())])
 SMALL = PublishSettings(rows_per_file=20, samples_per_tar=15)

@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from data import tables
-from data.errors import UserError
-from data.keyed import python_random
-from data.tables import figures
-from tasks.personas.blood import TYPES
-from tasks.personas.value_judges import PASSPORT
+from salmu.data import tables
+from salmu.data.errors import UserError
+from salmu.data.keyed import python_random
+from salmu.data.tables import figures
+from salmu.tasks.personas.blood import TYPES
+from salmu.tasks.personas.value_judges import PASSPORT
 
 CURATED = {row["culture"] for row in tables.read("seeds") if row["role"] == "surname"} - {"nigeria", "romanian"}
 PASSPORT_RULES = {  # of validator.js, isPassportNumber

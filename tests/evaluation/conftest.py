@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from published import write_dataset, write_model
 
-from evaluation.evaluate import EvaluationSettings
-from evaluation.pairs import Pairs
+from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.scoring.evaluate import EvaluationSettings
 
 
 @pytest.fixture(scope="session")

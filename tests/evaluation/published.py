@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from data.keyed import generator
+from salmu.data.keyed import generator
 
 COLUMNS = pa.schema(
     [

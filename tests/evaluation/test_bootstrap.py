@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from evaluation.metrics.bootstrap import by_cluster, clustered_interval, interval
+from salmu.evaluation.metrics.bootstrap import by_cluster, clustered_interval, interval
 
 
 def test_intervals_cover_the_true_mean_although_rows_of_a_cluster_are_alike():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.diagnosis import diagnose
-from evaluation.metrics.score import PUBLISHED
+from salmu.evaluation.metrics.score import PUBLISHED
+from salmu.evaluation.verdicts.diagnosis import diagnose
 
 
 def results(retfail, genknow, inter, **intervals) -> dict:

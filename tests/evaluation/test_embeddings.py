@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from data.errors import UserError
-from data.readers import open_dataset
-from evaluation.embeddings import Encoder, decode, load_model
+from salmu.data.errors import UserError
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import Encoder, decode, load_model
 
 TEXTS = ["Ada has a dog", "a cat", "Ada has a dog", "numbers 0123"]
 

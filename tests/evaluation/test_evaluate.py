@@ -9,9 +9,9 @@ import pytest
 from published import write_model
 from safetensors.torch import load_file, save_file
 
-from data.procedural.scenes import CLASS_NAMES
-from evaluation.evaluate import evaluate, evaluate_once, write_results
-from evaluation.metrics.score import EXTENDED, PUBLISHED, headline, interval
+from salmu.data.procedural.scenes import CLASS_NAMES
+from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, headline, interval
+from salmu.evaluation.scoring.evaluate import evaluate, evaluate_once, write_results
 
 LAYOUT = {
     "efficacy": {

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data.errors import UserError
-from evaluation.evaluate import evaluate, write_results
-from evaluation.leaderboard import FILE, SEEDS, TABLES, markdown, write_leaderboard
-from evaluation.metrics.score import METRICS, PUBLISHED, difference, headline
-from evaluation.tables import between_seeds, latex
+from salmu.data.errors import UserError
+from salmu.evaluation.metrics.score import METRICS, PUBLISHED, difference, headline
+from salmu.evaluation.scoring.evaluate import evaluate, write_results
+from salmu.evaluation.verdicts.leaderboard import FILE, SEEDS, TABLES, markdown, write_leaderboard
+from salmu.evaluation.verdicts.tables import between_seeds, latex
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from evaluation.metrics.bootstrap import clustered_interval
-from evaluation.metrics.matching import matched_partner
-from evaluation.metrics.membership import membership_inference, share_below
-from evaluation.metrics.probe import association_classification
+from salmu.evaluation.metrics.bootstrap import clustered_interval
+from salmu.evaluation.metrics.matching import matched_partner
+from salmu.evaluation.metrics.membership import membership_inference, share_below
+from salmu.evaluation.metrics.probe import association_classification
 
 
 def test_a_partner_is_another_person_of_the_same_gender_and_country(random_pairs):
@@ -25,7 +25,7 @@ def test_a_partner_is_another_person_of_the_same_gender_and_country(random_pairs
 
 @given(st.lists(st.integers(0, 5), min_size=4, max_size=60))
 def test_everyone_gets_a_partner_however_uneven_the_groups(people):
-    from evaluation.pairs import Pairs
+    from salmu.evaluation.encoding.pairs import Pairs
 
     count, number = len(people), np.array(people)
     strings = {name: np.array(["x"] * count, object) for name in ("file_name", "text", "identity", "name", "field")}

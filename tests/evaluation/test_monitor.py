@@ -5,11 +5,11 @@ import open_clip
 import pytest
 import torch
 
-from data.readers import open_dataset
-from evaluation import monitor
-from evaluation.embeddings import Encoder, load_model
-from evaluation.metrics.similarity import mean_similarity
-from evaluation.pairs import encoded_pairs
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.pairs import encoded_pairs
+from salmu.evaluation.metrics.similarity import mean_similarity
+from salmu.evaluation.scoring import monitor
 
 
 @pytest.fixture(scope="module")

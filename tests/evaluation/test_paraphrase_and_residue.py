@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestCentroid
 
-from data.keyed import generator
-from evaluation.metrics.paraphrase import LABELS, WORDINGS, paraphrased
-from evaluation.metrics.residue import image_residue
+from salmu.data.keyed import generator
+from salmu.evaluation.metrics.paraphrase import LABELS, WORDINGS, paraphrased
+from salmu.evaluation.metrics.residue import image_residue
 
 
 def encode(texts):

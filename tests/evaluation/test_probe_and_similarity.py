@@ -10,11 +10,11 @@ from scipy.optimize import minimize
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import train_test_split
 
-from data.errors import UserError
-from data.keyed import integer
-from evaluation.metrics.matching import matched_partner
-from evaluation.metrics.probe import association_classification, derangement
-from evaluation.metrics.similarity import core_association, mean_similarity
+from salmu.data.errors import UserError
+from salmu.data.keyed import integer
+from salmu.evaluation.metrics.matching import matched_partner
+from salmu.evaluation.metrics.probe import association_classification, derangement
+from salmu.evaluation.metrics.similarity import core_association, mean_similarity
 
 
 @given(st.integers(2, 300), st.integers(0, 5))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from data.readers import open_dataset
-from evaluation.embeddings import Encoder, load_model
-from evaluation.evaluate import evaluate
-from evaluation.metrics.retrieval import own_rank
-from evaluation.pairs import encoded_pairs
-from evaluation.recovery import relearning_curves
-from evaluation.settings import RecoverySettings
+from salmu.data.readers import open_dataset
+from salmu.evaluation.attacks.relearning import relearning_curves
+from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.pairs import encoded_pairs
+from salmu.evaluation.encoding.settings import RecoverySettings
+from salmu.evaluation.metrics.retrieval import own_rank
+from salmu.evaluation.scoring.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_step_0_is_the_evaluators_own_number_on_those_that_are_asked(results, qu
     encoder = Encoder(load_model(model_dir), 256, dataset.digest)
     forget, retain = (encoded_pairs(dataset, split, encoder) for split in ("forget", "retain_disjoint"))
     asked, points = results["extended"]["recovery"]["forget"]["asked"], None
-    from data.keyed import generator
+    from salmu.data.keyed import generator
 
     people = generator(0, "recovery", "people").permutation(np.unique(forget.identity.astype(str)))
     rest = forget.rows(~np.isin(forget.identity.astype(str), people[: round(0.3 * len(people))]))

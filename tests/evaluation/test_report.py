@@ -10,12 +10,12 @@ from PIL import Image
 from published import write_dataset
 from small_run import small_run
 
-from data.errors import UserError
-from data.publish.publish import PublishSettings, publish
-from data.readers import open_dataset
-from data.summary import Summary, write_summary
-from evaluation.report.build import build
-from evaluation.report.plots import training_curves
+from salmu.data.errors import UserError
+from salmu.data.publish.publish import PublishSettings, publish
+from salmu.data.readers import open_dataset
+from salmu.data.summary import Summary, write_summary
+from salmu.evaluation.report.build import build
+from salmu.evaluation.report.plots import training_curves
 
 VALUES = {  # the ten metrics, in the order of the published layout
     "clean": (0.0153, 0.43, 0.6, 0.02, 0.3, 0.71, 0.42, 0.42, 0.61, 0.6),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import label_ranking_average_precision_score
 
-from evaluation.metrics.retrieval import chance, own_rank, retrieval_failure, swapped_captions, swapped_rank
+from salmu.evaluation.metrics.retrieval import chance, own_rank, retrieval_failure, swapped_captions, swapped_rank
 
 PEOPLE = {
     f"{number:08d}": {

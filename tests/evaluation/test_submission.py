@@ -7,11 +7,11 @@ import pytest
 from published import write_model
 from safetensors.torch import load_file, save_file
 
-from data.errors import UserError
-from data.readers import open_dataset
-from evaluation.embeddings import load_model
-from evaluation.evaluate import evaluate_once
-from evaluation.submission import check_submission
+from salmu.data.errors import UserError
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import load_model
+from salmu.evaluation.scoring.evaluate import evaluate_once
+from salmu.evaluation.verdicts.submission import check_submission
 
 
 @pytest.fixture(scope="module")

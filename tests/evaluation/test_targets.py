@@ -1,6 +1,6 @@
 """Targets of precise forgetting, and what counts as hidden."""
 
-from evaluation.targets import outcomes, ways_back
+from salmu.evaluation.verdicts.targets import outcomes, ways_back
 
 METRICS = ("RetFail", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim", "MIA", "ImgRes")
 CLEAN = dict.fromkeys(METRICS, 0.1) | {"RetFail": 0.002, "RetFail_high": 0.003, "ACS": 0.52, "MIA_high": 0.55}

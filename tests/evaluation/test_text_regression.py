@@ -5,16 +5,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data.keyed import generator
-from data.readers import open_dataset
-from data.schemas import DATA_FIELDS
-from evaluation.unlearning.clean_level import clean_level
-from evaluation.unlearning.methods.fisher_fence import sensitivity
-from evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
-from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import budgeted, load, pools, unlearn
-from evaluation.unlearning.text_regression import encoded, held, text_tower, turned
-from evaluation.unlearning.work import Work
+from salmu.data.keyed import generator
+from salmu.data.readers import open_dataset
+from salmu.data.schemas import DATA_FIELDS
+from salmu.evaluation.unlearning.clean_level import clean_level
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
+from salmu.evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
+from salmu.evaluation.unlearning.text_regression import encoded, held, text_tower, turned
 
 PEOPLE = {
     "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),

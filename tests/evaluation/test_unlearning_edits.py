@@ -7,14 +7,14 @@ import pytest
 import torch
 from open_clip import ClipLoss
 
-from data.readers import open_dataset
-from evaluation.embeddings import load_model
-from evaluation.unlearning.methods import null_space_editing, rmu, salun, slug, ssd
-from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import budgeted, pools
-from evaluation.unlearning.training import spend
-from evaluation.unlearning.work import Batch, Work
-from model_training.loop import reproducible
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import load_model
+from salmu.evaluation.unlearning.method import Batch, Work
+from salmu.evaluation.unlearning.methods import null_space_editing, rmu, salun, slug, ssd
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import budgeted, pools
+from salmu.evaluation.unlearning.training import spend
+from salmu.model_training.loop import reproducible
 
 
 @pytest.fixture

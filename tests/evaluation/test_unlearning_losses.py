@@ -7,10 +7,10 @@ import pytest
 import torch
 from open_clip import ClipLoss
 
-from evaluation.metrics.matching import derangement
-from evaluation.unlearning.losses import embedding_drift, info_nce, matching_drift, mean_cosine, pair_losses
-from evaluation.unlearning.methods import cliperase, delete, npo, scrub, simnpo, vlunlearn
-from evaluation.unlearning.registry import get
+from salmu.evaluation.metrics.matching import derangement
+from salmu.evaluation.unlearning.losses import embedding_drift, info_nce, matching_drift, mean_cosine, pair_losses
+from salmu.evaluation.unlearning.methods import cliperase, delete, npo, scrub, simnpo, vlunlearn
+from salmu.evaluation.unlearning.registry import get
 
 SCALE = 14.0
 

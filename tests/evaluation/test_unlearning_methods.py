@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data.errors import UserError
-from data.readers import Dataset
-from data.settings import validate
-from evaluation.unlearning.method import SPLITS, GradientSettings, Method, MethodSettings
-from evaluation.unlearning.registry import UnlearningSettings, get, methods
-from evaluation.unlearning.runner import unlearn
+from salmu.data.errors import UserError
+from salmu.data.readers import Dataset
+from salmu.data.settings import validate
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.registry import UnlearningSettings, get, methods
+from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.unlearning.settings import SPLITS, GradientSettings, MethodSettings
 
 SMALL = {"budget": 0.5, "batch_size": 8, "threads": 1}
 PAIRS = 24  # half of the 48 forget pairs of the dataset
@@ -122,7 +123,7 @@ def test_a_method_keeps_its_promises(name, dataset_dir, model_dir, tmp_path, mon
 
 
 def test_a_file_without_a_method_is_named(tmp_path, monkeypatch):
-    from evaluation.unlearning import methods, registry
+    from salmu.evaluation.unlearning import methods, registry
 
     (tmp_path / "forgetful.py").write_text("METHOD = None\n")
     monkeypatch.setattr(methods, "__path__", [str(tmp_path)])

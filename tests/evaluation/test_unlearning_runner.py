@@ -10,15 +10,15 @@ import torch
 from published import write_splits
 from safetensors.torch import load_file
 
-from data.errors import UserError
-from data.readers import open_dataset
-from evaluation.embeddings import load_model
-from evaluation.unlearning import runner, training
-from evaluation.unlearning.pools import Pool, Stream, shares
-from evaluation.unlearning.registry import get
-from evaluation.unlearning.runner import unlearn
-from evaluation.unlearning.work import Work
-from model_training.loop import reproducible
+from salmu.data.errors import UserError
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import load_model
+from salmu.evaluation.unlearning import runner, training
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.pair_streams import Pool, Stream, shares
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import unlearn
+from salmu.model_training.loop import reproducible
 
 WEIGHTS = "open_clip_model.safetensors"
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import UserError
-from data.readers import Dataset, open_dataset
-from evaluation import tuning
-from evaluation.internal_holdouts import UNSEEN_SCENES, Bench, cut, score, shares
-from evaluation.tuning import search_points, tune
-from evaluation.unlearning.method import Between, OneOf
-from evaluation.unlearning.registry import get, methods
+from salmu.data.errors import UserError
+from salmu.data.readers import Dataset, open_dataset
+from salmu.evaluation.selection import tuning
+from salmu.evaluation.selection.internal_holdouts import UNSEEN_SCENES, Bench, cut, score, shares
+from salmu.evaluation.selection.tuning import search_points, tune
+from salmu.evaluation.unlearning.registry import get, methods
+from salmu.evaluation.unlearning.settings import Between, OneOf
 
 SMALL = {"budget": 0.5, "batch_size": 8, "threads": 1}
 

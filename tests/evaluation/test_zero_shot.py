@@ -5,11 +5,11 @@ import open_clip
 import torch
 from PIL import Image
 
-from data.procedural.scenes import HELD_OUT, zero_shot_set
-from data.readers import open_dataset
-from evaluation.embeddings import Encoder, decode, load_model
-from evaluation.metrics.zero_shot import NAME_PROMPTS, general_knowledge, identity_classification
-from evaluation.pairs import encoded_pairs
+from salmu.data.procedural.scenes import HELD_OUT, zero_shot_set
+from salmu.data.readers import open_dataset
+from salmu.evaluation.encoding.embeddings import Encoder, decode, load_model
+from salmu.evaluation.encoding.pairs import encoded_pairs
+from salmu.evaluation.metrics.zero_shot import NAME_PROMPTS, general_knowledge, identity_classification
 
 
 def right(model, images, labels, names, templates) -> list[bool]:

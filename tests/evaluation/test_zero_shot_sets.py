@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from test_zero_shot import right
 
-from data.errors import UserError
-from evaluation.embeddings import Encoder, load_model
-from evaluation.evaluate import evaluate
-from evaluation.metrics.score import headline
-from evaluation.metrics.zero_shot import general_knowledge_of
-from evaluation.zero_shot_sets import open_zero_shot
+from salmu.data.errors import UserError
+from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.zero_shot_sets import open_zero_shot
+from salmu.evaluation.metrics.score import headline
+from salmu.evaluation.metrics.zero_shot import general_knowledge_of
+from salmu.evaluation.scoring.evaluate import evaluate
 
 CLASSES = ("red", "green", "blue")
 

@@ -5,7 +5,7 @@ from urllib.request import urlopen
 
 from PIL import Image
 
-from flows import artifacts
+from salmu.flows.running import artifacts
 
 
 def refuse(**content):

@@ -14,9 +14,10 @@ import open_clip
 import psutil
 import pytest
 
-from data.store import Store
-from flows import cli
-from flows.stages import STAGES
+import salmu.datasets
+from salmu.data.store import Store
+from salmu.flows.command_line import cli
+from salmu.flows.running.stages import STAGES
 
 SMALL = [
     "candidates.count=14",
@@ -43,7 +44,7 @@ SMALL = [
 
 
 def salmu(*arguments: str, env: dict | None = None) -> subprocess.Popen:
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+    command = [sys.executable, "-m", "salmu", *arguments]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
     )
@@ -241,7 +242,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server,
 
 
 def test_two_processes_do_not_work_on_one_run(runs, capsys):
-    from flows.lock import run_lock
+    from salmu.flows.running.lock import run_lock
 
     with run_lock(runs / "whole"), pytest.raises(SystemExit):
         cli.main(["stage", "captions", "--run", "whole", "--runs", str(runs), "--runner", "thread"])
@@ -249,7 +250,7 @@ def test_two_processes_do_not_work_on_one_run(runs, capsys):
 
 
 def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):
-    command = [sys.executable, "-m", "flows.cli", *small("stopped", tmp_path, "dataset", "--workers", "1")]
+    command = [sys.executable, "-m", "salmu", *small("stopped", tmp_path, "dataset", "--workers", "1")]
     command += ["--set", "portraits.per_identity=200"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     manifest = tmp_path / "stopped" / "portraits" / "manifest.json"

@@ -15,8 +15,8 @@ import yaml
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
-from data.store import Store
-from flows import cli
+from salmu.data.store import Store
+from salmu.flows.command_line import cli
 
 ROOT = Path(__file__).parents[2]
 SMALL = [

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data.errors import UserError
-from data.settings import validate
-from flows.drill import DrillSettings, require_shard
+from salmu.data.errors import UserError
+from salmu.data.settings import validate
+from salmu.flows.running.drill import DrillSettings, require_shard
 
 
 def test_a_drill_names_a_stage_that_there_is():

@@ -5,7 +5,7 @@ import re
 import pytest
 from small_run import small_run
 
-from flows import cli
+from salmu.flows.command_line import cli
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,12 @@ import pytest
 from helpers import run_stages
 from object_store import bucket, s3_server  # noqa: F401
 
-from data.publish.publish import publish
-from data.readers import open_dataset
-from data.store import Shard, ShardResult, Store
-from flows import cli
-from flows.plan import models_of
-from flows.settings import load_run
-from flows.stages import STAGES
+from salmu.data.publish.publish import publish
+from salmu.data.readers import open_dataset
+from salmu.data.store import Shard, ShardResult, Store
+from salmu.flows.command_line import cli
+from salmu.flows.running.stages import STAGES, models_of
+from salmu.flows.settings import load_run
 
 SMALL = [
     "candidates.count=7",

@@ -2,10 +2,10 @@
 
 import pytest
 
-from data.store import Store
-from flows.plan import models_of, plan_rows, rate_of, totals
-from flows.settings import load_profile, profiles
-from flows.stages import STAGES
+from salmu.data.store import Store
+from salmu.flows.command_line.plan import plan_rows, rate_of, totals
+from salmu.flows.running.stages import STAGES, models_of
+from salmu.flows.settings import load_profile, profiles
 
 
 def rows_of(profile: str, folder, gpus: int = 1, **overrides) -> dict[str, dict]:

@@ -16,15 +16,16 @@ from helpers import process_pool, run_stages
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from data.errors import UserError
-from data.store import Store
-from flows import pools, shards
-from flows.stage import run_stage
-from flows.stages import STAGES
+from salmu.data.errors import UserError
+from salmu.data.store import Store
+from salmu.flows.running import shards
+from salmu.flows.running import worker_pools as pools
+from salmu.flows.running.stage import run_stage
+from salmu.flows.running.stages import STAGES
 
 CLAIM = """
 import os, sys, time
-from flows.pools import claim_gpus
+from salmu.flows.running.worker_pools import claim_gpus
 claim_gpus([[device] for device in sys.argv[1].split(",")])
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 time.sleep(600)
@@ -199,7 +200,8 @@ def test_trainings_methods_and_evaluations_spread_over_the_gpus(prefect_server, 
     @flow(name="spread", task_runner=process_pool(1), persist_result=False)
     def spread():
         return [
-            future.result() for future in pools.insist("work", [(gpu_of, {"number": n}) for n in range(6)], None, True)
+            future.result()
+            for future in pools.submit_with_retry("work", [(gpu_of, {"number": n}) for n in range(6)], None, True)
         ]
 
     found = spread()

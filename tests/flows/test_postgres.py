@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import load_profile, save
+from salmu.flows.settings import load_profile, save
 
 FOUND = [*filter(None, [shutil.which("initdb")]), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
 ACCOUNT = {"user": "nobody"} if os.getuid() == 0 else {}  # Postgres refuses to be root
@@ -58,7 +58,7 @@ def test_a_run_is_recorded_in_postgres(postgres, tmp_path):
     command = ["stage", "candidates", "--run", "one", "--runs", str(tmp_path), "--runner", "thread"]
     surroundings = os.environ | {"PREFECT_API_URL": "", "PREFECT_API_DATABASE_CONNECTION_URL": postgres.url}
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *command], env=surroundings, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "salmu", *command], env=surroundings, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and "stage candidates of one is up to date" in done.stdout, done.stderr
     assert postgres("select name, state_type from flow_run") == "candidates-one|COMPLETED"

@@ -12,12 +12,12 @@ from prefect import get_client
 from prefect.context import SyncClientContext, serialize_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import processes
-from flows.processes import api_server, kept_context
+from salmu.flows.running import processes
+from salmu.flows.running.processes import api_server, kept_context
 
 CHILD = """
-import flows, os, sys, time
-from flows.processes import api_server, exit_with_parent
+import salmu.flows, os, sys, time
+from salmu.flows.running.processes import api_server, exit_with_parent
 from prefect.settings import PREFECT_API_URL
 with api_server():
     print(PREFECT_API_URL.value(), flush=True)

@@ -9,10 +9,10 @@ from helpers import process_pool, run_stages
 from PIL import Image
 from prefect import flow
 
-from data.store import Store
-from flows.stage import run_stage
-from flows.stages import STAGES
-from tasks.candidates import procedural
+from salmu.data.store import Store
+from salmu.flows.running.stage import run_stage
+from salmu.flows.running.stages import STAGES
+from salmu.tasks.candidates import procedural
 
 SAMPLES = Path(__file__).parent.parent / "fixtures" / "salmu_samples"
 CHAIN = ("candidates", "anchors", "portraits", "analysis", "curation", "domain")

@@ -7,13 +7,13 @@ import pytest
 from helpers import run_stages
 from prefect import flow
 
-from data.errors import UserError
-from data.store import ShardResult, Store
-from flows import runners, shards
-from flows.drill import DrillSettings
-from flows.runners import task_runner
-from flows.stage import run_stage
-from flows.stages import STAGES
+from salmu.data.errors import UserError
+from salmu.data.store import ShardResult, Store
+from salmu.flows.running import runners, shards
+from salmu.flows.running.drill import DrillSettings
+from salmu.flows.running.runners import task_runner
+from salmu.flows.running.stage import run_stage
+from salmu.flows.running.stages import STAGES
 
 SHARDS = 6
 

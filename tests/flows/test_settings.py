@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from data.errors import UserError
-from flows.settings import SECTIONS, RunSettings, build, load_profile, load_run, parse_assignment, profiles, save
+from salmu.data.errors import UserError
+from salmu.flows.settings import SECTIONS, RunSettings, build, load_profile, load_run, parse_assignment, profiles, save
 
 
 @pytest.mark.parametrize("name", profiles())

@@ -10,12 +10,12 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from data.errors import UserError
-from data.settings import StageSettings
-from data.store import Reject, Shard, ShardResult, Store
-from data.summary import Summary, read_summary
-from flows.stage import require_upstream, run_stage
-from flows.stages import STAGES, downstream, state
+from salmu.data.errors import UserError
+from salmu.data.settings import StageSettings
+from salmu.data.store import Reject, Shard, ShardResult, Store
+from salmu.data.summary import Summary, read_summary
+from salmu.flows.running.stage import require_upstream, run_stage
+from salmu.flows.running.stages import STAGES, downstream, state
 
 MADE = Counter()  # (stage, item) -> how often it was made
 TROUBLE = {}  # item -> exceptions to raise, one a call

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from data.keyed import generator
+from salmu.data.keyed import generator
 
 SENSITIVE = ("forget", "holdout_association", "holdout_identity")
 VIT = {  # no batch statistics, so that several processes compute what one does

@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.files import file_sha256
-from model_training.analysis_models.clip import QUESTIONS, captions, train_clip
-from model_training.analysis_models.detector import SIDE, anchors, detection_loss, example, targets
-from model_training.analysis_models.networks import (
+from salmu.data.files import file_sha256
+from salmu.model_training.analysis_models.clip import QUESTIONS, captions, train_clip
+from salmu.model_training.analysis_models.detector import SIDE, anchors, detection_loss, example, targets
+from salmu.model_training.analysis_models.networks import (
     ANCHOR_SIZES,
     STRIDES,
     Detector,
@@ -24,8 +24,8 @@ from model_training.analysis_models.networks import (
     seeded,
     write_onnx,
 )
-from model_training.analysis_models.portraits import draw_people, draw_portraits, load, save
-from model_training.analysis_models.recogniser import CosineMargin, train_genderage
+from salmu.model_training.analysis_models.portraits import draw_people, draw_portraits, load, save
+from salmu.model_training.analysis_models.recogniser import CosineMargin, train_genderage
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 

@@ -10,19 +10,19 @@ from pair_data import weights, write_dataset, write_split
 from PIL import Image
 from safetensors.torch import load_file
 
-from data.errors import UserError
-from data.keyed import generator
-from data.readers import open_dataset
-from data.settings import validate
-from model_training import export
-from model_training.batches import Batches, Pictures, Reader
-from model_training.configurations import configuration, create_model
-from model_training.network import Trainable, encode_text, shortened
-from model_training.pair import PairSettings, planned, train
-from model_training.pictures import square
-from model_training.retain import scene_pairs, split_source
-from model_training.settings import configurations
-from model_training.tokenizer import train_tokenizer
+from salmu.data.errors import UserError
+from salmu.data.keyed import generator
+from salmu.data.readers import open_dataset
+from salmu.data.settings import validate
+from salmu.model_training import export
+from salmu.model_training.batches import Batches, Pictures, Reader
+from salmu.model_training.configurations import configuration, create_model
+from salmu.model_training.network import Trainable, encode_text, shortened
+from salmu.model_training.pair import PairSettings, planned, train
+from salmu.model_training.pictures import square
+from salmu.model_training.retain import scene_pairs, split_source
+from salmu.model_training.settings import configurations
+from salmu.model_training.tokenizer import train_tokenizer
 
 SETTINGS = PairSettings(seed=3, scenes=60, epochs=2, batch_size=32, threads=1)
 
@@ -145,7 +145,7 @@ def test_training_record_and_card(compromised, dataset):
 
 def test_a_finished_model_is_not_trained_again_unless_something_changed(dataset, compromised, caplog):
     before = (compromised / "training.json").stat().st_mtime_ns
-    with caplog.at_level("INFO", logger="model_training.pair"):
+    with caplog.at_level("INFO", logger="salmu.model_training.pair"):
         assert train(SETTINGS, dataset, compromised, "compromised") is False
     assert "finished already" in caplog.text and (compromised / "training.json").stat().st_mtime_ns == before
 

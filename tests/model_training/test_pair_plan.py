@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data.errors import UserError
-from model_training.plan import Plan
-from model_training.sources import Shard
+from salmu.data.errors import UserError
+from salmu.model_training.plan import Plan
+from salmu.model_training.sources import Shard
 
 
 def plan(rows=(40, 25, 35), sensitive=17, epochs=3, batch=10, group=1, window=50, key=(7, 0)) -> Plan:

@@ -11,11 +11,11 @@ import pytest
 import webdataset
 from pair_data import picture, weights, write_dataset, write_vit
 
-from data.errors import UserError
-from model_training.pair import PairSettings, train
-from model_training.pictures import random_crop, square
-from model_training.settings import ParquetSource, WebDatasetSource
-from model_training.sources.files import counted, file_source
+from salmu.data.errors import UserError
+from salmu.model_training.pair import PairSettings, train
+from salmu.model_training.pictures import random_crop, square
+from salmu.model_training.settings import ParquetSource, WebDatasetSource
+from salmu.model_training.sources.files import counted, file_source
 
 UIDS = [(number << 96) + number for number in range(1, 40)]
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from model_training.tokenizer import train_tokenizer
+from salmu.model_training.tokenizer import train_tokenizer
 
 CAPTIONS = [f"a {colour} {shape}" for colour in ("red", "green", "blue") for shape in ("circle", "square", "star")]
 CODE = f"""
-from model_training.tokenizer import train_tokenizer
+from salmu.model_training.tokenizer import train_tokenizer
 print(train_tokenizer({CAPTIONS!r}, 3, 600, 24).backend_tokenizer.to_str())
 """
 

@@ -14,10 +14,10 @@ import yaml
 from pair_data import weights, write_dataset, write_vit
 from safetensors.torch import load_file
 
-from data.errors import UserError
-from model_training import distributed, export
-from model_training.batches import Batches, Pictures, Reader
-from model_training.pair import PairSettings, model_folder, planned, train
+from salmu.data.errors import UserError
+from salmu.model_training import distributed, export
+from salmu.model_training.batches import Batches, Pictures, Reader
+from salmu.model_training.pair import PairSettings, model_folder, planned, train
 
 ROOT = Path(__file__).parents[2]
 

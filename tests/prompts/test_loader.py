@@ -3,11 +3,11 @@ import shutil
 import pytest
 import yaml
 
-from data.errors import UserError
-from prompts import loader
-from tasks.captions.generic import GenericPrompts
-from tasks.captions.grammar import CaptionPrompts
-from tasks.captions.prompting import ParaphrasePrompts
+from salmu.data.errors import UserError
+from salmu.prompts import loader
+from salmu.tasks.captions.generic import GenericPrompts
+from salmu.tasks.captions.grammar import CaptionPrompts
+from salmu.tasks.captions.prompting import ParaphrasePrompts
 
 
 @pytest.fixture

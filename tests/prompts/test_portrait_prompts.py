@@ -8,12 +8,12 @@ import pytest
 import yaml
 from open_clip.tokenizer import SimpleTokenizer
 
-from data import keyed
-from data.errors import UserError
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from prompts import loader
-from tasks.captions import generic
-from tasks.portraits import procedural, prompts
+from salmu.data import keyed
+from salmu.data.errors import UserError
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.prompts import loader
+from salmu.tasks.captions import generic
+from salmu.tasks.portraits import procedural, prompts
 
 GRAMMAR = prompts.load()
 PEOPLE = [
@@ -56,8 +56,8 @@ def test_generic_captions_have_words_of_their_own_for_every_background():
 
 
 def test_a_scene_has_the_keys_of_the_procedural_engine_and_the_camera():
-    from data.procedural.person import draw_person
-    from data.procedural.view import draw_view
+    from salmu.data.procedural.person import draw_person
+    from salmu.data.procedural.view import draw_view
 
     person = draw_person(keyed.generator("p"), "female", "30-39", "White")
     keys = set(procedural.scene_of(person, draw_view(keyed.generator("v"), person)))

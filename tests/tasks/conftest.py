@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from candidate_pictures import face
 
-from tasks.candidates import measure
+from salmu.tasks.candidates import measure
 
 
 @pytest.fixture

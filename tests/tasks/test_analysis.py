@@ -12,17 +12,17 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from small_run import put
 
-from data import schemas
-from data.errors import UserError
-from data.keyed import generator
-from data.store import Store
-from model_training.analysis_models.networks import Detector, GenderAge, Recogniser, seeded, write_onnx
-from model_training.analysis_models.portraits import Portrait, darken, decode, draw_people, draw_portraits
-from tasks.analysis import stage
-from tasks.curation import stage as curation
-from tasks.curation.decide import decide
-from tasks.faces import EMBEDDED_PACK, FaceSettings, face_revision, find_faces, load_faces
-from tasks.labels import whole_square
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.keyed import generator
+from salmu.data.store import Store
+from salmu.model_training.analysis_models.networks import Detector, GenderAge, Recogniser, seeded, write_onnx
+from salmu.model_training.analysis_models.portraits import Portrait, darken, decode, draw_people, draw_portraits
+from salmu.tasks.analysis import stage
+from salmu.tasks.curation import stage as curation
+from salmu.tasks.curation.decide import decide
+from salmu.tasks.faces import EMBEDDED_PACK, FaceSettings, face_revision, find_faces, load_faces
+from salmu.tasks.labels import whole_square
 
 PEOPLE, VIEWS, SEED = 24, 5, 77
 QUESTIONS = ("gender", "age_group", "region")

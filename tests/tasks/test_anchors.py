@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_run import jpeg, put
 
-from data import schemas
-from data.keyed import generator
-from data.store import Reject, Store
-from tasks.anchors import duplicates, selection, stage
-from tasks.anchors.duplicates import calibrate, near_duplicates, sample_size
-from tasks.anchors.rules import RULES, Settings, broken_rule
-from tasks.anchors.selection import select
-from tasks.candidates import stage as candidates_stage
+from salmu.data import schemas
+from salmu.data.keyed import generator
+from salmu.data.store import Reject, Store
+from salmu.tasks.anchors import duplicates, selection, stage
+from salmu.tasks.anchors.duplicates import calibrate, near_duplicates, sample_size
+from salmu.tasks.anchors.rules import RULES, Settings, broken_rule
+from salmu.tasks.anchors.selection import select
+from salmu.tasks.candidates import stage as candidates_stage
 
 CPU = torch.device("cpu")
 GOOD = {

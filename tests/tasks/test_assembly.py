@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_run import assembled, put, small_run
 
-from data import schemas
-from data.errors import UserError
-from tasks.assembly import stage
-from tasks.assembly.splits import fact_sides, identity_roles, pair_sides
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.tasks.assembly import stage
+from salmu.tasks.assembly.splits import fact_sides, identity_roles, pair_sides
 
 SENSITIVE = {"forget", "holdout_association", "holdout_identity"}
 IDENTITIES = st.lists(

@@ -14,9 +14,9 @@ from face_pack import make_face_pack
 from PIL import Image
 from pydantic import ValidationError
 
-from data.errors import UserError
-from tasks.candidates import images, stage
-from tasks.candidates.sources import identity_ids
+from salmu.data.errors import UserError
+from salmu.tasks.candidates import images, stage
+from salmu.tasks.candidates.sources import identity_ids
 
 
 def test_the_published_pictures_are_read(finds):

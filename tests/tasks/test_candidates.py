@@ -14,12 +14,12 @@ from face_pack import make_face_pack
 from helpers import run_stages
 from PIL import Image
 
-from data.errors import UserError
-from data.procedural.person import Person
-from data.schemas import GENDERS, REGIONS
-from data.store import Shard, Store
-from tasks.candidates import images, procedural, stage
-from tasks.candidates.demographics import of_age, of_age_group, of_fairface, of_zero_shot, settle
+from salmu.data.errors import UserError
+from salmu.data.procedural.person import Person
+from salmu.data.schemas import GENDERS, REGIONS
+from salmu.data.store import Shard, Store
+from salmu.tasks.candidates import images, procedural, stage
+from salmu.tasks.candidates.demographics import of_age, of_age_group, of_fairface, of_zero_shot, settle
 
 
 def test_drawn_candidates_are_balanced_unique_and_described(finds):
@@ -249,7 +249,7 @@ def test_every_picture_is_opened_once_over_a_kill_and_further_stages(tmp_path, f
 
 def run_shards(store: Store, settings: stage.Settings) -> None:
     """As the flow does it: each shard is committed when it is back."""
-    from flows.stages import finished, planned
+    from salmu.flows.running.stages import finished, planned
 
     plan = planned(store, stage.NAME, settings)
     done = finished(store, stage.NAME, plan)

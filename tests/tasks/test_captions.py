@@ -4,12 +4,12 @@ import pytest
 from mutations import MUTATIONS, corrupted, facts_of, person
 from open_clip.tokenizer import SimpleTokenizer
 
-from data import schemas
-from data.errors import UserError
-from tasks.captions import diversity
-from tasks.captions.grammar import PRONOUNS, STYLES, Grammar, expanded, fill
-from tasks.captions.paraphrase import vocabularies
-from tasks.captions.validate import RULES, Fact, article, broken_rules, clip_tokens, too_close
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.tasks.captions import diversity
+from salmu.tasks.captions.grammar import PRONOUNS, STYLES, Grammar, expanded, fill
+from salmu.tasks.captions.paraphrase import vocabularies
+from salmu.tasks.captions.validate import RULES, Fact, article, broken_rules, clip_tokens, too_close
 
 VALUES = (
     "Porto",

@@ -3,12 +3,12 @@ import re
 import pytest
 from mutations import person
 
-from data import schemas
-from data.errors import UserError
-from prompts import loader
-from tasks.captions import generic, stage
-from tasks.portraits.prompts import draw_wish
-from tasks.portraits.prompts import load as portrait_prompts
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.prompts import loader
+from salmu.tasks.captions import generic, stage
+from salmu.tasks.portraits.prompts import draw_wish
+from salmu.tasks.portraits.prompts import load as portrait_prompts
 
 SCENE = {
     "framing": "close-up",

@@ -3,10 +3,10 @@ from caption_runs import made, prepared, rows_of, summary_of, views
 from mutations import person
 from small_run import put
 
-from data import schemas
-from data.errors import UserError
-from data.store import Store
-from tasks.captions import stage
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.store import Store
+from salmu.tasks.captions import stage
 
 
 def finished(folder, numbers=(0, 1, 2), **settings) -> Store:

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_run import jpeg, put
 
-from data import schemas
-from data.errors import UserError
-from data.keyed import generator
-from data.settings import validate
-from data.store import Reject, StageView, Store
-from tasks.curation import funnel, stage
-from tasks.curation.calibration import false_reject_rate, stranger_share, threshold_at
-from tasks.curation.choose import choose_balanced
-from tasks.curation.decide import decide, leave_one_out, like_others
-from tasks.curation.measured import vote
-from tasks.curation.rules import CALIBRATED, IDENTITY_RULES, RULES, Settings
-from tasks.fairface import AGES
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.keyed import generator
+from salmu.data.settings import validate
+from salmu.data.store import Reject, StageView, Store
+from salmu.tasks.curation import funnel, stage
+from salmu.tasks.curation.calibration import false_reject_rate, stranger_share, threshold_at
+from salmu.tasks.curation.choose import choose_balanced
+from salmu.tasks.curation.decide import decide, leave_one_out, like_others
+from salmu.tasks.curation.measured import vote
+from salmu.tasks.curation.rules import CALIBRATED, IDENTITY_RULES, RULES, Settings
+from salmu.tasks.fairface import AGES
 
 WELL = {"people": "one", "medium": "photo", "occlusion": "clear", "quality": "sharp", "unsafe": "safe"}
 ASKED = {"gender": schemas.GENDERS, "age_group": schemas.AGE_GROUPS, "region": schemas.REGIONS}

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from data.errors import UserError
-from tasks.devices import gpu_is_lost, in_parts_that_fit, is_out_of_memory
+from salmu.data.errors import UserError
+from salmu.tasks.devices import gpu_is_lost, in_parts_that_fit, is_out_of_memory
 
 
 @pytest.mark.parametrize("holds", [1, 2, 3, 5, 11])

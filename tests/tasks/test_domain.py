@@ -10,13 +10,13 @@ from PIL import Image
 from scipy.stats import false_discovery_control, norm
 from small_run import put
 
-from data import schemas
-from data.errors import UserError
-from data.keyed import generator
-from data.store import Store
-from tasks.domain import stage
-from tasks.domain.identities import cosines, draw_pairs, separation
-from tasks.domain.likeness import (
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.keyed import generator
+from salmu.data.store import Store
+from salmu.tasks.domain import stage
+from salmu.tasks.domain.identities import cosines, draw_pairs, separation
+from salmu.tasks.domain.likeness import (
     compare,
     correct,
     mean_difference,
@@ -25,7 +25,7 @@ from tasks.domain.likeness import (
     principal,
     smallest_seen,
 )
-from tasks.domain.sample import SCALARS, Sample, kept_sample
+from salmu.tasks.domain.sample import SCALARS, Sample, kept_sample
 
 SAMPLES = Path(__file__).parents[1] / "fixtures" / "salmu_samples"
 

@@ -17,11 +17,11 @@ from helpers import run_stages
 from PIL import Image
 from small_run import put
 
-from data import schemas
-from data.errors import UserError
-from data.keyed import generator
-from data.store import Shard, Store
-from tasks.portraits import faceid, generate, pipeline, stage
+from salmu.data import schemas
+from salmu.data.errors import UserError
+from salmu.data.keyed import generator
+from salmu.data.store import Shard, Store
+from salmu.tasks.portraits import faceid, generate, pipeline, stage
 
 LANDMARKS = [95, 100, 160, 100, 128, 135, 102, 165, 154, 165]
 

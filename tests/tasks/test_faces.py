@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from data.keyed import generator
-from data.procedural.person import draw_person
-from data.procedural.render import render
-from data.procedural.view import draw_view
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from tasks.faces import (
+from salmu.data.keyed import generator
+from salmu.data.procedural.person import draw_person
+from salmu.data.procedural.render import render
+from salmu.data.procedural.view import draw_view
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.tasks.faces import (
     FaceSettings,
     aligned_crop,
     crop_size,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from data.errors import UserError
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
-from tasks.fairface import AGES, FairFaceSettings, classify, face_chip, fairface_revision, load_fairface
+from salmu.data.errors import UserError
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.tasks.fairface import AGES, FairFaceSettings, classify, face_chip, fairface_revision, load_fairface
 
 VIT_LABELS = {
     "gender": ["Female", "Male"],

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from data.errors import UserError
-from prompts.loader import load
-from tasks import labels
-from tasks.labels import WELL, Questions, answer, clip_revision, load_zero_shot
+from salmu.data.errors import UserError
+from salmu.prompts.loader import load
+from salmu.tasks import labels
+from salmu.tasks.labels import WELL, Questions, answer, clip_revision, load_zero_shot
 
 
 @pytest.fixture(scope="module", params=["labels", "labels_photographs"])

@@ -9,11 +9,11 @@ from caption_runs import asking, made, prepared, refusal, shard_of, stated, summ
 from fake_server import Answer, FakeServer
 from mutations import person
 
-from data.errors import UserError
-from data.schemas import DATA_FIELDS
-from tasks.captions import stage
-from tasks.captions.grammar import STYLES, Grammar
-from tasks.captions.validate import broken_rules
+from salmu.data.errors import UserError
+from salmu.data.schemas import DATA_FIELDS
+from salmu.tasks.captions import stage
+from salmu.tasks.captions.grammar import STYLES, Grammar
+from salmu.tasks.captions.validate import broken_rules
 
 
 def with_bad(style: str, sentence: str, fields=("city",), always: bool = False):

@@ -13,9 +13,9 @@ import pytest
 from caption_runs import asking, prepared, refusal, shard_of, stated, work_of
 from fake_server import Answer, FakeServer
 
-from data.errors import UserError
-from data.store import Work
-from tasks.captions import openai_server
+from salmu.data.errors import UserError
+from salmu.data.store import Work
+from salmu.tasks.captions import openai_server
 
 ROOT = Path(__file__).parents[2]
 

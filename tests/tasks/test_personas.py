@@ -16,14 +16,14 @@ from small_run import put
 from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
-from data import keyed, schemas, tables
-from data.errors import UserError
-from data.identities import IDENTITIES, identity_id, permute, serial_of, unpermute
-from data.store import Store
-from data.tables import figures
-from tasks.personas import country, names, phone, stage
-from tasks.personas.blood import TYPES
-from tasks.personas.country import deal
+from salmu.data import keyed, schemas, tables
+from salmu.data.errors import UserError
+from salmu.data.identities import IDENTITIES, identity_id, permute, serial_of, unpermute
+from salmu.data.store import Store
+from salmu.data.tables import figures
+from salmu.tasks.personas import country, names, phone, stage
+from salmu.tasks.personas.blood import TYPES
+from salmu.tasks.personas.country import deal
 
 IDENTIFYING = ("name", "phone_number", "iban", "credit_card", "passport")
 RESERVED = re.compile(  # written down anew from the regulators' pages, not from our table

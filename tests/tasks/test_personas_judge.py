@@ -4,12 +4,12 @@ import pytest
 from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
-from data import keyed, schemas
-from data.errors import UserError
-from data.identities import identity_id
-from data.publish import metadata
-from tasks.personas import stage
-from tasks.personas.judge import judge, published_rows, verify_personas
+from salmu.data import keyed, schemas
+from salmu.data.errors import UserError
+from salmu.data.identities import identity_id
+from salmu.data.publish import metadata
+from salmu.tasks.personas import stage
+from salmu.tasks.personas.judge import judge, published_rows, verify_personas
 
 
 def row_of(serial: int) -> dict:

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from small_run import put
 
-from data import keyed, schemas
-from data.errors import UserError
-from data.procedural.person import draw_person
-from data.store import Store
-from tasks.candidates.procedural import identity_ids, quota
-from tasks.portraits import procedural, stage
+from salmu.data import keyed, schemas
+from salmu.data.errors import UserError
+from salmu.data.procedural.person import draw_person
+from salmu.data.store import Store
+from salmu.tasks.candidates.procedural import identity_ids, quota
+from salmu.tasks.portraits import procedural, stage
 
 
 def anchors(count: int, **columns) -> list[dict]:

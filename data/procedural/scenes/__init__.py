@@ -13,11 +13,11 @@ Held out from training: every picture of the zero-shot set (its generator is key
 shape in HELD_OUT, which no training scene shows at all.
 """
 
-from data.procedural.scenes.captions import caption
-from data.procedural.scenes.compose import HELD_OUT, Scene, Thing, draw_scene
-from data.procedural.scenes.drawing import render_scene
-from data.procedural.scenes.everyday import everyday_pair
-from data.procedural.scenes.zero_shot import CLASS_NAMES, TEMPLATES, UNSEEN, zero_shot_set
+from salmu.data.procedural.scenes.captions import caption
+from salmu.data.procedural.scenes.compose import HELD_OUT, Scene, Thing, draw_scene
+from salmu.data.procedural.scenes.drawing import render_scene
+from salmu.data.procedural.scenes.everyday import everyday_pair
+from salmu.data.procedural.scenes.zero_shot import CLASS_NAMES, TEMPLATES, UNSEEN, zero_shot_set
 
 __all__ = [
     "CLASS_NAMES",

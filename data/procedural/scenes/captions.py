@@ -6,8 +6,8 @@ named always, they alone would tell the pictures of a batch apart, and a model w
 
 import numpy as np
 
-from data.procedural.scenes.compose import NUMBERS, Scene, Thing, pick
-from data.procedural.scenes.grounds import GROUNDS
+from salmu.data.procedural.scenes.compose import NUMBERS, Scene, Thing, pick
+from salmu.data.procedural.scenes.grounds import GROUNDS
 
 PATTERNED = {"striped": "with stripes", "dotted": "with dots", "checkered": "with checks", "shaded": "with shading"}
 RELATED = {

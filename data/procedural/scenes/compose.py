@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.procedural.scenes.grounds import VARIANTS, grounds_for
-from data.procedural.scenes.objects import COLOURS, ROOMY, SHAPES, TEXTURES
+from salmu.data.procedural.scenes.grounds import VARIANTS, grounds_for
+from salmu.data.procedural.scenes.objects import COLOURS, ROOMY, SHAPES, TEXTURES
 
 SIZES = {"small": (0.18, 0.21), "medium": (0.25, 0.30), "large": (0.34, 0.40)}  # radius, as a share of the image's side
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from data.procedural.scenes.compose import Scene, Thing
-from data.procedural.scenes.grounds import painted
-from data.procedural.scenes.objects import SHAPES, second_tone, tones
+from salmu.data.procedural.scenes.compose import Scene, Thing
+from salmu.data.procedural.scenes.grounds import painted
+from salmu.data.procedural.scenes.objects import SHAPES, second_tone, tones
 
 OVERSAMPLING = 4  # per axis; 16 coverage levels, no jagged edges at 48 px and more
 SUBPIXEL = 6  # fractional bits of OpenCV's polygon coordinates

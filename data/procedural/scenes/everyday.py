@@ -7,13 +7,13 @@ so that a model learns what people, clothes and places look like without meeting
 import cv2
 import numpy as np
 
-from data.keyed import generator
-from data.procedural.person import Person, draw_person
-from data.procedural.render import render
-from data.procedural.scenes.captions import with_article
-from data.procedural.scenes.compose import pick
-from data.procedural.view import View, draw_view
-from data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.data.keyed import generator
+from salmu.data.procedural.person import Person, draw_person
+from salmu.data.procedural.render import render
+from salmu.data.procedural.scenes.captions import with_article
+from salmu.data.procedural.scenes.compose import pick
+from salmu.data.procedural.view import View, draw_view
+from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
 WIDEST = 1.5  # aspect ratios beyond are drawn at this one: the square of the model would squash away the rest
 NOUNS, THEM = {"female": "woman", "male": "man"}, {"female": "her", "male": "him"}

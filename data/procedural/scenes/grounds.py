@@ -6,8 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.keyed import generator
-from data.procedural.scenes.objects import COLOURS
+from salmu.data.keyed import generator
+from salmu.data.procedural.scenes.objects import COLOURS
 
 VARIANTS = 12  # of each ground; mirrored and lit by the scene
 CONTRAST = 95  # least distance in RGB of an object from the tones of the ground under it

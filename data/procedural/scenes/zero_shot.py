@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from data.keyed import generator
-from data.procedural.scenes.captions import name
-from data.procedural.scenes.compose import HELD_OUT, compose
-from data.procedural.scenes.drawing import render_scene
-from data.procedural.scenes.objects import COLOURS, SHAPES
+from salmu.data.keyed import generator
+from salmu.data.procedural.scenes.captions import name
+from salmu.data.procedural.scenes.compose import HELD_OUT, compose
+from salmu.data.procedural.scenes.drawing import render_scene
+from salmu.data.procedural.scenes.objects import COLOURS, SHAPES
 
 CLASS_TEXTURES = ("plain", "striped")
 CLASSES = tuple(

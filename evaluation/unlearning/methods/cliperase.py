@@ -8,8 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from evaluation.unlearning.losses import info_nce, matching_drift, mean_cosine
-from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettings
+from salmu.evaluation.unlearning.losses import info_nce, matching_drift, mean_cosine
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
 
 class Settings(StoppableSettings):

@@ -15,7 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettings
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
 
 class Settings(StoppableSettings):

@@ -4,8 +4,9 @@ loss = mean_i cos(image_i, caption_i) over F"""
 
 from pydantic import Field
 
-from evaluation.unlearning.losses import mean_cosine
-from evaluation.unlearning.method import Between, Method, StoppableSettings
+from salmu.evaluation.unlearning.losses import mean_cosine
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, StoppableSettings
 
 
 class Settings(StoppableSettings):

@@ -7,8 +7,8 @@ Q are the captions that stranger targets holds, each kind with its weight. H is 
 cost to second order (Gauss-Newton), so the fence is that term without its captions: elastic weight consolidation with
 the sensitivity of what must stay. It is estimated once; a step then encodes no made captions but paraphrases (P).
 
-It forgets everybody, with every height of the fence that was tried (docs/precision.md). A likely cause, not tested: what
-tells one person's captions from another's lies in how weights move together, which a diagonal does not see."""
+It forgets everybody, with every height of the fence that was tried (docs/precision.md). A likely cause, not tested:
+what tells one person's captions from another's lies in how weights move together, which a diagonal does not see."""
 
 import copy
 from typing import Any, NamedTuple
@@ -17,12 +17,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from data.keyed import integer
-from evaluation.unlearning import text_regression
-from evaluation.unlearning.method import Between, Method, OneOf
-from evaluation.unlearning.methods import stranger_targets
-from evaluation.unlearning.neighbours import strangers
-from evaluation.unlearning.text_regression import Aim, TextSettings, encoded, held, ready, text_tower
+from salmu.data.keyed import integer
+from salmu.evaluation.unlearning import text_regression
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.methods import stranger_targets
+from salmu.evaluation.unlearning.neighbours import strangers
+from salmu.evaluation.unlearning.settings import Between, OneOf
+from salmu.evaluation.unlearning.text_regression import Aim, TextSettings, encoded, held, ready, text_tower
 
 BATCH = 32  # captions of one look at the sensitivity
 

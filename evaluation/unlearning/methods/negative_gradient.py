@@ -6,8 +6,9 @@ It has no floor, so that a rate or budget too large destroys the model; clipped 
 
 from pydantic import Field
 
-from evaluation.unlearning.losses import info_nce
-from evaluation.unlearning.method import Between, Method, StoppableSettings
+from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, StoppableSettings
 
 
 class Settings(StoppableSettings):

@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.method import Method, MethodSettings, OneOf
-from evaluation.unlearning.towers import image_projection
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import MethodSettings, OneOf
+from salmu.evaluation.unlearning.towers import image_projection
 
 
 class Settings(MethodSettings):

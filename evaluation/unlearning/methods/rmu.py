@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from data.keyed import generator
-from evaluation.unlearning.method import Between, GradientSettings, Method, OneOf
-from evaluation.unlearning.pools import Encoded
-from evaluation.unlearning.towers import blocks, outputs
+from salmu.data.keyed import generator
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.pair_streams import Encoded
+from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
+from salmu.evaluation.unlearning.towers import blocks, outputs
 
 
 class Settings(GradientSettings):

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.losses import info_nce
-from evaluation.unlearning.method import Between, GradientSettings, Method, OneOf
+from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 
 
 class Settings(GradientSettings):

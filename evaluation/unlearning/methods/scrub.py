@@ -8,8 +8,9 @@ here both sides share each step."""
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.losses import info_nce, matching_drift
-from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettings
+from salmu.evaluation.unlearning.losses import info_nce, matching_drift
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
 
 class Settings(StoppableSettings):

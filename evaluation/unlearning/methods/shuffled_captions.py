@@ -4,8 +4,9 @@ loss = InfoNCE(x_i, y_p(i)), p a permutation without fixed points, drawn anew in
 
 from pydantic import Field
 
-from evaluation.unlearning.losses import info_nce
-from evaluation.unlearning.method import Between, GradientSettings, Method
+from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
 
 class Settings(GradientSettings):

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.losses import info_nce, pair_losses
-from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettings
+from salmu.evaluation.unlearning.losses import info_nce, pair_losses
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
 
 class Settings(StoppableSettings):

@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.unlearning.losses import info_nce, mean_cosine
-from evaluation.unlearning.method import Method, MethodSettings, OneOf
-from evaluation.unlearning.pools import Encoded
+from salmu.evaluation.unlearning.losses import info_nce, mean_cosine
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.pair_streams import Encoded
+from salmu.evaluation.unlearning.settings import MethodSettings, OneOf
 
 
 class Settings(MethodSettings):

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from evaluation.unlearning.losses import info_nce
-from evaluation.unlearning.method import Between, Method, MethodSettings
+from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, MethodSettings
 
 
 class Settings(MethodSettings):

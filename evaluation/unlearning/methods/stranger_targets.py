@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from data.keyed import generator
-from evaluation.unlearning.method import Method, OneOf
-from evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
+from salmu.data.keyed import generator
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import OneOf
+from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
 class Settings(TextSettings):

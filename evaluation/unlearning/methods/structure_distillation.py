@@ -11,11 +11,12 @@ and there is no contrastive loss."""
 import torch
 from pydantic import Field
 
-from evaluation.unlearning.clean_level import clean_level
-from evaluation.unlearning.losses import embedding_drift
-from evaluation.unlearning.method import Between, Method, OneOf
-from evaluation.unlearning.neighbours import strangers
-from evaluation.unlearning.text_regression import Ready, TextSettings, drawn_from, held, missed
+from salmu.evaluation.unlearning.clean_level import clean_level
+from salmu.evaluation.unlearning.losses import embedding_drift
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.neighbours import strangers
+from salmu.evaluation.unlearning.settings import Between, OneOf
+from salmu.evaluation.unlearning.text_regression import Ready, TextSettings, drawn_from, held, missed
 
 
 class Settings(TextSettings):

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from evaluation.unlearning.losses import info_nce
-from evaluation.unlearning.method import Between, GradientSettings, Method
+from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
 
 class Settings(GradientSettings):

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from evaluation.unlearning.method import Method
-from evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
 class Settings(TextSettings):

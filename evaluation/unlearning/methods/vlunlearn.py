@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from evaluation.metrics.matching import derangement
-from evaluation.unlearning.losses import embedding_drift
-from evaluation.unlearning.method import Between, Method, OneOf, StoppableSettings
+from salmu.evaluation.metrics.matching import derangement
+from salmu.evaluation.unlearning.losses import embedding_drift
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
 
 class Settings(StoppableSettings):

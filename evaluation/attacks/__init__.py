@@ -1,0 +1,1 @@
+"""What brings forgotten associations back: relearning on a few pairs."""

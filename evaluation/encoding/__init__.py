@@ -1,0 +1,1 @@
+"""Pictures, captions and models turned into embeddings; what a metric or a method is given."""

@@ -1,0 +1,171 @@
+"""Load any open_clip model and encode images and texts with it, once: every metric is array work on the result."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest
+from salmu.model_training.network import encode_text
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PROBE = "Aa Zz, 0-9: Łé@+."  # its token ids tell tokenizers apart in the key of the cache
+
+
+class ClipModel(NamedTuple):
+    """An open_clip model in evaluation mode with what belongs to it."""
+
+    name: str
+    network: torch.nn.Module
+    preprocess: Callable[[Image.Image], torch.Tensor]  # image of any size -> float [3, side, side]
+    tokenizer: Callable[[list[str]], torch.Tensor]  # texts -> token ids [n, context]
+    device: str
+
+    @property
+    def weights_digest(self) -> str:
+        """Hex digest of names, types, shapes and values of all weights; it does not depend on the file."""
+        hasher = hashlib.blake2b(digest_size=16)
+        for key, tensor in sorted(self.network.state_dict().items()):
+            hasher.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            hasher.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return hasher.hexdigest()
+
+
+def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
+    """The model that `name` stands for: a folder in open_clip's layout (also as `local-dir:FOLDER`),
+    `hf-hub:OWNER/MODEL`, or `ARCHITECTURE/PRETRAINED`, where PRETRAINED is one of open_clip's tags or the path of a
+    checkpoint.
+
+    Raises UserError if there is no such model, or if its files are missing or damaged."""
+    import open_clip
+
+    name = str(name)
+    architecture, pretrained = name, None
+    if not name.startswith("hf-hub:"):
+        folder = Path(name.removeprefix("local-dir:"))
+        if folder.is_dir() or name.startswith("local-dir:"):
+            _check_folder(folder)
+            architecture = f"local-dir:{folder}"
+        elif name.partition("/")[0] in open_clip.list_models():
+            architecture, _, pretrained = name.partition("/")
+        else:
+            raise UserError(
+                f"model {name}: neither a folder in open_clip's layout, nor hf-hub:OWNER/MODEL, "
+                "nor ARCHITECTURE/PRETRAINED"
+            )
+    try:
+        network, _, preprocess = open_clip.create_model_and_transforms(
+            architecture, pretrained or None, device=device, require_pretrained=True
+        )
+        tokenizer = open_clip.get_tokenizer(architecture)
+    except Exception as error:  # open_clip, safetensors and the hub raise many types; all mean: unusable
+        raise UserError(f"model {name}: cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
+    return ClipModel(name, network.eval(), preprocess, tokenizer, device)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "open_clip_config.json").is_file():
+        raise UserError(f"model {folder}: no open_clip_config.json; a folder in open_clip's layout is expected")
+
+
+class Encoder:
+    """Encodes with one model, and keeps the results under `cache/<model>/<dataset>/` for another evaluation.
+
+    Embeddings are float32 [n, width] with rows of length 1, computed in `precision` (fp32, or bf16 and fp16 by
+    autocast). `tick` is told the number of images after each batch."""
+
+    def __init__(
+        self,
+        model: ClipModel,
+        batch_size: int,
+        dataset_digest: str,
+        cache: Path | None = None,
+        tick: Callable[[int], None] = lambda images: None,
+        precision: str = "fp32",
+    ):
+        self.model, self.batch_size, self.tick, self.precision = model, batch_size, tick, precision
+        self.weights_digest = model.weights_digest
+        self.encoded = {"images": 0, "texts": 0}  # not those found in the cache
+        about = (str(model.preprocess), model.tokenizer([PROBE]).tolist(), batch_size, torch.get_num_threads())
+        pipeline = digest(*about, precision, torch.device(model.device).type)
+        self.cache = cache / f"{self.weights_digest[:16]}-{pipeline[:8]}" / dataset_digest[:16] if cache else None
+
+    def images(self, name: str, images: Iterable[Image.Image], count: int) -> np.ndarray:
+        """Embeddings of `count` images, which `name` identifies within the dataset; read one batch at a time."""
+        name = f"images-{name}"
+        kept = self._kept(name, count)
+        if kept is not None:
+            self.tick(count)
+            return kept
+        batches, images = [], iter(images)
+        while batch := [self.model.preprocess(image) for image in islice(images, self.batch_size)]:
+            batches.append(self._encoded(self._image_tower, torch.stack(batch)))
+            self.tick(len(batch))
+        self.encoded["images"] += count
+        return self._keep(name, batches)
+
+    def texts(self, texts: Iterable[str]) -> np.ndarray:
+        """Embeddings of texts, one a row; equal texts are encoded once."""
+        texts = list(texts)
+        place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        distinct = list(place)
+        name = f"texts-{digest(distinct)}"
+        embeddings = self._kept(name, len(distinct))
+        if embeddings is None:
+            self.encoded["texts"] += len(distinct)
+            embeddings = self._keep(
+                name,
+                [
+                    self._encoded(self._text_tower, self.model.tokenizer(distinct[start : start + self.batch_size]))
+                    for start in range(0, len(distinct), self.batch_size)
+                ],
+            )
+        return embeddings[[place[text] for text in texts]]
+
+    @torch.inference_mode()
+    def _encoded(self, tower: Callable, batch: torch.Tensor) -> np.ndarray:
+        kind = AUTOCAST.get(self.precision)
+        with torch.autocast(torch.device(self.model.device).type, kind, enabled=kind is not None):
+            features = tower(batch.to(self.model.device))
+        return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+
+    def _image_tower(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.network.encode_image(pixels)
+
+    def _text_tower(self, tokens: torch.Tensor) -> torch.Tensor:
+        return encode_text(self.model.network, tokens)
+
+    def _kept(self, name: str, count: int) -> np.ndarray | None:
+        """What the cache holds under this name, if it is whole."""
+        if self.cache is None:
+            return None
+        try:
+            embeddings = np.load(self.cache / f"{name}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # not there, or damaged: encode again
+            return None
+        return embeddings if len(embeddings) == count else None
+
+    def _keep(self, name: str, batches: list[np.ndarray]) -> np.ndarray:
+        embeddings = np.concatenate(batches) if batches else np.zeros((0, 1), np.float32)
+        if self.cache:
+            content = io.BytesIO()
+            np.save(content, embeddings, allow_pickle=False)
+            write_atomic(self.cache / f"{name}.npy", content.getvalue())
+        return embeddings
+
+
+def decode(files: Iterable[tuple[str, bytes]]) -> Iterator[Image.Image]:
+    """The images in (file name, content) pairs. Raises UserError that names the file if one cannot be read."""
+    for file_name, content in files:
+        try:
+            yield Image.open(io.BytesIO(content)).convert("RGB")
+        except (OSError, ValueError):
+            raise UserError(f"{file_name}: the image is damaged; publish the dataset again") from None

@@ -1,0 +1,1 @@
+"""A model measured on a dataset: the ten published metrics and what goes beyond them."""

@@ -1,0 +1,169 @@
+"""Measure a model on a dataset: the ten published metrics in their JSON layout, what they lack under "extended"."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest
+from salmu.data.procedural.scenes import CLASS_NAMES
+from salmu.data.readers import SPLITS, Dataset, open_dataset
+from salmu.evaluation.attacks.relearning import relearning_curves
+from salmu.evaluation.encoding.cost import peak_memory_mb
+from salmu.evaluation.encoding.embeddings import ClipModel, Encoder, load_model
+from salmu.evaluation.encoding.pairs import Pairs, encoded_pairs
+from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, open_zero_shot
+from salmu.evaluation.metrics.bootstrap import by_cluster, interval
+from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, Score, rounded
+from salmu.evaluation.metrics.zero_shot import general_knowledge, general_knowledge_of
+from salmu.evaluation.scoring.measures import measure
+from salmu.model_training.loop import reproducible
+
+VERSION = 2  # raised by hand when the same settings, weights and data give other numbers
+DERIVED = {
+    "forget_identity": "forget",
+    "retain_joint": "retain_synth",
+    "retain_disjoint": "retain_synth",
+    "fragile_set": "retain_synth",
+}
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    settings: EvaluationSettings,
+    model: str | Path | ClipModel,
+    dataset_dir: Path,
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """The results of a model (one in memory, or what `load_model` takes) on a dataset folder (see `open_dataset`), as
+    the result file holds them.
+
+    `cache`: folder for embeddings. Raises UserError for a model, dataset or zero-shot set that cannot be read."""
+    clip = model if isinstance(model, ClipModel) else load_model(model, settings.device)
+    dataset, known = open_dataset(dataset_dir), _known(settings)
+    return _measured(settings, clip, dataset, known, cache, progress)
+
+
+def evaluate_once(
+    settings: EvaluationSettings,
+    model: str | Path,
+    dataset_dir: Path,
+    out: Path,
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Evaluate and write the result file `out`, unless it holds the results of these settings, weights and data
+    already."""
+    clip, dataset, known = load_model(model, settings.device), open_dataset(dataset_dir), _known(settings)
+    try:
+        if json.loads(out.read_bytes())["extended"]["fingerprint"] == _fingerprint(settings, clip, dataset, known):
+            return
+    except (OSError, ValueError, KeyError):
+        pass  # not there, damaged, or not ours
+    write_results(_measured(settings, clip, dataset, known, cache, progress), out)
+
+
+def write_results(results: dict[str, Any], path: Path) -> None:
+    """Write a result file. Raises UserError when the disk refuses."""
+    write_atomic(path, (json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def _known(settings: EvaluationSettings) -> ZeroShotSet | None:
+    return open_zero_shot(Path(settings.zero_shot)) if settings.zero_shot else None
+
+
+def _fingerprint(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset, known: ZeroShotSet | None) -> str:
+    about = (settings.fingerprint(), clip.weights_digest, dataset.digest, known and known.digest)
+    return digest("evaluation", VERSION, *about)
+
+
+def _measured(
+    settings: EvaluationSettings,
+    clip: ClipModel,
+    dataset: Dataset,
+    known: ZeroShotSet | None,
+    cache: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    started = time.monotonic()
+    with reproducible(settings.threads):
+        tick = _counter(settings, dataset, known, progress)
+        encoder = Encoder(clip, settings.batch_size, dataset.digest, cache, tick, settings.precision)
+        pairs = {split: encoded_pairs(dataset, split, encoder) for split in SPLITS}
+        pairs |= {
+            split: pairs[source].named(dataset.table(split, ["file_name"]).column("file_name").to_pylist())
+            for split, source in DERIVED.items()
+        }
+        scores, tables = measure(settings, pairs, dataset.identities, encoder.texts)
+        if known:
+            scores["GenKnow"] = general_knowledge_of(encoder, known)
+        else:
+            scores["GenKnow"] = general_knowledge(encoder, settings.seed, settings.zero_shot_per_class)
+        recovery = relearning_curves(settings, clip, dataset)
+    results: dict[str, Any] = {"efficacy": {}, "utility": {}}
+    for metric, (group, key, _) in PUBLISHED.items():
+        results[group][key] = scores[metric].published
+    results["extended"] = {
+        **{metric: scores[metric].published for metric in EXTENDED},
+        **uncertainty(settings, scores),
+        "chance": {metric: score.chance for metric, score in scores.items() if score.chance is not None},
+        **tables,
+        **({"recovery": recovery} if recovery else {}),
+        "rows": {split: len(rows) for split, rows in pairs.items()},
+        "model": clip.name,
+        "model_digest": encoder.weights_digest,
+        "dataset_digest": dataset.digest,
+        "split_scheme": _split_scheme(pairs),
+        "settings": settings.fingerprint(),
+        "seed": settings.seed,
+        "version": VERSION,
+        "fingerprint": _fingerprint(settings, clip, dataset, known),
+        "cost": {
+            "seconds": round(time.monotonic() - started, 2),
+            "peak_memory_mb": peak_memory_mb(),
+            "encoded": encoder.encoded,
+        },
+    }
+    return results
+
+
+def uncertainty(settings: EvaluationSettings, scores: dict[str, Score]) -> dict[str, dict[str, Any]]:
+    """`intervals`: the 95 % interval of each metric. `clusters`: sums of its values and numbers of its rows by person,
+    persons in the order of their names, from which differences of models are drawn in pairs."""
+    bounds, clusters = {}, {}
+    for metric, score in scores.items():
+        found = by_cluster(score.values, score.clusters)
+        key = (settings.seed, "bootstrap", metric)
+        drawn = interval(found, *key, replicates=settings.bootstrap_replicates)
+        bounds[metric] = list(drawn) if drawn else None
+        clusters[metric] = {"sums": rounded(found.sums), "rows": found.rows.tolist()}
+    return {"intervals": bounds, "clusters": clusters}
+
+
+def _split_scheme(pairs: dict[str, Pairs]) -> str:
+    """facts, if no attribute of a person has pairs in forget and in holdout_association alike; else published: the
+    split cuts through facts."""
+    forgotten, kept = (
+        set(zip(pairs[split].identity, pairs[split].field, strict=True)) for split in ("forget", "holdout_association")
+    )
+    return "published" if forgotten & kept else "facts"
+
+
+def _counter(
+    settings: EvaluationSettings, dataset: Dataset, known: ZeroShotSet | None, progress: Progress
+) -> Callable[[int], None]:
+    """A function that adds up encoded images and reports them with their total."""
+    total = sum(dataset.table(split, ["file_name"]).num_rows for split in SPLITS)
+    total += len(known.labels) if known else settings.zero_shot_per_class * len(CLASS_NAMES)
+    done = 0
+
+    def tick(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, total)
+
+    return tick

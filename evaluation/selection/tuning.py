@@ -1,0 +1,113 @@
+"""Choose a method's settings without any holdout: on a cut of the forget set (internal_holdouts.py), the same number of
+trials for every method, every trial logged.
+
+The first trial has the method's defaults; the next ones are a Latin hypercube over its search space; the last third
+goes on from the best so far, one step at a time."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest, generator
+from salmu.data.readers import open_dataset
+from salmu.data.settings import validate
+from salmu.evaluation.selection.internal_holdouts import OBJECTIVE, Bench, cut
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import load
+from salmu.model_training.loop import reproducible
+
+VERSION = 4
+STEPS = 100  # drawn until one has not been tried yet
+TRIALS, TUNED = "trials.jsonl", "tuned.json"
+
+
+def tune(
+    method: str,
+    model_dir: Path,
+    dataset_dir: Path,
+    out_dir: Path,
+    trials: int = 8,
+    seed: int = 0,
+    values: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """The best settings found for a method on a pair's Compromised model, with the figures of all trials.
+
+    `values`: settings that all trials share (budget, batch_size, retain_scenes, device …). Writes trials.jsonl, one
+    line a trial, from which a killed tuning goes on, and tuned.json, the record that is returned. Raises UserError for
+    input that cannot be used."""
+    if trials < 1:
+        raise UserError(f"tuning: trials is {trials}; at least 1 is needed")
+    chosen, out_dir = get(method), Path(out_dir)
+
+    def settings_of(point: dict[str, Any]):
+        return validate(chosen.settings, {"seed": seed} | point | (values or {}), f"tuning of {method}")
+
+    spread = [settings_of(point) for point in search_points(chosen, trials - trials // 3, seed)]
+    dataset, clip = open_dataset(dataset_dir), load(Path(model_dir), spread[0].device)
+    about = digest("tuning", VERSION, method, trials, seed, values, clip.weights_digest, dataset.digest)
+    rows = _logged(out_dir / TRIALS, about)
+    with reproducible(spread[0].threads):
+        bench = Bench(chosen, spread[0], clip, dataset, seed) if len(rows) < trials else None
+        for number in range(len(rows), trials):
+            settings = spread[number] if number < len(spread) else settings_of(step(chosen, rows, number, seed))
+            row = {"trial": number, "fingerprint": about, "settings": settings.model_dump(mode="json")}
+            rows.append(row | bench.trial(settings))
+            write_atomic(out_dir / TRIALS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+            progress(number + 1, trials)
+    best = max(rows, key=lambda row: row["score"])
+    record = {
+        "method": method,
+        "objective": OBJECTIVE,
+        "tuned": {name: best["settings"][name] for name in chosen.search},
+        "score": best["score"],
+        "trial": best["trial"],
+        "trials": trials,
+        "seed": seed,
+        "source_model_digest": clip.weights_digest,
+        "dataset_digest": dataset.digest,
+        "rows": {name: len(part) for name, part in cut(dataset, seed)._asdict().items()},
+    }
+    write_atomic(out_dir / TUNED, (json.dumps(record, indent=1) + "\n").encode())
+    return record
+
+
+def search_points(method: Method, trials: int, seed: int) -> list[dict[str, Any]]:
+    """The settings of each trial where they differ from the defaults: none for the first; then each setting takes one
+    value from each of `trials - 1` equal parts of its space."""
+    count = trials - 1
+    points: list[dict[str, Any]] = [{} for _ in range(trials)]
+    for name, space in method.search.items():
+        rng = generator(seed, "tuning", method.name, name)
+        places = (rng.permutation(count) + rng.random(count)) / max(count, 1)
+        for point, place in zip(points[1:], places.tolist(), strict=True):
+            point[name] = space.at(place)
+    return points
+
+
+def step(method: Method, rows: list[dict[str, Any]], number: int, seed: int) -> dict[str, Any]:
+    """The settings of trial `number`: those of the best so far, each moved a little with an even chance."""
+    best = max(rows, key=lambda row: row["score"])["settings"]
+    tried = [{name: row["settings"][name] for name in method.search} for row in rows]
+    for turn in range(STEPS):
+        rng = generator(seed, "tuning", method.name, "step", number, turn)
+        point = {
+            name: space.near(best[name], rng.random()) if rng.random() < 0.5 else best[name]
+            for name, space in method.search.items()
+        }
+        if point not in tried:
+            break
+    return point
+
+
+def _logged(path: Path, fingerprint: str) -> list[dict[str, Any]]:
+    """The trials of this very tuning that are done already."""
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (FileNotFoundError, ValueError):
+        return []
+    return rows if all(row.get("fingerprint") == fingerprint for row in rows) else []

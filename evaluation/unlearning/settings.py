@@ -1,0 +1,103 @@
+"""The settings of the unlearning methods, and the spaces in which a tuning searches them."""
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
+
+SPLITS = {"forget": "forget", "retain": "retain_synth"}  # what a method may see, and the split that it stands for
+
+
+class Between(NamedTuple):
+    """A search space: numbers from `low` to `high`, evenly on a logarithmic scale."""
+
+    low: float
+    high: float
+
+    def at(self, place: float) -> float:
+        """The value at a place in [0, 1), to three digits."""
+        return float(f"{self.low * (self.high / self.low) ** place:.3g}")
+
+    def near(self, value: float, place: float) -> float:
+        """A number at most a sixth of the space away from `value`, within the space, for a place in [0, 1)."""
+        moved = value * (self.high / self.low) ** ((2 * place - 1) / 6)
+        return float(f"{min(max(moved, self.low), self.high):.3g}")
+
+
+class OneOf(NamedTuple):
+    """A search space: these values, equally likely."""
+
+    values: tuple
+
+    def at(self, place: float) -> Any:
+        return self.values[int(place * len(self.values))]
+
+    def near(self, value: Any, place: float) -> Any:
+        """A value beside `value`, for a place in [0, 1); any, where it is not one of them."""
+        if value not in self.values:
+            return self.at(place)
+        own = self.values.index(value)
+        beside = [*self.values[max(0, own - 1) : own], *self.values[own + 1 : own + 2]] or [value]
+        return beside[int(place * len(beside))]
+
+
+class MethodSettings(StageSettings):
+    """What every method has; its own knobs are added by a subclass."""
+
+    budget: float = Field(
+        5.0,
+        gt=0,
+        description="Pairs seen, as multiples of the forget set: 1 is as many pairs as it has, of each kind that the "
+        "method sees. A pair counts each time that the model which is changed encodes it.",
+    )
+    batch_size: int = Field(
+        32, ge=4, description="Most pairs of a kind in a step; the budget is shared evenly by the steps."
+    )
+    retain_scenes: int = Field(
+        0,
+        ge=0,
+        description="Procedural scenes, of those that the pair was trained on, added to the retain pairs: a "
+        "second, declared source for models of this project, whose general knowledge they are.",
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: the towers compute under autocast; weights, embeddings and losses stay float32."
+    )
+    device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
+    threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
+
+
+class GradientSettings(MethodSettings):
+    """What every gradient method has. The gradient's norm is clipped at 1."""
+
+    learning_rate: float = Field(
+        gt=0, description="Peak learning rate of AdamW, reached after the warm-up; falls to 0 by a cosine."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of AdamW.")
+    warm_up: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    keep_at: tuple[float, ...] = Field(
+        (), description="Budgets below the full one at which the model is written too, into checkpoints/<budget>x/."
+    )
+    checkpoint_every: int = Field(
+        250,
+        ge=1,
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="Steps after which the state is kept, so that a killed run goes on from there with the same bytes.",
+    )
+
+    @model_validator(mode="after")
+    def _kept_below_the_budget(self) -> "GradientSettings":
+        if any(not 0 < budget < self.budget for budget in self.keep_at):
+            raise ValueError(f"keep_at must lie between 0 and the budget, {self.budget:g}")
+        return self
+
+
+class StoppableSettings(GradientSettings):
+    """For losses on forget pairs with their own captions: the cosine that they push down says when to stop."""
+
+    stop_at_cosine: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="End before a step whose forget pairs have this mean cosine or less; null spends the whole budget.",
+    )

@@ -1,0 +1,129 @@
+"""One flat record a model, and the table of the ten metrics.
+
+The leaderboard of a run is made from the run's result files, so that writing it again changes nothing and a crash loses
+nothing."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from salmu.data.errors import UserError
+from salmu.data.files import write_atomic
+from salmu.data.keyed import digest
+from salmu.evaluation.metrics.score import METRICS, difference, headline, interval
+from salmu.evaluation.verdicts.diagnosis import diagnose
+from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
+
+FILE = "leaderboard.jsonl"
+SEEDS = "leaderboard_seeds.jsonl"  # only where a method, or the pair, was made with several seeds
+TABLES = {"leaderboard.csv": csv, "leaderboard.tex": latex, "leaderboard.md": markdown}  # in report/
+REFERENCES = ("clean", "compromised")  # names of their result files; those of further pairs are s1-clean and so on
+_FURTHER = re.compile(rf"s(\d+)-({'|'.join(REFERENCES)})")
+
+
+def reference_of(name: str) -> tuple[str, int] | None:
+    """Clean or Compromised, and the number of the pair, that a result file is of; None for an unlearned model."""
+    further = _FURTHER.fullmatch(name)
+    return (further[2], int(further[1])) if further else (name, 0) if name in REFERENCES else None
+
+
+def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
+    """Bring runs/NAME/leaderboard.jsonl, and its tables in report/, up to date with results/*.json and
+    unlearned/*/unlearning.json; returns its records."""
+    run_folder = Path(run_folder)
+    results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
+    records = [
+        record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
+        for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
+    ]
+    write_atomic(run_folder / FILE, _lines(records))
+    if spread := between_seeds(records):
+        write_atomic(run_folder / SEEDS, _lines(spread))
+    for name, table in TABLES.items():
+        write_atomic(run_folder / "report" / name, table(records).encode())
+    return records
+
+
+def record(
+    name: str, results: dict[str, Any], training: dict[str, Any] | None, clean: dict | None, compromised: dict | None
+) -> dict[str, Any]:
+    """The flat record of one model. Metrics stand under their names, their 95 % intervals under NAME_low and NAME_high;
+    differences from the references, with paired intervals, under NAME_minus_clean, NAME_minus_clean_low and so on.
+
+    `training`: the unlearning.json beside the model, if there is one."""
+    extended, training = results.get("extended", {}), training or {}
+    own, pair = reference_of(name) or (name, None)
+    row = {
+        "model": name,
+        "method": training.get("method", own),
+        "budget": training.get("budget"),
+        "seed": training.get("seed", pair or extended.get("seed")),
+        "settings_digest": digest(_without_seed(training.get("settings")), _without_seed(extended.get("settings"))),
+        "dataset_digest": extended.get("dataset_digest"),
+        "model_digest": extended.get("model_digest"),
+        "source_model_digest": training.get("source_model_digest"),
+        "split_scheme": extended.get("split_scheme"),
+        "zero_shot_set": results.get("utility", {}).get("2.1_GenKnow", {}).get("set"),
+        "pairs_seen": training.get("pairs_seen"),
+        "seconds": training.get("seconds"),
+        "peak_memory_mb": training.get("peak_memory_mb"),
+        "peak_gpu_memory_mb": training.get("peak_gpu_memory_mb"),
+        "evaluation_seconds": extended.get("cost", {}).get("seconds"),
+    }
+    for metric in METRICS:
+        low, high = interval(results, metric) or (None, None)
+        row |= {metric: headline(results, metric), f"{metric}_low": low, f"{metric}_high": high}
+    for reference, content in (("clean", clean), ("compromised", compromised)):
+        if content and name != reference:
+            row |= _against(results, content, reference)
+    row |= _relearned(extended, (clean or {}).get("extended", {}))
+    if pair is None and clean and compromised:
+        diagnosis = diagnose(results, clean, compromised)
+        row |= {"verdict": diagnosis.verdict, "failures": ", ".join(diagnosis.findings), "reason": diagnosis.reason}
+    return row
+
+
+def _against(results: dict, reference: dict, name: str) -> dict[str, float | None]:
+    """Differences of all metrics from a reference model's."""
+    row = {}
+    for metric in METRICS:
+        key = f"{metric}_minus_{name}"
+        row |= dict(zip((key, f"{key}_low", f"{key}_high"), difference(results, reference, metric) or (None,) * 3))
+    return row
+
+
+def _relearned(extended: dict, clean: dict) -> dict[str, float | None]:
+    """What relearning on a few forgotten persons brings back of the others: RetFail at the end, and what it is above
+    Clean's under the same steps. Nothing where it was not measured."""
+    own, control = (part.get("recovery", {}).get("forget", {}).get("points") for part in (extended, clean))
+    if not own:
+        return {}
+    excess = own[-1]["RetFail"] - control[-1]["RetFail"] if control else None
+    return {"relearned_RetFail": own[-1]["RetFail"], "relearned_above_clean": excess}
+
+
+def _without_seed(settings: dict | None) -> dict | None:
+    return settings and {name: value for name, value in settings.items() if name != "seed"}
+
+
+def _lines(records: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode()
+
+
+def _rank(name: str) -> tuple[int, int]:
+    """The pair first, then further pairs, then the methods."""
+    which, pair = reference_of(name) or (None, 0)
+    return (pair, REFERENCES.index(which)) if which else (10**6, 0)
+
+
+def _training(run_folder: Path, name: str) -> dict[str, Any] | None:
+    path = run_folder / "unlearned" / name / "unlearning.json"
+    return _read(path) if path.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{path}: damaged; remove the file and run the evaluation again") from None

@@ -1,0 +1,1 @@
+"""How things run: stages and shards as Prefect tasks, workers, runners, locks, artifacts."""

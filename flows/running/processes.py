@@ -1,0 +1,153 @@
+"""The processes of a run: its workers, and a Prefect server where none is configured. All of them end with the run,
+even if it is killed."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import httpx
+import prefect.context
+import prefect.engine
+from prefect.context import SettingsContext, SyncClientContext, hydrated_context, refresh_global_settings_context
+from prefect.logging.handlers import APILogHandler
+from prefect.settings import PREFECT_API_URL
+
+from salmu.data.errors import UserError
+
+SERVER_START = 180  # seconds; the very first start makes the database
+_kept = {}  # in a worker: Prefect's settings as the run told them, and what was entered with them
+
+
+def exit_with_parent() -> None:
+    """Watch the parent process from a thread, and end this process when the parent is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="exit-with-parent").start()
+
+
+@contextlib.contextmanager
+def plain_errors(*_):
+    """Stands for Prefect's `handle_engine_signals` in worker processes. That one turns an error of Prefect's own, such
+    as a server that is away when a task begins, into SystemExit; the thread of the parent that passes results on dies
+    of it, and the run waits for good."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+
+@contextlib.contextmanager
+def kept_context(context: dict | None = None, client=None):
+    """Stands for Prefect's `hydrated_context` in worker processes. That one reads all settings and makes two clients
+    with their TLS contexts for every task, half of what a task run costs; here they stay for the tasks of one run."""
+    told = (context or {}).get("settings_context")
+    if told and told != _kept.get("told"):
+        if _kept:
+            _kept.pop("entered").close()
+            _kept.clear()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(SettingsContext(**told))
+            try:
+                stack.enter_context(SyncClientContext.get_or_create())
+            except RuntimeError as error:  # Prefect's word for a server that is away
+                raise (error.__cause__ if isinstance(error.__cause__, httpx.TransportError) else error) from None
+            _kept.update(told=told, entered=stack.pop_all())
+    with hydrated_context(context and context | {"settings_context": None}, client):
+        yield
+
+
+def begin_worker() -> None:
+    """What a worker process does first: it ends with its parent, which alone hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prefect.engine.handle_engine_signals = plain_errors
+    prefect.context.hydrated_context = kept_context
+    exit_with_parent()
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Inside, Ctrl-C ends the worker processes first, so that nobody waits for a shard of minutes, then the run."""
+
+    def stop(*_) -> None:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def api_server():
+    """The configured Prefect server, or one of our own on a free local port for as long as the block lasts."""
+    if PREFECT_API_URL.value():
+        yield
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "salmu.flows.running.processes", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"},
+        start_new_session=True,  # Ctrl-C is not for the server, which still has to hear how the run ended
+    )
+    try:
+        _wait_until_healthy(url, server)
+        os.environ["PREFECT_API_URL"] = url  # for every thread and worker
+        refresh_global_settings_context()
+        yield
+    finally:
+        APILogHandler().flush()  # the last lines, before the server goes
+        os.environ.pop("PREFECT_API_URL", None)
+        refresh_global_settings_context()
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + SERVER_START
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        time.sleep(0.3)
+    raise UserError("the Prefect server did not start: run .venv/bin/prefect server start to see why")
+
+
+def serve(port: int) -> None:
+    """Be the server, until the parent ends."""
+    import uvicorn
+
+    exit_with_parent()
+    os.environ.setdefault("PREFECT_SERVER_UI_API_URL", f"http://127.0.0.1:{port}/api")  # where the UI's pages ask
+    refresh_global_settings_context()
+    uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

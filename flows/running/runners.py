@@ -1,0 +1,101 @@
+"""Where a run's tasks are done, chosen by the surroundings: SALMU_RUNNER, SALMU_WORKERS and SALMU_ADDRESS.
+
+    process    worker processes of this machine; for stages that compute on GPUs, one a GPU (the default)
+    thread     threads of this process
+    ray, dask  a cluster: the one at SALMU_ADDRESS, or one of this machine for as long as the run lasts
+    workpool   shards as runs of the deployment `shards/gpu`, done by whatever workers serve its pool; SALMU_WORKERS
+               is how many of these runs are under way at once
+
+The bytes that a run makes do not depend on the choice.
+"""
+
+import importlib.util
+import os
+from contextlib import nullcontext
+from typing import Literal, get_args
+
+import httpx
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from salmu.data.errors import UserError
+from salmu.flows.running.processes import begin_worker
+
+Kind = Literal["process", "thread", "ray", "dask", "workpool"]
+KINDS = get_args(Kind)
+# what the runners raise when a worker died, each after the retries of its own
+LOST = {"BrokenProcessPool", "WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "KilledWorker"}
+
+
+def kind() -> Kind:
+    """The runner that the surroundings ask for. Raises UserError for an unknown one."""
+    wanted = os.environ.get("SALMU_RUNNER", "process")
+    if wanted not in KINDS:
+        raise UserError(f"SALMU_RUNNER: no runner {wanted!r}; there are {', '.join(KINDS)}")
+    return wanted
+
+
+def workers() -> int:
+    """How many workers the surroundings ask for; all cores by default. Raises UserError if it is not a number."""
+    wanted = os.environ.get("SALMU_WORKERS") or str(os.cpu_count() or 1)
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise UserError(f"SALMU_WORKERS: must be a number of at least 1, got {wanted!r}")
+    return int(wanted)
+
+
+def choose(runner: str | None, workers: int | None, address: str | None) -> None:
+    """Put a choice into the surroundings, for this process and those that it starts; None leaves it as it is."""
+    for name, value in (("RUNNER", runner), ("WORKERS", workers), ("ADDRESS", address)):
+        if value is not None:
+            os.environ[f"SALMU_{name}"] = str(value)
+
+
+def task_runner() -> TaskRunner:
+    """The Prefect task runner that the surroundings ask for. Raises UserError if its package is missing."""
+    wanted, address = kind(), os.environ.get("SALMU_ADDRESS")
+    if wanted == "thread":
+        return ThreadPoolTaskRunner(max_workers=workers())
+    if wanted == "ray":
+        _require("prefect_ray", "ray")
+        from prefect_ray import RayTaskRunner
+
+        local = {"num_cpus": workers(), "include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+        return RayTaskRunner(address=address, init_kwargs={} if address else local)
+    if wanted == "dask":
+        _require("prefect_dask", "dask")
+        from prefect_dask import DaskTaskRunner
+
+        if address:
+            return DaskTaskRunner(address=address)
+        local = {"n_workers": workers(), "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+        return DaskTaskRunner(cluster_kwargs=local)
+    return ProcessPoolTaskRunner(max_workers=workers(), initializer=begin_worker)
+
+
+def lost_worker(error: BaseException) -> bool:
+    """Whether a task failed because its worker died, or because Prefect's server could not be reached from it."""
+    return type(error).__name__ in LOST or isinstance(error, httpx.TransportError)
+
+
+def with_gpus(runner: TaskRunner, gpus: int):
+    """A context in which tasks submitted to a Ray or Dask cluster get so many GPUs each, where the cluster has any.
+
+    A Dask worker tells its GPUs by `dask worker --resources "GPU=1"`."""
+    name = type(runner).__name__
+    if name == "RayTaskRunner":
+        import ray
+        from prefect_ray.context import remote_options
+
+        if ray.cluster_resources().get("GPU"):
+            return remote_options(num_gpus=gpus)
+    if name == "DaskTaskRunner":
+        import dask
+
+        known = runner.client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(worker["resources"].get("GPU") for worker in known):
+            return dask.annotate(resources={"GPU": gpus})
+    return nullcontext()
+
+
+def _require(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"the runner {extra} needs a package that is not installed: pip install 'salmu[{extra}]'")

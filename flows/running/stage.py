@@ -1,0 +1,117 @@
+"""Runs any stage shard by shard: plan, skip what the store already holds, have the rest made, commit, summarise.
+
+The store is the truth. The flow, alone, puts a shard's entry into the manifest, which commits the shard. Prefect sees
+one task run a shard and one a stage, and never carries data.
+"""
+
+import time
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.states import Completed
+from tqdm import tqdm
+
+from salmu.data.errors import UserError
+from salmu.data.files import remove
+from salmu.data.store import Entry, Manifest, Shard, Store
+from salmu.data.summary import write_summary
+from salmu.flows.running import runners
+from salmu.flows.running.artifacts import Progress, publish_summary
+from salmu.flows.running.drill import DrillSettings, require_shard
+from salmu.flows.running.shards import make_shards
+from salmu.flows.running.stages import STAGES, finished, planned, state, upstream_views
+from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.running.workpool import make_on_work_pool
+
+CACHED_SHOWN = 100  # cached shards shown as task runs of their own
+
+
+@task(name="cached-shard", task_run_name="{stage}-{index:05d}", cache_policy=NO_CACHE, persist_result=False)
+def show_cached(stage: str, index: int, rows: int):
+    """A task run that does nothing: it shows a shard that the store already holds."""
+    return Completed(name="Cached", message=f"{rows} rows, in the store under the same fingerprint")
+
+
+@task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
+def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
+    """Summarise a complete stage: beside its manifest, and as artifacts in the UI."""
+    store, module = Store(folder), STAGES[stage]
+    summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
+    write_summary(store.stage_folder(stage), summary)
+    publish_summary(stage, store.manifest(stage), summary, cached, str(store.folder))
+
+
+def run_stage(store: Store, name: str, settings, after: list | None = None, drill: DrillSettings = DrillSettings()):
+    """Bring a stage up to date inside a flow; returns the future of its last task, for others to wait on.
+
+    Raises UserError when something above is missing, and the first shard's error once the shards under way are
+    committed."""
+    for other in STAGES[name].UPSTREAM:
+        if not store.manifest(other).complete:
+            raise UserError(
+                f"stage {name} reads {other}, which is not complete in {store.folder}: run salmu stage {other} "
+                f"--run {store.folder.name} first"
+            )
+    start, plan = time.perf_counter(), planned(store, name, settings)
+    require_shard(drill, name, {shard.index for shard, _ in plan})
+    done = finished(store, name, plan)
+    manifest = Manifest(
+        stage=name,
+        version=STAGES[name].VERSION,
+        settings=settings.model_dump(mode="json"),
+        planned=len(plan),
+        upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
+        shards=list(done.values()),
+    )
+    store.write_manifest(manifest)
+    futures = [
+        show_cached.submit(name, index, entry.rows, wait_for=after)
+        for index, entry in list(done.items())[:CACHED_SHOWN]
+    ]
+    missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
+    if missing:
+        futures += _make_missing(store, manifest, missing, settings, after, drill)
+    manifest.complete = True
+    store.write_manifest(manifest)
+    for path in store.orphans(name):
+        remove(path)
+    shown = {"folder": str(store.folder), "stage": name, "settings": settings, "cached": len(done)}
+    (last,) = submit_with_retry(f"stage {name}", [(finish_stage, shown)], wait_for=futures)
+    told = (
+        f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
+        f"{time.perf_counter() - start:.1f} s"
+    )
+    print(told, flush=True)
+    get_run_logger().info(told)
+    return last
+
+
+def _make_missing(store: Store, manifest: Manifest, missing: list, settings, after, drill: DrillSettings) -> list:
+    name, done = manifest.stage, sum(entry.items for entry in manifest.shards)
+    total = done + sum(len(shard.items) for shard, _ in missing)
+    progress = Progress(name, done, total)
+    with tqdm(desc=f"{name:<10}", unit="item", disable=None, initial=done, total=total) as bar:
+
+        def commit(shard: Shard, entry: Entry) -> None:
+            manifest.shards.append(entry)
+            store.write_manifest(manifest)
+            bar.update(entry.items)
+            progress.advance(entry.items)
+
+        flow_run = str(FlowRunContext.get().flow_run.id)
+        if runners.kind() == "workpool" and len(missing) > 1:
+            make_on_work_pool(store, name, missing, commit, drill, flow_run)
+            return []
+        return make_shards(store, name, settings, missing, commit, drill, flow_run, after)
+
+
+def require_upstream(store: Store, name: str, settings_of) -> None:
+    """Refuse to run a stage alone on top of something that its settings no longer describe."""
+    for other in STAGES[name].UPSTREAM:
+        condition = state(store, other, settings_of(other))
+        if condition != "done":
+            raise UserError(
+                f"stage {name} reads {other}, which is {condition} in {store.folder}: run salmu stage {other} "
+                f"--run {store.folder.name} first, or salmu run for all"
+            )
