@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
 
     def command(
-        name: str, help: str, run: bool = True, change: bool = False, work: bool = False
+        name: str, help: str, run: bool = True, change: bool = False, work: bool = False, json: bool = False
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         if run:
@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
                 dest="assignments",
                 help="change a setting, for instance portraits.per_identity=40; may be given many times",
             )
+        if json:
+            sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
         if work:
             sub.add_argument("--workers", type=int, help="how many workers (default: one a core)")
             sub.add_argument(
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     stage = command("stage", "one stage of a run, with what is above it taken from the run", change=True, work=True)
     stage.add_argument("stage", choices=list(STAGES))
     command("status", "what a run has done")
-    plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True)
+    plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True, json=True)
     plan.add_argument("--workers", type=int, default=os.cpu_count(), help="cores to plan with (default: all)")
     plan.add_argument("--profile", help="plan this profile rather than the run's own settings")
     plan.add_argument("--gpus", type=int, default=1, help="GPUs to plan with (default: 1)")

@@ -67,19 +67,3 @@ def verify(store: Store) -> int:
             f"{store.folder.name} to make what is missing"
         )
     return sum(1 + bool(entry.rejects) for name in STAGES for entry in store.manifest(name).shards)
-
-
-def text_table(rows: list[dict]) -> str:
-    """Rows of equal keys as aligned text."""
-    if not rows:
-        return ""
-    columns = {key: [str(key), *(str(row[key]) for row in rows)] for key in rows[0]}
-    widths = {key: max(map(len, cells)) for key, cells in columns.items()}
-    numeric = {key: all(isinstance(row[key], (int, float)) or row[key] == "" for row in rows) for key in columns}
-    return "\n".join(
-        "  ".join(
-            columns[key][line].rjust(widths[key]) if numeric[key] else columns[key][line].ljust(widths[key])
-            for key in columns
-        ).rstrip()
-        for line in range(len(rows) + 1)
-    )

@@ -1,0 +1,53 @@
+"""Commands about a published dataset, or that of a run: verify, publish, gallery."""
+
+from collections.abc import Iterable
+
+from salmu.data.publish.check import check_files
+from salmu.data.readers import Dataset, open_dataset
+from salmu.flows.command_line.opening import opened, store_of
+from salmu.flows.command_line.output import text_table
+from salmu.flows.command_line.status import verify as verify_run
+from salmu.tasks.personas.judge import published_rows, verify_personas
+
+
+def verify(options) -> None:
+    if options.what == "personas":
+        print(text_table(verify_personas(_persona_rows(options))))
+    elif options.dataset:
+        print(f"{len(check_files(options.dataset))} files agree with provenance.json")
+    else:
+        print(f"{verify_run(opened(options)[0])} files agree with their manifests")
+
+
+def _persona_rows(options) -> Iterable[dict]:
+    if not options.dataset:
+        return opened(options)[0].view("personas", "identity_id").rows()
+    dataset = open_dataset(options.dataset)
+    return published_rows(dataset.identities, dataset.proofs)
+
+
+def publish(options) -> None:
+    from salmu.data.publish.send import publish_to
+
+    def judge(found: Dataset) -> None:
+        verify_personas(published_rows(found.identities, found.proofs))
+
+    folder = options.dataset or store_of(options).folder / "dataset"
+    rows = publish_to(folder, options.to, [judge], options.dry_run, private=not options.public)
+    print(text_table(rows))
+    sent = [row["bytes"] for row in rows if row["state"] in ("new", "changed")]
+    print(f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB")
+
+
+def gallery(options) -> None:
+    from salmu.data.gallery.build import build_dataset, build_run
+
+    if options.dataset:
+        folder = options.out or f"{options.dataset.rstrip('/')}-gallery"
+        counts = build_dataset(options.dataset, folder, options.side)
+    else:
+        home = opened(options)[0].folder
+        folder = options.out or home / "gallery"
+        counts = build_run(home, folder, options.side)
+    told = ", ".join(f"{counts[name]:,} {name}" for name in ("identities", "portraits", "dropped"))
+    print(f"gallery: {folder}/index.html ({told}, {counts['damaged']} without a picture)")

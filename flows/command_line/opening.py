@@ -1,0 +1,23 @@
+"""What the arguments of a command name: a run's folder, its settings, overrides."""
+
+from typing import Any
+
+from salmu.data.files import location
+from salmu.data.store import Store
+from salmu.flows.settings import RunSettings, load_run, parse_assignment
+
+
+def overrides(options) -> dict[str, Any]:
+    """--set KEY=VALUE as {"stage.key": value}."""
+    return dict(parse_assignment(text) for text in options.assignments)
+
+
+def store_of(options) -> Store:
+    """The folder of the run, whether or not it exists."""
+    return Store(location(options.runs) / (options.run or "tiny"))
+
+
+def opened(options) -> tuple[Store, RunSettings]:
+    """A run that exists, and the settings that it was made with. Raises UserError if there is none."""
+    store = store_of(options)
+    return store, load_run(store.folder)

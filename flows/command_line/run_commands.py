@@ -1,0 +1,111 @@
+"""Commands about a run: run, stage, status, plan, inspect, clean, report, crashed."""
+
+import time
+from itertools import islice
+from pathlib import Path
+
+from salmu.data.errors import UserError
+from salmu.data.files import listed, location, remove, size
+from salmu.data.store import Store
+from salmu.flows.command_line.opening import opened, overrides, store_of
+from salmu.flows.command_line.output import show, text_table
+from salmu.flows.command_line.plan import plan_rows, totals
+from salmu.flows.command_line.status import status_rows
+from salmu.flows.running.lock import run_lock
+from salmu.flows.running.stages import STAGES, models_of
+from salmu.flows.settings import load_profile, load_run
+
+
+def run(options) -> None:
+    from salmu.flows.everything import run_everything
+    from salmu.flows.running import runners
+
+    runners.choose(options.runner, options.workers, options.address)
+    if options.profile:
+        load_profile(options.profile, overrides(options))  # refuse bad settings before a server starts
+    start = time.perf_counter()
+    report = run_everything(
+        options.run or options.profile or "tiny", options.profile, overrides(options), options.runs, options.until
+    )
+    print(f"done in {time.perf_counter() - start:.0f} s; report: {report}")
+
+
+def stage(options) -> None:
+    from salmu.flows.dataset import run_stage_alone
+    from salmu.flows.running import runners
+
+    runners.choose(options.runner, options.workers, options.address)
+    run = options.run or "tiny"
+    stale = run_stage_alone(options.stage, run, overrides(options), options.runs)
+    print(
+        f"stage {options.stage} of {run} is up to date"
+        + (f"; stale now: {', '.join(stale)} (salmu run --run {run})" if stale else "")
+    )
+
+
+def status(options) -> None:
+    print(text_table(status_rows(*opened(options))))
+
+
+def plan(options) -> None:
+    folder = location(options.runs) / (options.run or options.profile or "tiny")
+    known = not options.profile and size(folder / "settings.yaml") is not None
+    settings = (
+        load_run(folder, overrides(options)) if known else load_profile(options.profile or "tiny", overrides(options))
+    )
+    rows = plan_rows(Store(folder), settings, options.workers, options.gpus)
+    weights = [
+        {"model": m.name, "for": m.use, "licence": m.licence} for m in models_of(settings) if m.name != "embedded"
+    ]
+    text = f"{text_table(rows)}\n{totals(rows, options.workers, options.gpus, options.gpu_price)}"
+    if weights:
+        text += f"\n\nweights that come under licences of their own:\n{text_table(weights)}"
+    show(options, {"stages": rows, "weights": weights}, text)
+
+
+def inspect(options) -> None:
+    from salmu.flows.command_line.inspect_items import as_page, as_text, select, write_page
+
+    store = store_of(options)
+    where = {name: value for name, _, value in (text.partition("=") for text in options.where)}
+    rows = list(islice(select(store, options.stage, options.item, where, options.rejects), options.rows))
+    if not rows:
+        raise UserError(
+            f"stage {options.stage}: no such {'reject' if options.rejects else 'row'}; leave conditions away"
+        )
+    if options.html:
+        title = f"{store.folder.name}: {options.stage}" + (", rejects" if options.rejects else "")
+        write_page(
+            Path(options.html), as_page(rows, title, f"{len(rows)} shown of {store.manifest(options.stage).rows}")
+        )
+        print(f"page: {options.html}")
+    else:
+        print(as_text(rows))
+
+
+def clean(options) -> None:
+    store = store_of(options)
+    with run_lock(store.folder):
+        found = [path for stage in STAGES for path in store.orphans(stage)]
+        freed = sum(sum(filter(None, listed(path).values())) if path.is_dir() else size(path) or 0 for path in found)
+        for path in found:
+            print(path)
+            if not options.dry_run:
+                remove(path)
+    print(f"{len(found)} {'would be ' if options.dry_run else ''}removed, {freed / 1e6:.1f} MB")
+
+
+def report(options) -> None:
+    from salmu.evaluation.report.build import build
+
+    store, _ = opened(options)
+    print(f"report: {build(store.folder)}")
+
+
+def crashed(options) -> None:
+    from salmu.flows.command_line.crashed import mark_all
+    from salmu.flows.running.processes import api_server
+
+    with api_server():
+        rows = mark_all(options.silent, options.retry, options.dry_run)
+    print(text_table(rows) or f"every flow run at work gave a sign of life in the last {options.silent:g} s")
