@@ -37,6 +37,8 @@ def everything(
         until: The last part to make.
     """
     store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
+    if until == "benchmark":
+        chosen.unlearning.runs()  # refuses a method that is missing before anything is made
     if until != "dataset":
         require_disk(store.folder)
     with run_lock(store.folder):

@@ -66,7 +66,9 @@ def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSe
                 f"no profile {profile!r}; there are: {', '.join(profiles())}, or give the path of a YAML file"
             )
         path = Path(str(files("salmu.flows").joinpath("profiles", f"{profile}.yaml")))
-    return build(read_yaml(path), overrides, where=f"profile {profile}")
+    settings = build(read_yaml(path), overrides, where=f"profile {profile}")
+    settings.unlearning.runs()  # refuses an unknown method, and settings that a method has not
+    return settings
 
 
 def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettings:
@@ -74,7 +76,10 @@ def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettin
     path = folder / "settings.yaml"
     if size(path) is None:
         raise UserError(f"no run in {folder}: make one with: salmu run --run {folder.name}")
-    return build(read_yaml(path), overrides, where=str(path))
+    settings = build(read_yaml(path), overrides, where=str(path))
+    if any(key.startswith("unlearning.") for key in overrides or {}):
+        settings.unlearning.runs()
+    return settings
 
 
 def build(document: Any, overrides: dict[str, Any] | None, where: str) -> RunSettings:

@@ -16,7 +16,7 @@ from salmu.data.readers import open_dataset
 from salmu.data.settings import validate
 from salmu.evaluation.selection.internal_holdouts import OBJECTIVE, Bench, cut
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.registry import get, origin
 from salmu.evaluation.unlearning.runner import load
 from salmu.model_training.loop import reproducible
 
@@ -49,7 +49,8 @@ def tune(
 
     spread = [settings_of(point) for point in search_points(chosen, trials - trials // 3, seed)]
     dataset, clip = open_dataset(dataset_dir), load(Path(model_dir), spread[0].device)
-    about = digest("tuning", VERSION, method, trials, seed, values, clip.weights_digest, dataset.digest)
+    code = [source.digest] if (source := origin(method)) else []
+    about = digest("tuning", VERSION, method, trials, seed, values, clip.weights_digest, dataset.digest, *code)
     rows = _logged(out_dir / TRIALS, about)
     with reproducible(spread[0].threads):
         bench = Bench(chosen, spread[0], clip, dataset, seed) if len(rows) < trials else None

@@ -1,51 +1,142 @@
 """The methods by name, and what a profile asks of them. A new file with a METHOD in methods/ is found without further
-words."""
+words; outside.py says how one from elsewhere is."""
 
 import functools
 import importlib
 import pkgutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from salmu.data.errors import UserError
 from salmu.data.settings import StageSettings, validate
+from salmu.data.suggestions import did_you_mean
 from salmu.evaluation.unlearning import methods as folder
-from salmu.evaluation.unlearning.settings import MethodSettings
+from salmu.evaluation.unlearning import outside
+from salmu.evaluation.unlearning.settings import SPLITS, MethodSettings
 
 if TYPE_CHECKING:
     from salmu.evaluation.unlearning.method import Method
 
 
-@functools.cache
-def methods() -> "dict[str, Method]":
-    """Name -> method. Raises ValueError for a file that defines none. They bring torch, so they load when asked for."""
-    from salmu.evaluation.unlearning.method import Method
+class Catalogue(NamedTuple):
+    """All methods that are found, and why the others cannot be used."""
 
-    found: dict[str, Method] = {}
-    for info in pkgutil.iter_modules(folder.__path__):
-        method = getattr(importlib.import_module(f"{folder.__name__}.{info.name}"), "METHOD", None)
-        if not isinstance(method, Method) or method.name != info.name:
-            raise ValueError(
-                f"evaluation/unlearning/methods/{info.name}.py: must define METHOD with name {info.name!r}"
-            )
-        found[method.name] = method
+    methods: "dict[str, Method]"
+    origins: dict[str, outside.Origin]  # of methods from outside the project
+    broken: dict[str, str]  # name -> one line that starts with the place of the error
+
+
+@functools.cache
+def catalogue() -> Catalogue:
+    """The project's methods, those of other distributions, and those that SALMU_METHODS names; of two with one name
+    the first is taken. They bring torch, so they load when asked for. Raises UserError for a path that is not there."""
+    found = Catalogue({}, {}, {})
+    for name in own_names():
+        path = Path(folder.__path__[0], f"{name}.py")
+        _add(found, name, str(path), _own, path)
+    for point in outside.points():
+        _add(found, point.name, f"{point.dist.name}: {point.value}", outside.load_point, point)
+    for path in outside.files():
+        _add(found, path.stem, str(path), outside.load_file, path)
     return found
 
 
+def methods() -> "dict[str, Method]":
+    """Name -> method."""
+    return catalogue().methods
+
+
+def own_names() -> list[str]:
+    """Names of the project's own methods, read without loading them."""
+    return [info.name for info in pkgutil.iter_modules(folder.__path__)]
+
+
+def names() -> list[str]:
+    """Names of all methods, read without loading them; some of them may turn out to be broken."""
+    others = [*(point.name for point in outside.points()), *(path.stem for path in outside.files())]
+    return list(dict.fromkeys([*own_names(), *others]))
+
+
+def choose(paths: list | None) -> list[str]:
+    """Look for methods in these files and folders too, here and in worker processes; None leaves the choice as it is.
+    Returns a line for each method that cannot be used. Raises UserError for a path that is not there."""
+    outside.choose(paths)
+    catalogue.cache_clear()
+    return list(catalogue().broken.values())
+
+
 def get(name: str) -> "Method":
-    """The method of this name. Raises UserError for an unknown one."""
-    if name not in methods():
-        raise UserError(f"no unlearning method {name!r}; there are {', '.join(methods())}")
-    return methods()[name]
+    """The method of this name. Raises UserError for one that is unknown or broken."""
+    found = catalogue()
+    if name in found.methods:
+        return found.methods[name]
+    if name in found.broken:
+        raise UserError(found.broken[name])
+    raise UserError(
+        f"no unlearning method {name!r}{did_you_mean(name, found.methods)}; there are {', '.join(found.methods)}; "
+        "--methods FILE_OR_DIR brings others"
+    )
+
+
+def origin(name: str) -> outside.Origin | None:
+    """Where a method from outside the project comes from; None for one of its own."""
+    return catalogue().origins.get(name)
+
+
+def _own(path: Path) -> "tuple[Method | None, None]":
+    return getattr(importlib.import_module(f"{folder.__name__}.{path.stem}"), "METHOD", None), None
+
+
+def _add(found: Catalogue, name: str, place: str, load: Callable, source: Any) -> None:
+    """Load one source into the catalogue, as a method or as the reason why it gives none."""
+    if name in found.methods:
+        found.broken[place] = f"{place}: there is a method {name!r} already; give this one another name"
+        return
+    try:
+        method, its_origin = load(source)
+    except (Exception, SystemExit) as error:  # whatever the code of a method may raise
+        found.broken[name] = outside.one_line(error, place)
+        return
+    if problem := _problem(method, name):
+        found.broken[name] = f"{place}: {problem}"
+        return
+    found.methods[name] = method
+    if its_origin:
+        found.origins[name] = its_origin
+
+
+def _problem(method: object, name: str) -> str | None:
+    """What keeps an object from being the method of this name."""
+    from salmu.evaluation.unlearning.method import Method
+
+    if not name.isidentifier():
+        return f"{name!r} cannot be the name of a method; letters, digits and _ can"
+    if not isinstance(method, Method) or method.name != name:
+        return f"must define METHOD = Method(name={name!r}, ...)"
+    if not method.sees or not set(method.sees) <= set(SPLITS):
+        return f"METHOD.sees must name some of {', '.join(SPLITS)}"
+    if not (method.loss or method.edit):
+        return "METHOD has neither a loss nor an edit"
+    if not (isinstance(method.settings, type) and issubclass(method.settings, MethodSettings)):
+        return "METHOD.settings must be a subclass of MethodSettings"
+    return None
 
 
 class Run(NamedTuple):
-    """One method with one budget and seed; `folder` is the name of its output folder."""
+    """One method with one budget and seed; `folder` is the name of its output folder.
+
+    `values` are its settings, checked; plain, since a worker process has not loaded the method yet."""
 
     folder: str
     method: str
-    settings: MethodSettings
+    values: dict[str, Any]
+
+    @property
+    def settings(self) -> MethodSettings:
+        return get(self.method).settings(**self.values)
 
 
 class UnlearningSettings(StageSettings):
@@ -53,7 +144,6 @@ class UnlearningSettings(StageSettings):
 
     methods: dict[str, dict[str, Any]] = Field(
         {"finetuning": {}, "negative_gradient": {}, "generic_captions": {}},
-        validate_default=True,
         description="Methods to run, each with its own settings where they differ from its defaults.",
     )
     budgets: tuple[float, ...] = Field(
@@ -67,15 +157,9 @@ class UnlearningSettings(StageSettings):
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
 
-    @field_validator("methods")
-    @classmethod
-    def _known(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for name, values in methods.items():
-            validate(get(name).settings, values, f"unlearning.methods.{name}")
-        return methods
-
     def runs(self) -> list[Run]:
-        """Every method with every budget and seed, in the order of the settings."""
+        """Every method with every budget and seed, in the order of the settings. Raises UserError for an unknown method
+        or setting: reading a run's settings does not ask, so that a run can be read where a method of it is missing."""
         seeds = range(self.seed, self.seed + self.repeats)
         return [self.run(name, budget, seed) for name in self.methods for budget in self.budgets for seed in seeds]
 
@@ -87,4 +171,4 @@ class UnlearningSettings(StageSettings):
             "seed": seed,
         }
         settings = validate(get(name).settings, values | self.methods.get(name, {}), f"unlearning.methods.{name}")
-        return Run(f"{name}-{budget:g}x-s{seed}", name, settings)
+        return Run(f"{name}-{budget:g}x-s{seed}", name, settings.model_dump())

@@ -19,7 +19,7 @@ from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.encoding.embeddings import ClipModel, load_model
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool
-from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.registry import get, origin
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.export import RECORD as TRAINING_RECORD
@@ -46,19 +46,21 @@ def unlearn(
     A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
     threads: same bytes, also when the run was killed and started again. An `out_dir` that holds the result already is
     left as it is. Raises UserError for input that cannot be used."""
-    chosen, model_dir, out_dir = get(method), Path(model_dir), Path(out_dir)
+    chosen, source, model_dir, out_dir = get(method), origin(method), Path(model_dir), Path(out_dir)
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such folder; unlearning starts from a folder in open_clip's layout")
     dataset = open_dataset(dataset_dir)
     clip = load(model_dir, settings.device)
     inputs = {"source_model_digest": clip.weights_digest, "dataset_digest": dataset.digest}
-    fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs)
+    code = [source.digest] if source else []  # VERSION speaks for the project's own methods
+    fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, *code)
     if _finished(out_dir, fingerprint):
         return
     about = {
         "method": method,
         "description": chosen.description,
         "source": chosen.source,
+        **({"from_outside": source._asdict()} if source else {}),
         "budget": settings.budget,
         "seed": settings.seed,
         "settings": settings.model_dump(mode="json"),

@@ -17,7 +17,13 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
 
     def command(
-        name: str, help: str, run: bool = True, change: bool = False, work: bool = False, json: bool = False
+        name: str,
+        help: str,
+        run: bool = True,
+        change: bool = False,
+        work: bool = False,
+        json: bool = False,
+        methods: bool = False,
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         if run:
@@ -34,6 +40,13 @@ def parser() -> argparse.ArgumentParser:
             )
         if json:
             sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        if methods:
+            sub.add_argument(
+                "--methods",
+                metavar="FILE_OR_DIR",
+                action="append",
+                help="a Python file with an unlearning method, or a folder of them; may be given many times",
+            )
         if work:
             sub.add_argument("--workers", type=int, help="how many workers (default: one a core)")
             sub.add_argument(
@@ -44,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--address", help="of a Ray or Dask cluster (default: one of this machine, for the run)")
         return sub
 
-    run = command("run", "the whole chain: dataset, model pair, benchmark, report", change=True, work=True)
+    run = command(
+        "run", "the whole chain: dataset, model pair, benchmark, report", change=True, work=True, methods=True
+    )
     run.add_argument(
         "--profile", help=f"{', '.join(profiles())}, or a YAML file (default: the run's own settings, else tiny)"
     )
@@ -54,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     stage = command("stage", "one stage of a run, with what is above it taken from the run", change=True, work=True)
     stage.add_argument("stage", choices=list(STAGES))
     command("status", "what a run has done")
-    plan = command("plan", "what a run would do, and what it costs, before anything runs", change=True, json=True)
+    plan = command(
+        "plan", "what a run would do, and what it costs, before anything runs", change=True, json=True, methods=True
+    )
     plan.add_argument("--workers", type=int, default=os.cpu_count(), help="cores to plan with (default: all)")
     plan.add_argument("--profile", help="plan this profile rather than the run's own settings")
     plan.add_argument("--gpus", type=int, default=1, help="GPUs to plan with (default: 1)")
@@ -95,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--dataset", required=True, help="published dataset folder")
     evaluate.add_argument("--out", required=True, help="JSON file to write")
-    unlearn = command("unlearn", "make a model that forgot", run=False, change=True)
+    unlearn = command("unlearn", "make a model that forgot", run=False, change=True, methods=True)
     unlearn.add_argument("method")
     unlearn.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
     unlearn.add_argument("--dataset", required=True, help="published dataset folder")
@@ -104,7 +121,9 @@ def parser() -> argparse.ArgumentParser:
     )
     unlearn.add_argument("--seed", type=int, default=0)
     unlearn.add_argument("--out", required=True, help="folder to write")
-    tune = command("tune", "choose a method's settings on a cut of the forget set alone", run=False, change=True)
+    tune = command(
+        "tune", "choose a method's settings on a cut of the forget set alone", run=False, change=True, methods=True
+    )
     tune.add_argument("method")
     tune.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
     tune.add_argument("--dataset", required=True, help="published dataset folder")

@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit code 0: done; 2: an error that the person can mend, told in one line; 130: interrupted."""
     options = parser().parse_args(arguments)
     try:
+        if getattr(options, "methods", None):
+            _load_methods(options.methods)
         command(options.command)(options)
     except UserError as error:
         sys.exit(_fail(error))
@@ -52,6 +54,14 @@ def main(arguments: list[str] | None = None) -> None:
 def command(name: str):
     """The function of a command; only its own module is loaded."""
     return getattr(importlib.import_module(f"salmu.flows.command_line.{COMMANDS[name]}"), name)
+
+
+def _load_methods(paths: list[str]) -> None:
+    """--methods: the other methods work when one cannot be used, so that is a warning."""
+    from salmu.evaluation.unlearning.registry import choose
+
+    for line in choose(paths):
+        print(f"warning: method left out: {line}", file=sys.stderr)
 
 
 def _fail(message, code: int = 2) -> int:

@@ -4,6 +4,8 @@ what it lacks."""
 import json
 import math
 import re
+import shutil
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -13,6 +15,8 @@ from safetensors.torch import load_file
 from salmu.data.errors import UserError
 from salmu.data.readers import Dataset
 from salmu.data.settings import validate
+from salmu.evaluation.unlearning import methods as own_methods
+from salmu.evaluation.unlearning import registry
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.registry import UnlearningSettings, get, methods
 from salmu.evaluation.unlearning.runner import unlearn
@@ -29,6 +33,7 @@ every_method = pytest.mark.parametrize("name", sorted(methods()))
 
 
 def test_all_methods_are_there():
+    assert not registry.catalogue().broken and registry.names() == list(methods())
     assert set(methods()) >= {
         "cliperase",
         "delete",
@@ -122,13 +127,15 @@ def test_a_method_keeps_its_promises(name, dataset_dir, model_dir, tmp_path, mon
     assert same == same_again != other
 
 
-def test_a_file_without_a_method_is_named(tmp_path, monkeypatch):
-    from salmu.evaluation.unlearning import methods, registry
-
+def test_a_broken_file_in_the_folder_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+    for path in (Path(own_methods.__file__).parent / f"{name}.py" for name in ("finetuning", "npo")):
+        shutil.copy(path, tmp_path)
     (tmp_path / "forgetful.py").write_text("METHOD = None\n")
-    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
-    with pytest.raises(ValueError, match=r"methods/forgetful.py: must define METHOD with name 'forgetful'"):
-        registry.methods.__wrapped__()
+    monkeypatch.setattr(own_methods, "__path__", [str(tmp_path)])
+    found = registry.catalogue.__wrapped__()
+    assert list(found.methods) == ["finetuning", "npo"]
+    place = tmp_path / "forgetful.py"
+    assert found.broken == {"forgetful": f"{place}: must define METHOD = Method(name='forgetful', ...)"}
 
 
 def test_a_profile_names_methods_and_budgets():
@@ -155,10 +162,10 @@ def test_a_profile_names_methods_and_budgets():
     assert one.folder == "generic_captions-2x-s3" and one.settings.seed == 3
     for asked, said in (
         ({"finetuning": {"learning_rat": 1}}, "unlearning.methods.finetuning: unknown key 'learning_rat'"),
-        ({"finetunning": {}}, "no unlearning method 'finetunning'"),
+        ({"finetunning": {}}, "no unlearning method 'finetunning'; did you mean 'finetuning'"),
         ({"scrub": {"keep_at": [1, 5]}}, "keep_at must lie between 0 and the budget, 5"),
     ):
         with pytest.raises(UserError, match=said):
-            validate(UnlearningSettings, {"methods": asked}, "profile")
+            validate(UnlearningSettings, {"methods": asked}, "profile").runs()
     with pytest.raises(UserError, match="unlearning.methods.scrub: .*keep_at must lie between 0 and the budget, 1"):
         validate(UnlearningSettings, {"methods": {"scrub": {"keep_at": [2]}}}, "profile").run("scrub", 1, 0)

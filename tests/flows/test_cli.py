@@ -14,7 +14,6 @@ import open_clip
 import psutil
 import pytest
 
-import salmu.datasets
 from salmu.data.store import Store
 from salmu.flows.command_line import cli
 from salmu.flows.running.stages import STAGES
