@@ -6,13 +6,12 @@ timm and transformers. Declaring the two operators that torchvision's import loo
 and box operations are plain Python.
 
 It acts only when somebody imports torchvision, beside a torch without CUDA or ROCm, on Linux, and if the extension
-does not load.
+does not load. salmu_torchvision.pth, installed beside the package, puts it in place at the start of every Python of the
+environment, so that open_clip and the others work without `import salmu`; this module therefore imports next to nothing.
 """
 
-import importlib.abc
-import importlib.machinery
 import sys
-from pathlib import Path
+from importlib.machinery import PathFinder
 
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -22,6 +21,8 @@ _libraries = []  # a torch Library's declarations live as long as the object
 
 
 def _declare_operators(package: str) -> None:
+    from pathlib import Path
+
     import torch
 
     if torch.version.cuda or torch.version.hip or _libraries:
@@ -38,11 +39,11 @@ def _declare_operators(package: str) -> None:
     _libraries.append(library)
 
 
-class _TorchvisionFinder(importlib.abc.MetaPathFinder):
+class _TorchvisionFinder:
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "torchvision":
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        spec = PathFinder.find_spec(fullname, path)
         if spec is None or spec.loader is None or not spec.submodule_search_locations:
             return spec
         execute = spec.loader.exec_module

@@ -2,4 +2,5 @@
 
 from salmu.data import torchvision_compat
 
+__version__ = "0.1.0"
 torchvision_compat.install()

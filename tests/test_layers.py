@@ -72,22 +72,6 @@ def test_the_distribution_lists_every_package_and_installs_only_salmu():
     assert setuptools["package-dir"] == {f"salmu.{folder}": folder for folder in sorted(MAY_IMPORT)}
 
 
-def test_every_file_that_is_not_code_is_listed_as_package_data():
-    """A wheel holds what `packages` and `package-data` name, and nothing else."""
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    kept = set()
-    for package in setuptools["packages"]:
-        folder = (
-            ROOT / package.removeprefix("salmu").lstrip(".").replace(".", "/") if package != "salmu" else ROOT / "salmu"
-        )
-        for pattern in setuptools["package-data"].get(package, []) + setuptools["package-data"]["*"]:
-            kept |= set(folder.glob(pattern))
-    tracked = subprocess.run(["git", "ls-files", *MAY_IMPORT], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert not {name for name in tracked.stdout.split("\n") if name and not name.endswith(".py")} - {
-        path.relative_to(ROOT).as_posix() for path in kept
-    }
-
-
 @pytest.mark.parametrize("module", ["salmu.flows.command_line.cli", "salmu.flows.running.stages"])  # the command
 def test_it_loads_without_what_only_the_work_needs(module):  # line, and what every worker loads
     heavy = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
