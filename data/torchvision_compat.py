@@ -6,8 +6,8 @@ timm and transformers. Declaring the two operators that torchvision's import loo
 and box operations are plain Python.
 
 It acts only when somebody imports torchvision, beside a torch without CUDA or ROCm, on Linux, and if the extension
-does not load. salmu_torchvision.pth, installed beside the package, puts it in place at the start of every Python of the
-environment, so that open_clip and the others work without `import salmu`; this module therefore imports next to nothing.
+does not load. salmu_torchvision.pth, installed beside the package, puts it in place whenever Python starts, so that
+open_clip and the others work without `import salmu`; this module therefore imports next to nothing.
 """
 
 import sys
