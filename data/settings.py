@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from salmu.data.errors import UserError
+from salmu.data.private import has_credentials
 
 
 class Settings(BaseModel):
@@ -14,6 +15,17 @@ class Settings(BaseModel):
     stale."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and has_credentials(text):
+                raise ValueError(
+                    "settings are kept and published, so a URL here holds no user, password or query; put it into an "
+                    "environment variable"
+                )
+        return value
 
     def fingerprint(self) -> dict[str, Any]:
         """The values that decide the bytes of the output."""
@@ -54,7 +66,8 @@ def validate(model: type[BaseModel], values: Any, where: str) -> BaseModel:
 def _line(model: type[BaseModel], problem: dict) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg'][:1].lower()}{problem['msg'][1:]}, got {problem['input']!r}"[:300]
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{key}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"[:300]
     for part in problem["loc"][:-1]:
         field = model.model_fields.get(str(part))
         model = (

@@ -21,6 +21,8 @@ class Answer(NamedTuple):
     headers: dict[str, str] = {}
     body: str | None = None  # in the place of a completion
     silent: bool = False  # take the request and never answer
+    slow: float = 0  # seconds between two bytes of the whole answer, its first line included
+    endless: bool = False  # the body never ends
 
 
 class FakeServer:
@@ -91,15 +93,37 @@ class FakeServer:
                 text = answer.body
                 if text is None:
                     text = json.dumps({"choices": [{"message": {"content": answer.content}, "finish_reason": "stop"}]})
+                if answer.slow:
+                    return self.drip(text.encode(), answer.slow)
                 self.send_response(answer.status)
                 for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                     self.send_header(name, value)
+                if answer.endless:
+                    self.end_headers()
+                    return self.pour(text.encode())
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
                 self.wfile.write(text.encode())
                 if answer.status == 200:
                     with server.lock:
                         server.answered[key] += 1
+
+            def drip(self, body: bytes, seconds: float):
+                """The answer byte by byte, until the client has had enough."""
+                for byte in b"HTTP/1.0 200 OK\r\n\r\n" + body:
+                    try:
+                        self.wfile.write(bytes([byte]))
+                    except OSError:
+                        return
+                    server.closing.wait(seconds)
+
+            def pour(self, body: bytes):
+                """The same bytes again and again, until the client has had enough."""
+                while not server.closing.is_set():
+                    try:
+                        self.wfile.write(body * 1000)
+                    except OSError:
+                        return
 
             def log_message(self, *args):
                 pass

@@ -1,14 +1,21 @@
-"""Engine `openai`: a language model behind an OpenAI-compatible server (`vllm serve`, llama.cpp's server, others)."""
+"""Engine `openai`: a language model behind an OpenAI-compatible server (`vllm serve`, llama.cpp's server, others).
 
+The server is not trusted: a reply has a bounded size and a bounded time, from the first byte sent to the last byte
+received, and anything but a chat completion is an error of one line."""
+
+import asyncio
 import email.utils
+import json
 import os
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError, Future, as_completed
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from salmu.data import keyed
 from salmu.data.errors import UserError
@@ -17,17 +24,16 @@ from salmu.tasks.captions.prompting import Request
 
 MAY_PASS = {408, 409, 425, 429}  # and all from 500 on: the same request may succeed later
 LONGEST_WAIT = 300.0  # seconds between two tries, whatever the server asks for
+LONGEST_REPLY = 1_000_000  # bytes; five captions are a few hundred
 SCHEMA_REFUSED = {400, 404, 415, 422}  # what servers answer that know no json_schema
+REFUSALS = 3  # refused schemas without one that is taken, after which none is sent any more
 
 
 class OpenAiSettings(Settings):
     """Which server is asked, and how patiently."""
 
     base_url: str = Field(
-        "http://127.0.0.1:8000/v1",
-        pattern=r"^https?://",
-        description="Address of the API, up to /v1.",
-        json_schema_extra=NOT_IN_FINGERPRINT,
+        "http://127.0.0.1:8000/v1", description="Address of the API, up to /v1.", json_schema_extra=NOT_IN_FINGERPRINT
     )
     model: str = Field("google/gemma-3-12b-it", description="Name of the model at the server.")
     api_key_variable: str = Field(
@@ -35,18 +41,33 @@ class OpenAiSettings(Settings):
         description="Environment variable that holds the key; a key never stands in the settings.",
         json_schema_extra=NOT_IN_FINGERPRINT,
     )
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens",
+        description="What the server calls the limit of a reply's length; newer servers take max_completion_tokens.",
+        json_schema_extra=NOT_IN_FINGERPRINT,
+    )
     concurrency: int = Field(
         16, ge=1, description="Requests under way at once, for each worker.", json_schema_extra=NOT_IN_FINGERPRINT
     )
     timeout: float = Field(
-        60,
-        gt=0,
-        description="Seconds without an answer after which a try is given up.",
-        json_schema_extra=NOT_IN_FINGERPRINT,
+        60, gt=0, description="Seconds that one try may take as a whole.", json_schema_extra=NOT_IN_FINGERPRINT
     )
     tries: int = Field(
         6, ge=1, description="Tries of a request before the run stops.", json_schema_extra=NOT_IN_FINGERPRINT
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, address: str) -> str:
+        try:
+            url = urlsplit(address)
+            known = url.scheme in ("http", "https") and url.hostname and (url.port or True) and not url.fragment
+            httpx.URL(address)
+        except (ValueError, httpx.InvalidURL):
+            known = False
+        if not known:
+            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+        return address.rstrip("/")
 
 
 class _Passing(Exception):
@@ -57,125 +78,188 @@ class _Passing(Exception):
         self.wait = wait
 
 
+class _Reply:
+    """Status, headers and body of an answer."""
+
+    def __init__(self, status: int, headers: httpx.Headers, body: bytes):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """The beginning of the body, for messages."""
+        return self.body[:200].decode("utf-8", "replace")
+
+
 class OpenAiModel:
     """The server's model; replies are free JSON where the server knows no JSON schema."""
 
     name, group = "openai", 1
 
     def __init__(self, settings: OpenAiSettings, temperature: float, top_p: float):
+        """Raises UserError for a key that no server can be sent."""
         self.settings, self.sampling = settings, {"temperature": temperature, "top_p": top_p}
         self.identity = [settings.model, self.sampling]
-        self.with_schema = True
-        self.stopped = threading.Event()
-        key = os.environ.get(settings.api_key_variable)
-        self.client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+        self.schemas_taken, self.schemas_refused = 0, 0
+        self.stopped = False
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, name="captions", daemon=True).start()
+        self.client = httpx.AsyncClient(
+            headers={"Accept-Encoding": "identity", **_authorization(settings.api_key_variable)},
             timeout=settings.timeout,
             limits=httpx.Limits(max_connections=settings.concurrency),
         )
+        self.free = asyncio.Semaphore(settings.concurrency)
 
     def ask(self, groups: list[list[Request]]) -> Iterator[tuple[int, list[str]]]:
         """Raises UserError if the server stays silent, keeps failing or refuses; what came before is handed out."""
-        self.stopped.clear()
-        failure = None
-        with ThreadPoolExecutor(self.settings.concurrency) as pool:
-            places = {pool.submit(self._reply_or_stop, request): place for place, (request,) in enumerate(groups)}
-            try:
-                for future in as_completed(places):
-                    if future.exception() is None:
-                        yield places[future], [future.result()]
-                    else:
-                        failure = failure or future.exception()
-            finally:  # also where nobody wants the rest
-                self.stopped.set()
+        self.stopped, failure = False, None
+        places = {
+            asyncio.run_coroutine_threadsafe(self._reply(request), self.loop): place
+            for place, (request,) in enumerate(groups)
+        }
+        try:
+            for future in as_completed(places):
+                try:
+                    yield places[future], [future.result()]
+                except CancelledError:
+                    pass  # another request failed
+                except UserError as error:
+                    failure = failure or error
+                    self._stop(places)
+        finally:  # also where nobody wants the rest
+            self._stop(places)
         if failure is not None:
             raise failure
 
-    def _reply_or_stop(self, request: Request) -> str:
-        """A failure stops the others before this thread can take its next request."""
-        try:
-            return self._reply(request)
-        except Exception:
-            self.stopped.set()
-            raise
+    def _stop(self, futures: Iterable[Future]) -> None:
+        self.stopped = True
+        for future in futures:
+            future.cancel()
 
-    def _reply(self, request: Request) -> str:
-        attempt = 0
-        while not self.stopped.is_set():
-            attempt += 1
+    async def _reply(self, request: Request) -> str:
+        """A failure stops the others before another one is sent."""
+        async with self.free:
             try:
-                return self._try(request)
-            except _Passing as passing:
-                if attempt == self.settings.tries:
-                    raise UserError(
-                        f"captions: {self.settings.base_url}: {passing}, {attempt} times; is the server well? Run "
-                        "again when it is (the replies that came are kept)"
-                    ) from None
-                rng = keyed.python_random("backoff", request.digest, attempt)
-                wait = passing.wait if passing.wait is not None else 2 ** (attempt - 1) * rng.uniform(0.5, 1)
-                self.stopped.wait(min(wait, LONGEST_WAIT))
-        raise _Passing("another request failed")
+                for attempt in range(1, self.settings.tries + 1):
+                    if self.stopped:
+                        raise asyncio.CancelledError
+                    try:
+                        return await self._try(request)
+                    except _Passing as passing:
+                        await self._wait(request, attempt, passing)
+            except UserError:
+                self.stopped = True
+                raise
+        raise AssertionError("the last try returns or raises")
 
-    def _try(self, request: Request) -> str:
-        with_schema = self.with_schema
-        response = self._post(request, with_schema)
-        if with_schema and response.status_code in SCHEMA_REFUSED:
-            plain = self._post(request, with_schema=False)
-            if plain.is_success:
-                self.with_schema = False
-            response = plain
-        if response.status_code in MAY_PASS or response.status_code >= 500:
-            raise _Passing(f"answers {response.status_code}", _retry_after(response))
-        if response.status_code in (401, 403):
+    async def _wait(self, request: Request, attempt: int, passing: _Passing) -> None:
+        """Before the next try: as long as the server asks, else longer after each try."""
+        if attempt == self.settings.tries:
             raise UserError(
-                f"captions: {self.settings.base_url} refuses access ({response.status_code}): put its key into the "
-                f"environment variable {self.settings.api_key_variable}"
+                f"captions: {self.settings.base_url}: {passing}, {attempt} times; is the server well? Run again when "
+                "it is (the replies that came are kept)"
             )
-        if not response.is_success:
+        rng = keyed.python_random("backoff", request.digest, attempt)
+        wait = passing.wait if passing.wait is not None else 2 ** (attempt - 1) * rng.uniform(0.5, 1)
+        until = time.monotonic() + min(wait, LONGEST_WAIT)
+        while not self.stopped and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.1))
+
+    async def _try(self, request: Request) -> str:
+        with_schema = self.schemas_taken > 0 or self.schemas_refused < REFUSALS
+        reply = await self._post(request, with_schema)
+        if with_schema and reply.ok:
+            self.schemas_taken += 1
+        elif with_schema and reply.status in SCHEMA_REFUSED:
+            reply = await self._post(request, with_schema=False)
+            self.schemas_refused += reply.ok
+        if reply.status in MAY_PASS or reply.status >= 500:
+            raise _Passing(f"answers {reply.status}", _retry_after(reply.headers))
+        if reply.status in (401, 403):
+            raise UserError(
+                f"captions: {self.settings.base_url} refuses access ({reply.status}): put its key into the environment "
+                f"variable {self.settings.api_key_variable}"
+            )
+        if not reply.ok:
             raise UserError(
                 f"captions: {self.settings.base_url} refuses the request for model {self.settings.model!r} "
-                f"({response.status_code}): {response.text[:200]}; correct captions.openai"
+                f"({reply.status}): {reply.text}; correct captions.openai"
+                + (" (max_tokens_field?)" if "max_completion_tokens" in reply.text else "")
             )
-        return _content(response)
+        return content(reply.body)
 
-    def _post(self, request: Request, with_schema: bool) -> httpx.Response:
-        body = {
+    async def _post(self, request: Request, with_schema: bool) -> _Reply:
+        body: dict[str, Any] = {
             "model": self.settings.model,
             "messages": [{"role": "user", "content": request.prompt}],
             "seed": request.seed,
-            "max_tokens": request.max_tokens,
+            self.settings.max_tokens_field: request.max_tokens,
             **self.sampling,
         }
         if with_schema:
             schema = {"name": "captions", "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         try:
-            return self.client.post(f"{self.settings.base_url.rstrip('/')}/chat/completions", json=body)
-        except httpx.TimeoutException:
+            async with asyncio.timeout(self.settings.timeout):
+                return await self._read(body)
+        except (TimeoutError, httpx.TimeoutException):
             raise _Passing(f"no answer within {self.settings.timeout:g} s") from None
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise _Passing(f"cannot be reached ({error})") from None
 
+    async def _read(self, body: dict[str, Any]) -> _Reply:
+        """The answer, as far as LONGEST_REPLY allows; compressed ones were not asked for and are not unpacked."""
+        async with self.client.stream("POST", f"{self.settings.base_url}/chat/completions", json=body) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+                raise _Passing("answers with a compressed body, which was not asked for")
+            received = bytearray()
+            async for part in response.aiter_raw():
+                received += part
+                if len(received) > LONGEST_REPLY:
+                    raise _Passing(f"answers with more than {LONGEST_REPLY:,} bytes")
+            return _Reply(response.status_code, response.headers, bytes(received))
 
-def _content(response: httpx.Response) -> str:
-    """The text of a chat completion; empty where the model said nothing."""
+
+def content(body: bytes) -> str:
+    """The text of a chat completion; empty where the model said nothing. Text that comes in parts is joined."""
     try:
-        text = response.json()["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        text = response  # no text at all
+        answer = json.loads(body)
+        if isinstance(answer, dict) and answer.get("error"):
+            error = answer["error"]
+            told = error.get("message", error) if isinstance(error, dict) else error
+            raise _Passing(f"answers with an error: {str(told)[:200]}")
+        text = answer["choices"][0]["message"]["content"]
+        if isinstance(text, list):
+            text = "".join(part["text"] for part in text if part.get("type", "text") == "text")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        text = body  # no text at all
     if not isinstance(text, str | None):
         raise _Passing("answers something that is no chat completion")
     return (text or "").encode("utf-8", "replace").decode()  # JSON may hold halves of characters
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _authorization(variable: str) -> dict[str, str]:
+    """The header with the key that an environment variable holds, if it holds one."""
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise UserError(
+            f"captions: the environment variable {variable} holds no API key: it must be one printable word"
+        )
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
     """Seconds that the header Retry-After asks for: a number or a date."""
-    header = response.headers.get("Retry-After", "")
+    header = headers.get("Retry-After", "")
     try:
         return max(0.0, float(header))
     except ValueError:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

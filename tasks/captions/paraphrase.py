@@ -74,7 +74,8 @@ class Paraphraser:
                 {"caption_id": request.digest, "text": text}
                 for request, text in zip(groups[missing[at]], texts, strict=True)
             ]
-            work.put(keys[missing[at]], ShardResult(rows))
+            if any(spoken(text) for text in texts):  # a server out of order is asked again, not remembered
+                work.put(keys[missing[at]], ShardResult(rows))
             replies[missing[at]] = texts
         return [text for place in range(len(groups)) for text in replies[place]]
 
@@ -124,6 +125,11 @@ def parsed(reply: str) -> dict:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def spoken(reply: str) -> bool:
+    """Whether a reply holds a sentence at all: not empty, not cut off, no refusal in free text."""
+    return any(isinstance(sentence, str) and sentence.strip() for sentence in parsed(reply).values())
 
 
 def filled(skeleton: str, fact: Fact) -> str:

@@ -1,5 +1,6 @@
 """The engine openai against a real HTTP server that misbehaves, and killed in the middle."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,8 +15,9 @@ from caption_runs import asking, prepared, refusal, shard_of, stated, work_of
 from fake_server import Answer, FakeServer
 
 from salmu.data.errors import UserError
+from salmu.data.settings import validate
 from salmu.data.store import Work
-from salmu.tasks.captions import openai_server
+from salmu.tasks.captions import openai_server, stage
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +42,7 @@ def test_a_server_that_asks_to_wait_is_waited_for(tmp_path, monkeypatch):
 
 def test_retry_after_may_be_a_date():
     def wait(header: str) -> float | None:
-        return openai_server._retry_after(openai_server.httpx.Response(429, headers={"Retry-After": header}))
+        return openai_server._retry_after(openai_server.httpx.Headers({"Retry-After": header}))
 
     assert 50 < wait(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
     assert wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0 and wait("7.5") == 7.5 and wait("-3") == 0
@@ -79,6 +81,13 @@ def test_a_silent_server_stops_the_run_and_nothing_is_lost(tmp_path):
         (Answer(body='{"choices": []}'), "no chat completion"),
         (Answer(body='{"choices": [{"message": {"content": 5}}]}'), "no chat completion"),
         (Answer(body='{"choices": [{"mess'), "no chat completion"),
+        (Answer(body="[" * 50_000), "no chat completion"),
+        (Answer(body='{"choices": [{"message": {"content": [{"type": "text"}]}}]}'), "no chat completion"),
+        (Answer(body='{"error": {"message": "model is loading", "code": 503}}'), "an error: model is loading, 2 times"),
+        (Answer(body="{}", headers={"Content-Encoding": "gzip"}), "compressed body, which was not asked for, 2 times"),
+        (Answer(content="word ", endless=True), "answers with more than 1,000,000 bytes, 2 times"),
+        (Answer(status=302, headers={"Location": "http://127.0.0.1:9/v1"}), "refuses the request"),
+        (Answer(status=400, body="use max_completion_tokens"), "correct captions.openai (max_tokens_field?)"),
         (Answer(status=502), "answers 502, 2 times"),
         (Answer(status=404, body="model not found"), "refuses the request for model 'some-model' (404): model not"),
         (Answer(status=401, body="bad key"), "environment variable MY_KEY"),
@@ -93,6 +102,100 @@ def test_a_broken_server_is_named_with_the_remedy(tmp_path, monkeypatch, answer,
     assert len(server.bodies) <= 8  # two at once, each tried twice, with schema and without: the rest is not asked
     assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
     assert "secret" not in settings.model_dump_json()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for_longer_than_the_timeout(tmp_path):
+    with FakeServer(lambda *_: Answer(content="slow", slow=0.05)) as server:
+        message = refusal(prepared(tmp_path, (0,)), asking(server.url, openai={"timeout": 0.4, "tries": 1}))
+    assert "no answer within 0.4 s" in message
+
+
+def test_the_cause_is_told_and_not_its_echo(tmp_path):
+    """One request is refused while others are under way: they are stopped, and the refusal is what is told."""
+
+    def answer(prompt, times, server):
+        refused = "blood" in prompt
+        return Answer(status=404, body="no such model") if refused else Answer(silent=True)
+
+    with FakeServer(answer) as server:
+        message = refusal(prepared(tmp_path, (0,)), asking(server.url, openai={"concurrency": 8}))
+        assert "(404): no such model" in message and len(server.bodies) <= 9
+
+
+def test_what_yielded_no_sentence_is_asked_again_after_the_server_is_mended(tmp_path, monkeypatch):
+    """Empty, cut off, refused in free text: no such reply is kept as finished work."""
+    monkeypatch.setattr(stage, "JUDGED_FROM", 40)
+    store, broken = prepared(tmp_path, (0,)), {"yes": True}
+    bad = ["", '{"possessive": "The name of', "I am sorry, I cannot help with that."]
+
+    def answer(prompt, times, server):
+        return Answer(bad[len(server.bodies) % 3] if broken["yes"] else server.good(prompt))
+
+    with FakeServer(answer) as server:
+        settings = asking(server.url, retries=0)
+        assert "failed for 40 of 40 captions" in refusal(store, settings)
+        broken["yes"] = False
+        assert sum(row["generator"] == "openai" for row in stated(shard_of(store, settings))) > 30
+
+
+def test_text_in_parts_is_joined():
+    parts = [{"type": "text", "text": "one "}, {"type": "image_url"}, {"type": "text", "text": "two"}]
+    answer = {"choices": [{"message": {"content": parts}}]}
+    assert openai_server.content(json.dumps(answer).encode()) == "one two"
+
+
+def test_the_limit_of_a_reply_has_the_name_that_the_server_knows(tmp_path):
+    with FakeServer() as server:
+        settings = asking(server.url, openai={"max_tokens_field": "max_completion_tokens"})
+        shard_of(prepared(tmp_path, (0,)), settings)
+    assert all("max_completion_tokens" in body and "max_tokens" not in body for body in server.bodies)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://host/v1",
+        "http://",
+        "host/v1",
+        "http://[1/v1",
+        "http://user:abc123@host/v1",
+        "http://host/v1?key=abc123",
+        "",
+    ],
+)
+def test_an_address_that_cannot_be_asked_or_holds_a_secret_is_refused_with_the_settings(address):
+    with pytest.raises(UserError, match="base_url: (settings are kept|must be an address)") as error:
+        validate(openai_server.OpenAiSettings, {"base_url": address}, "captions.openai")
+    assert "abc123" not in str(error.value)
+
+
+@pytest.mark.parametrize("key, sent", [("sk-secret\n", "Bearer sk-secret"), ("  sk-secret ", "Bearer sk-secret")])
+def test_a_key_is_stripped(tmp_path, monkeypatch, key, sent):
+    monkeypatch.setenv("MY_KEY", key)
+    with FakeServer() as server:
+        shard_of(prepared(tmp_path, (0,)), asking(server.url, openai={"api_key_variable": "MY_KEY"}))
+    assert {headers["Authorization"] for headers in server.headers} == {sent}
+
+
+@pytest.mark.parametrize("key", ["sk-sec\nret", "sk secret", "sk-geheim-ü"])
+def test_a_key_that_cannot_be_sent_is_not_shown(tmp_path, monkeypatch, key):
+    monkeypatch.setenv("MY_KEY", key)
+    with FakeServer() as server:
+        message = refusal(prepared(tmp_path, (0,)), asking(server.url, openai={"api_key_variable": "MY_KEY"}))
+    assert "MY_KEY holds no API key" in message and "sk" not in message and not server.bodies
+
+
+def test_one_refused_request_does_not_end_the_schema_for_all(tmp_path):
+    def answer(prompt, times, server):
+        if "blood" in prompt and "response_format" in server.bodies[-1]:
+            return Answer(status=400, body="this one I cannot compile")
+        return Answer(server.good(prompt))
+
+    with FakeServer(answer) as server:
+        shard_of(prepared(tmp_path, (0,)), asking(server.url, openai={"concurrency": 1}))
+    assert (
+        sum("response_format" in body for body in server.bodies) == len(server.asked) == 9
+    )  # one style was asked again
 
 
 def test_a_full_disk_ends_the_asking(tmp_path, monkeypatch):
@@ -121,7 +224,7 @@ def test_a_server_without_json_schema_is_asked_for_plain_json(tmp_path):
     with FakeServer(answer) as server:
         rows = stated(shard_of(prepared(tmp_path, (0,)), asking(server.url, openai={"concurrency": 1})))
     assert {row["generator"] for row in rows} == {"openai"}
-    assert sum("response_format" in body for body in server.bodies) == 1
+    assert sum("response_format" in body for body in server.bodies) == openai_server.REFUSALS
 
 
 # --------------------------------------------------------------------------------------------------------------- kill

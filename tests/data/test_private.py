@@ -1,0 +1,45 @@
+"""No user, password or query of a URL gets into a message or the settings."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from salmu.data.errors import UserError
+from salmu.data.private import has_credentials, without_credentials
+from salmu.flows.settings import load_profile
+
+SECRET = {
+    "s3://AKIA:abc123@bucket/retain/000.tar": "s3://bucket/retain/000.tar",
+    "https://bucket.example/000.tar?X-Amz-Signature=abc123&X-Amz-Expires=60": "https://bucket.example/000.tar?…",
+    "http://me@host:8000/v1": "http://host:8000/v1",
+    "postgresql+asyncpg://me:abc123@db/prefect": "postgresql+asyncpg://db/prefect",
+}
+PLAIN = ["s3://bucket/part-?.tar", "hf-hub:me/model", "http://127.0.0.1:8000/v1", "a@b.example", "C:/x?y=1", ""]
+
+
+@pytest.mark.parametrize("url, shown", SECRET.items())
+def test_a_message_shows_the_place_and_not_the_secret(url, shown):
+    assert (
+        str(UserError(f"{url}: no such file (asked {url}, twice)")) == f"{shown}: no such file (asked {shown}, twice)"
+    )
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_holds_no_secret_is_left_as_it_is(text):
+    assert not has_credentials(text) and without_credentials(text) == text
+
+
+@given(st.text(), st.sampled_from(["s3", "https", "gs"]), st.from_regex(r"[a-z0-9:%]{1,20}", fullmatch=True))
+def test_no_secret_is_left_whatever_stands_around(around, scheme, secret):
+    url = f"{scheme}://{secret}@host/x.tar"
+    assert has_credentials(url) and secret + "@" not in without_credentials(f"{around} {url} {around}").replace(
+        around, ""
+    )
+
+
+@pytest.mark.parametrize("key", ["candidates.images", "captions.openai.base_url", "evaluation.zero_shot"])
+@pytest.mark.parametrize("url", SECRET)
+def test_settings_with_a_secret_are_refused_in_one_line_that_does_not_show_it(key, url):
+    with pytest.raises(UserError, match="holds no user, password or query") as error:
+        load_profile("tiny", {key: url})
+    assert "abc123" not in str(error.value)
