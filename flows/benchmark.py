@@ -20,6 +20,7 @@ from salmu.evaluation.verdicts.leaderboard import markdown, write_leaderboard
 from salmu.flows.dataset import open_run
 from salmu.flows.forms import filled_in
 from salmu.flows.running.artifacts import show_link, show_picture, show_text, shown_progress
+from salmu.flows.running.console import say
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import Work, submit_with_retry
@@ -94,10 +95,7 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     }
     for name, model in models:
         with_metrics(store.folder / model, measured[name])
-    print(
-        f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}",
-        flush=True,
-    )
+    say(f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}")
     show_text("results", markdown(records), "The ten metrics of every model")
     show_picture("trade-off", forgetting(records), "RetFail against InterIdSim")
 

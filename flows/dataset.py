@@ -41,11 +41,14 @@ def publish_dataset(folder: str, settings: RunSettings) -> str:
     return digest
 
 
-def make_dataset(store: Store, settings: RunSettings) -> str:
-    """Inside a flow: bring every stage up to date and publish. Returns the dataset's digest."""
+def make_dataset(store: Store, settings: RunSettings, until: str | None = None) -> str | None:
+    """Inside a flow: bring every stage up to date and publish; or the stages until this one. Returns the dataset's
+    digest, None where it is not made."""
     last = None
     for name in STAGES:
         last = run_stage(store, name, getattr(settings, name), after=last and [last], drill=settings.drill)
+        if name == until:
+            return None
     folder = str(store.folder)
     (published,) = submit_with_retry(
         "publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=[last]

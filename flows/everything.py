@@ -8,13 +8,14 @@ from salmu.data.files import require_disk
 from salmu.flows.benchmark import make_benchmark, write_report
 from salmu.flows.dataset import make_dataset, open_run
 from salmu.flows.forms import Profile, Sections, filled_in
+from salmu.flows.names import PARTS, STAGES
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
 from salmu.flows.settings import save
 from salmu.flows.training import make_pair
 
-Part = Literal["dataset", "pair", "benchmark"]
+Part = Literal[*PARTS]
 
 
 @flow(name="everything", flow_run_name="everything-{run}", task_runner=task_runner(), persist_result=False)
@@ -26,7 +27,7 @@ def everything(
     root: str = "runs",
     until: Part = "benchmark",
 ) -> str:
-    """Make a run, from anchors to the report; only what is missing or stale is made. Returns the path of the report.
+    """Make a run, from the candidates to the report; only what is missing or stale is made. Returns the report's path.
 
     Args:
         run: Name of the run; its folder lies in `root`.
@@ -39,11 +40,11 @@ def everything(
     store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
     if until == "benchmark":
         chosen.unlearning.runs()  # refuses a method that is missing before anything is made
-    if until != "dataset":
+    if until in ("pair", "benchmark"):
         require_disk(store.folder)
     with run_lock(store.folder):
         save(chosen, store.folder)
-        make_dataset(store, chosen)
+        make_dataset(store, chosen, until if until in STAGES else None)
         if until in ("pair", "benchmark"):
             make_pair(store, chosen)
         if until == "benchmark":

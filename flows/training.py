@@ -16,6 +16,7 @@ from salmu.evaluation.scoring.monitor import monitor
 from salmu.flows.dataset import open_run
 from salmu.flows.forms import filled_in
 from salmu.flows.running.artifacts import show_picture, shown_progress
+from salmu.flows.running.console import quiet, say
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import submit_with_retry
@@ -28,7 +29,7 @@ PAIR = ("clean", "compromised")
 
 def progress_bar(name: str, place: int = 0):
     """A callable (done, total) that draws a bar for long work in a worker."""
-    bar = tqdm(desc=f"{name:<10}", unit="step", position=place, disable=None)
+    bar = tqdm(desc=f"{name:<10}", unit="step", position=place, disable=quiet() or None)
 
     def show(done: int, total: int) -> None:
         bar.total = total
@@ -85,7 +86,7 @@ def make_pair(store: Store, settings: RunSettings) -> None:
     else:
         for training in trainings:  # one has the GPUs to itself
             submit_with_retry("training", [training])
-    print(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s", flush=True)
+    say(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s")
     show_picture("training-curves", training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
 
 

@@ -19,7 +19,7 @@ import salmu  # noqa: E402, F401  torchvision_compat is in place before anybody 
 def runner_of_nobody():
     """A command's choice of a runner ends with its test."""
     yield
-    for name in ("SALMU_RUNNER", "SALMU_WORKERS", "SALMU_ADDRESS"):
+    for name in ("SALMU_RUNNER", "SALMU_WORKERS", "SALMU_ADDRESS", "SALMU_QUIET"):
         os.environ.pop(name, None)
 
 

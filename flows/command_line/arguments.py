@@ -1,20 +1,68 @@
-"""The arguments of the command line."""
+"""The arguments of the command line. Nothing that takes time to load is imported here."""
 
 import argparse
+import importlib.metadata
 import os
+import re
+from collections.abc import Callable, Iterable
 
-from salmu.flows.running.stages import STAGES
-from salmu.flows.settings import profiles
+from salmu.data.errors import UserError
+from salmu.data.suggestions import did_you_mean
+from salmu.flows import names
+
+EXIT_CODES = """exit codes:
+  0    done
+  2    something that you can correct, said in one line on stderr
+  130  interrupted (Ctrl-C); finished work is kept
+  1    an error of the program itself, with a traceback: please report it"""
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Bad arguments are a UserError, in one line as every other error."""
+
+    def error(self, message: str):
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def parse_args(self, args=None, namespace=None):
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = re.findall(r"--[a-z-]+", self.commands.choices[options.command].format_help())
+            self.error(f"{options.command} does not take {' '.join(unknown)}{did_you_mean(unknown[0], known)}")
+        return options
+
+
+class ShowVersion(argparse.Action):
+    def __call__(self, parser, *_):
+        print(f"salmu {importlib.metadata.version('salmu')}")
+        parser.exit()
+
+
+def one_of(what: str, known: Iterable[str]) -> Callable[[str], str]:
+    """The type of an argument that is one of some names."""
+
+    def checked(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(
+                f"no {what} {text!r}{did_you_mean(text, known) or '; there are ' + ', '.join(known)}"
+            )
+        return text
+
+    return checked
+
+
+def parser() -> Parser:
     """The arguments of every command."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="salmu",
-        description="Make a dataset of fictitious people, train a pair of CLIP models on it, and "
+        description="Make a dataset of fictitious people, train a pair of CLIP models on it, and\n"
         "measure what unlearning forgets and what it breaks.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = root.add_subparsers(dest="command", required=True)
+    root.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
+    root.commands = commands = root.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, title="commands", parser_class=Parser
+    )
 
     def command(
         name: str,
@@ -25,7 +73,10 @@ def parser() -> argparse.ArgumentParser:
         json: bool = False,
         methods: bool = False,
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=help, description=help)
+        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        loudness = sub.add_mutually_exclusive_group()
+        loudness.add_argument("-v", "--verbose", action="store_true", help="show the logs too")
+        loudness.add_argument("-q", "--quiet", action="store_true", help="print errors and the final result only")
         if run:
             sub.add_argument("--run", metavar="NAME", help="name of the run (default: the profile's name, or tiny)")
             sub.add_argument("--runs", metavar="DIR", default="runs", help="folder or URL of all runs (default: runs)")
@@ -39,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
                 help="change a setting, for instance portraits.per_identity=40; may be given many times",
             )
         if json:
-            sub.add_argument("--json", action="store_true", help="print JSON, for scripts")
+            sub.add_argument("--json", action="store_true", help="print the result as JSON, for scripts")
         if methods:
             sub.add_argument(
                 "--methods",
@@ -48,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
                 help="a Python file with an unlearning method, or a folder of them; may be given many times",
             )
         if work:
-            sub.add_argument("--workers", type=int, help="how many workers (default: one a core)")
+            sub.add_argument("--workers", metavar="N", type=int, help="number of workers (default: one a core)")
             sub.add_argument(
                 "--runner",
                 choices=["process", "thread", "ray", "dask", "workpool"],
@@ -57,82 +108,123 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--address", help="of a Ray or Dask cluster (default: one of this machine, for the run)")
         return sub
 
+    def profile(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--profile",
+            help=f"{', '.join(names.profiles())}, or a YAML file (default: the run's own settings, else tiny)",
+        )
+
     run = command(
-        "run", "the whole chain: dataset, model pair, benchmark, report", change=True, work=True, methods=True
+        "run", "make a whole run: dataset, model pair, benchmark, report", change=True, work=True, methods=True
     )
+    profile(run)
     run.add_argument(
-        "--profile", help=f"{', '.join(profiles())}, or a YAML file (default: the run's own settings, else tiny)"
+        "--until",
+        metavar="PART",
+        type=one_of("part", names.PARTS),
+        default="benchmark",
+        help=f"stop after this part: {', '.join(names.PARTS)}",
     )
-    run.add_argument(
-        "--until", choices=["dataset", "pair", "benchmark"], default="benchmark", help="stop after this part"
-    )
-    stage = command("stage", "one stage of a run, with what is above it taken from the run", change=True, work=True)
-    stage.add_argument("stage", choices=list(STAGES))
-    command("status", "what a run has done")
+    stage = command("stage", "make one stage of a run; the stages above it must be there", change=True, work=True)
+    stage.add_argument("stage", metavar="STAGE", type=one_of("stage", names.STAGES), help=", ".join(names.STAGES))
+    command("status", "show what a run has done")
     plan = command(
-        "plan", "what a run would do, and what it costs, before anything runs", change=True, json=True, methods=True
+        "plan", "show what a run would do, and what it costs, before it starts", change=True, json=True, methods=True
     )
-    plan.add_argument("--workers", type=int, default=os.cpu_count(), help="cores to plan with (default: all)")
-    plan.add_argument("--profile", help="plan this profile rather than the run's own settings")
-    plan.add_argument("--gpus", type=int, default=1, help="GPUs to plan with (default: 1)")
+    profile(plan)
+    plan.add_argument("--workers", metavar="N", type=int, default=os.cpu_count(), help="cores to plan with")
+    plan.add_argument("--gpus", metavar="N", type=int, default=1, help="GPUs to plan with (default: 1)")
     plan.add_argument("--gpu-price", type=float, default=2.5, help="price of a GPU-hour (default: 2.5)")
-    verify = command("verify", "check every file of a run against its manifest, or judge its personas anew")
+    verify = command("verify", "check every file of a run against its manifest, or judge its personas again")
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
-    verify.add_argument("--dataset", metavar="DIR", help="of a published folder rather than of a run")
-    publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub")
+    verify.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
+    publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub", json=True)
     publish.add_argument("--to", required=True, metavar="TARGET", help="folder, fsspec URL, or hf://OWNER/NAME")
     publish.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
-    publish.add_argument("--dry-run", action="store_true", help="tell what would be sent, send nothing")
+    publish.add_argument("--dry-run", action="store_true", help="list what would be sent, send nothing")
     publish.add_argument("--public", action="store_true", help="a new hub repository is public (default: private)")
-    inspect = command("inspect", "show items of a stage, in the terminal or as an HTML page")
-    inspect.add_argument("stage", choices=list(STAGES))
+    inspect = command("inspect", "show items of a stage, in the terminal or as an HTML page", json=True)
+    inspect.add_argument("stage", metavar="STAGE", type=one_of("stage", names.STAGES), help=", ".join(names.STAGES))
     inspect.add_argument("item", nargs="?", help="key of one item, for instance a file name (default: the first ones)")
     inspect.add_argument(
         "--where", metavar="COLUMN=VALUE", action="append", default=[], help="only rows with this value"
     )
     inspect.add_argument("--rejects", action="store_true", help="what was dropped, and why")
-    inspect.add_argument("--rows", type=int, default=5, help="how many are shown at most (default: 5)")
+    inspect.add_argument("--rows", metavar="N", type=int, default=5, help="show at most this many rows (default: 5)")
     inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
     clean = command("clean", "remove files that no manifest names")
-    clean.add_argument("--dry-run", action="store_true", help="tell them, remove nothing")
+    clean.add_argument("--dry-run", action="store_true", help="list them, remove nothing")
     crashed = command("crashed", "mark flow runs that nobody works on any more, on the Prefect server", run=False)
     crashed.add_argument(
         "--silent", type=float, default=600, metavar="SECONDS", help="without a sign of life (default: 600)"
     )
-    crashed.add_argument("--retry", action="store_true", help="put them on again; only what is missing is made")
-    crashed.add_argument("--dry-run", action="store_true", help="tell them, change nothing")
+    crashed.add_argument("--retry", action="store_true", help="start them again; only what is missing is made")
+    crashed.add_argument("--dry-run", action="store_true", help="list them, change nothing")
     command("report", "write a run's HTML report again")
     gallery = command("gallery", "write a page that shows people, portraits and captions, and opens offline")
-    gallery.add_argument("--dataset", metavar="DIR", help="of a published folder rather than of a run")
+    gallery.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
     gallery.add_argument("--out", metavar="DIR", help="default: gallery in the run's folder, or DIR-gallery")
     gallery.add_argument("--side", type=int, default=160, help="pixels of a picture's longest side (default: 160)")
-    evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True)
+    evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True, json=True)
     evaluate.add_argument(
-        "--model", required=True, help="folder in open_clip's layout, or any name that open_clip knows"
+        "--model", metavar="DIR", required=True, help="folder in open_clip's layout, or any name that open_clip knows"
     )
-    evaluate.add_argument("--dataset", required=True, help="published dataset folder")
-    evaluate.add_argument("--out", required=True, help="JSON file to write")
-    unlearn = command("unlearn", "make a model that forgot", run=False, change=True, methods=True)
-    unlearn.add_argument("method")
-    unlearn.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
-    unlearn.add_argument("--dataset", required=True, help="published dataset folder")
+    evaluate.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
+    evaluate.add_argument("--out", metavar="FILE", required=True, help="JSON file to write")
+    unlearn = command("unlearn", "make a model that forgot", run=False, change=True, json=True, methods=True)
+    unlearn.add_argument("method", metavar="METHOD", help=f"{', '.join(names.methods())}; see salmu methods")
+    unlearn.add_argument(
+        "--model", metavar="DIR", required=True, help="folder of the model that shall forget, in open_clip's layout"
+    )
+    unlearn.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
     unlearn.add_argument(
         "--budget", type=float, default=5.0, help="pairs seen, as a multiple of the forget set (default: 5)"
     )
     unlearn.add_argument("--seed", type=int, default=0)
-    unlearn.add_argument("--out", required=True, help="folder to write")
+    unlearn.add_argument("--out", metavar="DIR", required=True, help="folder to write")
+    unlearn.add_argument("--force", action="store_true", help="replace what --out holds, whatever it is")
     tune = command(
-        "tune", "choose a method's settings on a cut of the forget set alone", run=False, change=True, methods=True
+        "tune",
+        "choose a method's settings on a cut of the forget set alone",
+        run=False,
+        change=True,
+        json=True,
+        methods=True,
     )
-    tune.add_argument("method")
-    tune.add_argument("--model", required=True, help="folder of the model that shall forget, in open_clip's layout")
-    tune.add_argument("--dataset", required=True, help="published dataset folder")
-    tune.add_argument("--trials", type=int, default=8, help="the same for every method that is compared (default: 8)")
+    tune.add_argument("method", metavar="METHOD", help=f"{', '.join(names.methods())}; see salmu methods")
+    tune.add_argument(
+        "--model", metavar="DIR", required=True, help="folder of the model that shall forget, in open_clip's layout"
+    )
+    tune.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
+    tune.add_argument(
+        "--trials", metavar="N", type=int, default=8, help="the same for every method that is compared (default: 8)"
+    )
     tune.add_argument("--seed", type=int, default=0)
-    tune.add_argument("--out", required=True, help="folder for trials.jsonl and tuned.json; a killed tuning goes on")
-    submission = command("submission", "check an unlearned model before it is handed in", run=False)
-    submission.add_argument("--model", required=True, help="folder of the unlearned model, with its unlearning.json")
-    submission.add_argument("--compromised", required=True, help="folder of the model that it started from")
-    submission.add_argument("--dataset", required=True, help="published dataset folder")
-    submission.add_argument("--results", required=True, help="its result file, by salmu evaluate")
+    tune.add_argument(
+        "--out",
+        metavar="DIR",
+        required=True,
+        help="folder for trials.jsonl and tuned.json; the same command continues a tuning that was killed",
+    )
+    submission = command("submission", "check an unlearned model before it is handed in", run=False, json=True)
+    submission.add_argument(
+        "--model", metavar="DIR", required=True, help="folder of the unlearned model, with its unlearning.json"
+    )
+    submission.add_argument(
+        "--compromised", metavar="DIR", required=True, help="folder of the model that it started from"
+    )
+    submission.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
+    submission.add_argument("--results", metavar="FILE", required=True, help="its result file, by salmu evaluate")
+    command(
+        "methods",
+        "list the unlearning methods: what each sees, does, and where it is from",
+        run=False,
+        json=True,
+        methods=True,
+    )
+    settings = command("settings", "list every setting with its type, default and description", run=False, json=True)
+    settings.add_argument("prefix", nargs="?", default="", help="only those whose name starts so, such as portraits")
+    settings.add_argument("--markdown", action="store_true", help="print the page docs/settings.md of the book")
+    completion = command("completion", "print a script that completes commands and options in a shell", run=False)
+    completion.add_argument("shell", choices=["bash", "zsh"])
     return root

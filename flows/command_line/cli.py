@@ -3,12 +3,11 @@
 import importlib
 import os
 import sys
+from collections.abc import Callable
 
-for _level in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
-    os.environ.setdefault(_level, "CRITICAL")  # the terminal shows bars and one-line errors; logs are in the UI
-
-from salmu.data.errors import UserError  # noqa: E402
-from salmu.flows.command_line.arguments import parser  # noqa: E402
+from salmu.data.errors import UserError
+from salmu.data.suggestions import did_you_mean
+from salmu.flows.command_line.arguments import parser
 
 COMMANDS = {  # name -> the module of this folder that holds its function, which takes the parsed arguments
     "run": "run_commands",
@@ -26,20 +25,26 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "unlearn": "model_commands",
     "tune": "model_commands",
     "submission": "model_commands",
+    "methods": "reference_commands",
+    "settings": "reference_commands",
+    "completion": "reference_commands",
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Exit code 0: done; 2: an error that the person can mend, told in one line; 130: interrupted."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _require_command(arguments)
+        options = parser().parse_args(arguments)
+        _set_loudness(options)
         if getattr(options, "methods", None):
             _load_methods(options.methods)
         command(options.command)(options)
     except UserError as error:
         sys.exit(_fail(error))
     except KeyboardInterrupt:
-        sys.exit(_fail("stopped; what is finished is kept, run the same command again to go on", 130))
+        sys.exit(_fail("stopped; finished work is kept; run the same command to continue", 130))
     except BrokenPipeError:
         os._exit(0)
     except Exception as error:
@@ -48,10 +53,32 @@ def main(arguments: list[str] | None = None) -> None:
         if not isinstance(error, httpx.TransportError):
             raise
         where = os.environ.get("PREFECT_API_URL", "of this run")
-        sys.exit(_fail(f"the Prefect server {where} cannot be reached ({error}); what is finished is kept, run again"))
+        sys.exit(
+            _fail(
+                f"the Prefect server {where} cannot be reached ({error}); finished work is kept; run the same command "
+                "to continue"
+            )
+        )
 
 
-def command(name: str):
+def _require_command(arguments: list[str]) -> None:
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        raise UserError(f"no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}; see salmu --help")
+
+
+def _set_loudness(options) -> None:
+    """Before Prefect is loaded: the terminal shows bars and one-line errors, and with --verbose the logs too; with
+    --quiet the final result alone."""
+    level = "INFO" if options.verbose else "CRITICAL"
+    for name in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
+        if options.verbose:
+            os.environ[name] = level
+        os.environ.setdefault(name, level)
+    if options.quiet:
+        os.environ["SALMU_QUIET"] = "1"
+
+
+def command(name: str) -> Callable:
     """The function of a command; only its own module is loaded."""
     return getattr(importlib.import_module(f"salmu.flows.command_line.{COMMANDS[name]}"), name)
 

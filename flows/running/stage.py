@@ -18,6 +18,7 @@ from salmu.data.store import Entry, Manifest, Shard, Store
 from salmu.data.summary import write_summary
 from salmu.flows.running import runners
 from salmu.flows.running.artifacts import Progress, publish_summary
+from salmu.flows.running.console import quiet, say
 from salmu.flows.running.drill import DrillSettings, require_shard
 from salmu.flows.running.shards import make_shards
 from salmu.flows.running.stages import STAGES, finished, planned, state, upstream_views
@@ -82,7 +83,7 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
         f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
         f"{time.perf_counter() - start:.1f} s"
     )
-    print(told, flush=True)
+    say(told)
     get_run_logger().info(told)
     return last
 
@@ -91,7 +92,7 @@ def _make_missing(store: Store, manifest: Manifest, missing: list, settings, aft
     name, done = manifest.stage, sum(entry.items for entry in manifest.shards)
     total = done + sum(len(shard.items) for shard, _ in missing)
     progress = Progress(name, done, total)
-    with tqdm(desc=f"{name:<10}", unit="item", disable=None, initial=done, total=total) as bar:
+    with tqdm(desc=f"{name:<10}", unit="item", disable=quiet() or None, initial=done, total=total) as bar:
 
         def commit(shard: Shard, entry: Entry) -> None:
             manifest.shards.append(entry)

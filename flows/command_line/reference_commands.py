@@ -1,0 +1,51 @@
+"""Commands that list what there is: methods, settings, completion."""
+
+import re
+
+from salmu.data.errors import UserError
+from salmu.flows.command_line.output import show
+
+
+def methods(options) -> None:
+    from salmu.evaluation.unlearning.registry import methods
+
+    rows = [
+        {"name": name, "sees": sorted(method.sees), "source": method.source, "description": method.description}
+        for name, method in sorted(methods().items())
+    ]
+    lines = [
+        f"{row['name']:<32}{', '.join(row['sees']):<18}{_first_source(row['source'])}\n    {row['description']}"
+        for row in rows
+    ]
+    show(options, rows, f"{'name':<32}{'sees':<18}source\n" + "\n".join(lines))
+
+
+def _first_source(source: str) -> str:
+    """The work that a method is from, without the remarks on it."""
+    return re.match(r"[^;(]*(\([^)]*\))?", source).group().strip()
+
+
+def settings(options) -> None:
+    from salmu.flows.command_line.settings_reference import as_page, setting_rows
+
+    if options.markdown:
+        print(as_page(), end="")
+        return
+    rows = setting_rows(options.prefix)
+    if not rows:
+        raise UserError(f"no setting starts with {options.prefix!r}; salmu settings lists all")
+    blocks = [f"{row['key']}  {row['type']}, default {row['default']}\n    {row['description']}" for row in rows]
+    show(options, rows, "\n".join(blocks))
+
+
+def completion(options) -> None:
+    import shtab
+
+    from salmu.flows.command_line.arguments import parser
+
+    root = parser()
+    for sub in root.commands.choices.values():
+        for action in sub._actions:
+            if action.metavar in ("DIR", "FILE", "FILE_OR_DIR"):
+                action.complete = shtab.FILE if "FILE" in action.metavar else shtab.DIRECTORY
+    print(shtab.complete(root, options.shell))

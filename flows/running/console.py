@@ -1,0 +1,14 @@
+"""What a run says in the terminal while it works."""
+
+import os
+
+
+def quiet() -> bool:
+    """Whether errors and the final result are all that is wanted (--quiet)."""
+    return os.environ.get("SALMU_QUIET") == "1"
+
+
+def say(text: str) -> None:
+    """A line about what was done, unless the run is quiet."""
+    if not quiet():
+        print(text, flush=True)
