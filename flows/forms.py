@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from salmu.data.settings import Settings
-from salmu.flows.settings import SECTIONS, RunSettings, profiles
+from salmu.flows.names import profiles
+from salmu.flows.settings import SECTIONS, RunSettings
 
 Profile = Annotated[Literal[*profiles()], Field(title="name")] | Annotated[str, Field(title="file")]
 Sections = create_model(

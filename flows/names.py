@@ -8,10 +8,12 @@ from salmu.evaluation.unlearning import methods as methods_folder
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
 PARTS = (*STAGES, "dataset", "pair", "benchmark")  # of a run, in the order in which they are made
 
+PROFILES = Path(__file__).parent / "profiles"
+
 
 def profiles() -> list[str]:
     """Names of the profiles that come with the project."""
-    return sorted(path.stem for path in (Path(__file__).parent / "profiles").glob("*.yaml"))
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
 
 
 def methods() -> list[str]:

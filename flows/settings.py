@@ -1,7 +1,6 @@
 """The settings of a run: one section a box of the picture, read from a profile, with overrides."""
 
 import re
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ from salmu.data.errors import UserError
 from salmu.data.files import size, write_atomic
 from salmu.data.publish.publish import PublishSettings
 from salmu.data.settings import Settings, read_yaml, validate
+from salmu.data.suggestions import did_you_mean
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.unlearning.registry import UnlearningSettings
+from salmu.flows import names
 from salmu.flows.running.drill import DrillSettings
 from salmu.flows.running.stages import STAGES
 from salmu.model_training.settings import PairSettings
@@ -47,28 +48,26 @@ class RunSettings(Settings):
     drill: DrillSettings = Field(DrillSettings(), description="A failure on purpose, to try out reruns and alarms.")
 
 
-def profiles() -> list[str]:
-    """Names of the profiles that come with the project."""
-    return sorted(
-        path.name.removesuffix(".yaml")
-        for path in files("salmu.flows").joinpath("profiles").iterdir()
-        if path.name.endswith(".yaml")
-    )
-
-
 def load_profile(profile: str, overrides: dict[str, Any] | None = None) -> RunSettings:
     """A profile by name or YAML path, with overrides {"stage.key": value}. Raises UserError of one line for anything
     unknown."""
-    path = Path(profile)
-    if not profile.endswith((".yaml", ".yml")):
-        if profile not in profiles():
-            raise UserError(
-                f"no profile {profile!r}; there are: {', '.join(profiles())}, or give the path of a YAML file"
-            )
-        path = Path(str(files("salmu.flows").joinpath("profiles", f"{profile}.yaml")))
-    settings = build(read_yaml(path), overrides, where=f"profile {profile}")
-    settings.unlearning.runs()  # refuses an unknown method, and settings that a method has not
+    if profile.endswith((".yaml", ".yml")):
+        settings = build(read_yaml(Path(profile)), overrides, where=f"profile {profile}")
+    elif profile in names.profiles():
+        settings = build(read_yaml(names.PROFILES / f"{profile}.yaml"), overrides, where=f"profile {profile}")
+        if not _name_methods(overrides):  # the methods of these are known to be there
+            return settings
+    else:
+        raise UserError(
+            f"no profile {profile!r}{did_you_mean(profile, names.profiles())}; there are: "
+            f"{', '.join(names.profiles())}, or give the path of a YAML file"
+        )
+    settings.unlearning.runs()  # loads the methods: refuses an unknown one, and settings that it does not have
     return settings
+
+
+def _name_methods(overrides: dict[str, Any] | None) -> bool:
+    return any(key.partition(".")[0] == "unlearning" for key in overrides or {})
 
 
 def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettings:
@@ -77,7 +76,7 @@ def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettin
     if size(path) is None:
         raise UserError(f"no run in {folder}: make one with: salmu run --run {folder.name}")
     settings = build(read_yaml(path), overrides, where=str(path))
-    if any(key.startswith("unlearning.") for key in overrides or {}):
+    if _name_methods(overrides):
         settings.unlearning.runs()
     return settings
 

@@ -72,10 +72,22 @@ def test_the_distribution_lists_every_package_and_installs_only_salmu():
     assert setuptools["package-dir"] == {f"salmu.{folder}": folder for folder in sorted(MAY_IMPORT)}
 
 
-@pytest.mark.parametrize("module", ["salmu.flows.command_line.cli", "salmu.flows.running.stages"])  # the command
-def test_it_loads_without_what_only_the_work_needs(module):  # line, and what every worker loads
-    heavy = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
-    heavy += ["prefect.flows", "torch"]
-    command = f"import {module}, sys; print([name for name in {heavy} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert found.stdout.strip() == "[]"
+HEAVY = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
+HEAVY += ["prefect.flows", "torch"]
+LOADED = "import sys; print([name for name in sys.argv[1:] if name in sys.modules])"
+
+
+@pytest.mark.parametrize(
+    "loading, light",
+    [
+        ("import salmu.flows.running.stages", HEAVY),  # what every worker loads
+        ("from salmu.flows.command_line import cli; cli.parser()", [*HEAVY, "prefect", "pydantic", "pyarrow", "numpy"]),
+        ("from salmu.flows.command_line import cli; cli.main(['plan', '--json'])", [*HEAVY, "prefect"]),
+        ("from salmu.flows.command_line import cli; cli.command('status')", [*HEAVY, "prefect"]),
+    ],
+    ids=["workers", "help", "plan", "status"],
+)
+def test_it_loads_without_what_only_the_work_needs(loading, light):
+    command = [sys.executable, "-c", f"{loading}; {LOADED}", *light]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"

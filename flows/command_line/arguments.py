@@ -111,6 +111,7 @@ def parser() -> Parser:
     def profile(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--profile",
+            metavar="PROFILE",
             help=f"{', '.join(names.profiles())}, or a YAML file (default: the run's own settings, else tiny)",
         )
 

@@ -3,6 +3,7 @@
 import re
 
 from salmu.data.errors import UserError
+from salmu.flows import names
 from salmu.flows.command_line.output import show
 
 
@@ -44,8 +45,10 @@ def completion(options) -> None:
     from salmu.flows.command_line.arguments import parser
 
     root = parser()
+    known = {"STAGE": names.STAGES, "PART": names.PARTS, "METHOD": names.methods(), "PROFILE": names.profiles()}
     for sub in root.commands.choices.values():
         for action in sub._actions:
+            action.choices = known.get(action.metavar, action.choices)
             if action.metavar in ("DIR", "FILE", "FILE_OR_DIR"):
                 action.complete = shtab.FILE if "FILE" in action.metavar else shtab.DIRECTORY
     print(shtab.complete(root, options.shell))

@@ -15,7 +15,10 @@ import psutil
 import pytest
 
 from salmu.data.store import Store
+from salmu.evaluation.unlearning.registry import own_names
+from salmu.flows import names
 from salmu.flows.command_line import cli
+from salmu.flows.command_line.settings_reference import as_page
 from salmu.flows.running.stages import STAGES
 
 SMALL = [
@@ -85,6 +88,85 @@ def runs(prefect_server, tmp_path_factory) -> Path:
 def run(runs, tmp_path) -> Path:
     """A copy of the run that a test may harm."""
     return Path(shutil.copytree(runs / "whole", tmp_path / "whole"))
+
+
+def refused(capsys, *arguments: str) -> str:
+    """The one line on stderr with which a command ends."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and err.startswith("error: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_names_known_without_loading_are_those_of_what_they_stand_for():
+    assert list(names.STAGES) == list(STAGES) and names.methods() == own_names()
+    assert len({*names.PARTS, *names.profiles()}) == len(names.PARTS) + len(names.profiles())
+
+
+def test_help_says_what_exit_codes_mean_and_names_the_methods(capsys):
+    for arguments, words in (
+        (["--help"], ["exit codes", "0    done", "2    something that you can correct", "130  interrupted"]),
+        (["unlearn", "--help"], own_names()),
+        (["--version"], ["salmu 0."]),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments)
+        out = capsys.readouterr().out
+        assert caught.value.code == 0 and all(word in out for word in words), out
+
+
+@pytest.mark.parametrize(
+    "arguments, close",
+    [
+        (["stauts"], "status"),
+        (["run", "--proflie", "tiny"], "--profile"),
+        (["run", "--until", "capions"], "captions"),
+        (["stage", "portrait"], "portraits"),
+    ],
+)
+def test_a_typo_is_told_what_was_probably_meant(arguments, close, capsys):
+    assert f"did you mean {close!r}?" in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [[], ["run", "--until"], ["plan", "--workers", "two"], ["run", "-q", "-v"]])
+def test_bad_arguments_are_one_line(arguments, capsys):
+    assert "--help" in refused(capsys, *arguments)
+
+
+def test_methods_and_settings_are_listed_for_people_and_for_scripts(capsys):
+    cli.main(["methods"])
+    text = capsys.readouterr().out
+    cli.main(["methods", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == own_names()
+    assert all(row["name"] in text and row["description"] in text for row in rows)
+    cli.main(["settings", "portraits.per", "--json"])
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["key"] == "portraits.per_identity" and row["default"] == "28" and row["type"].startswith("integer")
+    assert "no setting starts with 'portrait.'" in refused(capsys, "settings", "portrait.")
+
+
+def test_the_page_of_settings_is_up_to_date():
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == as_page(), "write it again: salmu settings --markdown > docs/settings.md"
+
+
+def test_the_shell_completes_commands_stages_and_methods(tmp_path, capsys):
+    cli.main(["completion", "zsh"])
+    assert capsys.readouterr().out.startswith("#compdef salmu")
+    cli.main(["completion", "bash"])
+    script = capsys.readouterr().out
+    for words, completed in (
+        (["sta"], ["stage", "status"]),
+        (["run", "--prof"], ["--profile"]),
+        (["stage", "cap"], ["captions"]),
+        (["unlearn", "negative"], ["negative_gradient"]),
+    ):
+        typed = " ".join(["salmu", *words])
+        ask = f'\nCOMP_WORDS=({typed}); COMP_CWORD={len(words)}; _shtab_salmu; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash"], input=script + ask, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == completed, done
 
 
 def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_same_bytes(runs):
@@ -233,11 +315,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server,
         arguments = [*arguments, "--runs", str(tmp_path / "runs")]
     if arguments[0] == "run":
         arguments += ["--runner", "thread"]
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
-    err = capsys.readouterr().err
-    assert caught.value.code == 2
-    assert err.startswith("error: ") and err.count("\n") == 1 and words in err, err
+    assert words in refused(capsys, *arguments)
 
 
 def test_two_processes_do_not_work_on_one_run(runs, capsys):
@@ -260,6 +338,6 @@ def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert err.splitlines()[-1].startswith("error: stopped; what is finished is kept")
+    assert err.splitlines()[-1] == "error: stopped; finished work is kept; run the same command to continue"
     assert not [child for child in psutil.wait_procs(children, timeout=10)[1]]
     assert Store(tmp_path / "stopped").manifest("anchors").complete

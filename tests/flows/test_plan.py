@@ -4,8 +4,9 @@ import pytest
 
 from salmu.data.store import Store
 from salmu.flows.command_line.plan import plan_rows, rate_of, totals
+from salmu.flows.names import profiles
 from salmu.flows.running.stages import STAGES, models_of
-from salmu.flows.settings import load_profile, profiles
+from salmu.flows.settings import load_profile
 
 
 def rows_of(profile: str, folder, gpus: int = 1, **overrides) -> dict[str, dict]:

@@ -4,12 +4,14 @@ import pytest
 import yaml
 
 from salmu.data.errors import UserError
-from salmu.flows.settings import SECTIONS, RunSettings, build, load_profile, load_run, parse_assignment, profiles, save
+from salmu.flows.names import profiles
+from salmu.flows.settings import SECTIONS, RunSettings, build, load_profile, load_run, parse_assignment, save
 
 
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_is_valid_and_every_setting_is_described(name):
     settings = load_profile(name)
+    assert settings.unlearning.runs()  # its methods are there, and know the settings that it gives them
     assert settings.profile == name
     models = [RunSettings, *SECTIONS.values()]
     assert not [
