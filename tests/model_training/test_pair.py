@@ -161,7 +161,7 @@ def test_an_interrupted_training_leaves_no_model(dataset, tmp_path):
 
 def test_the_plan_notices_when_scenes_are_worded_otherwise(dataset, tmp_path, monkeypatch):
     before, again = (planned(SETTINGS, dataset, tmp_path / "clean").plan.document["digest"] for _ in range(2))
-    monkeypatch.setattr("model_training.retain.ENDINGS", ("{text}!",) * 4)
+    monkeypatch.setattr("salmu.model_training.retain.ENDINGS", ("{text}!",) * 4)
     assert planned(SETTINGS, dataset, tmp_path / "clean").plan.document["digest"] != before == again
 
 
