@@ -14,7 +14,7 @@ import shutil
 import stat
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,17 +129,23 @@ def write_atomic(path: "Path | UPath", content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that refuses the one may refuse the other
+            temporary.unlink(missing_ok=True)
         raise UserError(
-            f"{path}: cannot be written: {error.strerror}; free some space or choose another folder, then run again "
-            "(what is finished is kept)"
+            f"{path}: cannot be written: {error.strerror or error}; free some space or choose another folder, then run "
+            "again (what is finished is kept)"
         ) from None
 
 
 def read_bytes(path: "Path | UPath") -> bytes:
-    """The content of a file. Raises FileNotFoundError, and UserError if its store cannot be asked."""
-    with reaching(path):
-        return path.read_bytes() if isinstance(path, Path) else path.fs.cat_file(path.path)
+    """The content of a file. Raises FileNotFoundError, and UserError if the disk or its store refuses."""
+    try:
+        with reaching(path):
+            return path.read_bytes() if isinstance(path, Path) else path.fs.cat_file(path.path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def remove(path: "Path | UPath") -> None:
@@ -166,21 +172,52 @@ def parquet_source(path: "Path | UPath"):
         return path.open("rb", cache_type="none")  # pyarrow knows which ranges it needs
 
 
+def parquet_file(path: "Path | UPath") -> pq.ParquetFile:
+    """A Parquet file to be read piece by piece. Raises UserError if it is missing or not one."""
+    with reading_parquet(path):
+        return pq.ParquetFile(parquet_source(path))
+
+
 def read_table(path: "Path | UPath", columns: list[str] | None = None, filters=None) -> pa.Table:
-    """The rows of a Parquet file; only the columns and the row groups that are asked for are read."""
-    return pq.read_table(parquet_source(path), columns=columns, filters=filters)
+    """The rows of a Parquet file; only the columns and the row groups that are asked for are read.
+
+    Raises UserError if the file is missing or cannot be read as Parquet."""
+    with reading_parquet(path):
+        table = pq.read_table(parquet_source(path), columns=columns, filters=filters)
+        table.validate(full=True)  # texts are UTF-8, lengths lie within the file
+        return table
 
 
-def read_tables(paths: "Iterable[Path | UPath]", columns: list[str] | None = None, filters=None) -> Iterator[pa.Table]:
+@contextlib.contextmanager
+def reading_parquet(path: "Path | UPath") -> Iterator[None]:
+    """Tells in one line what pyarrow raises for a file that is missing, damaged or of another kind."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).split("\n")[0]
+        raise UserError(f"{path}: cannot be read as Parquet: {reason}") from None
+
+
+def read_tables(
+    paths: "Iterable[Path | UPath]",
+    columns: list[str] | None = None,
+    filters=None,
+    check: "Callable[[Path | UPath], object]" = lambda path: None,
+) -> Iterator[pa.Table]:
     """A table a file, in order: one after the other from a disk, a few ahead from an object store, which is slow to
-    answer. Memory stays bounded by these few."""
+    answer. Memory stays bounded by these few. `check` is called with each path before the file is read."""
+
+    def read(path: "Path | UPath") -> pa.Table:
+        check(path)
+        return read_table(path, columns, filters)
+
     ahead = deque()
     with ThreadPoolExecutor(AHEAD) as pool:  # starts no thread before it is used
         for path in paths:
             if isinstance(path, Path):
-                yield read_table(path, columns, filters)
+                yield read(path)
                 continue
-            ahead.append(pool.submit(read_table, path, columns, filters))
+            ahead.append(pool.submit(read, path))
             if len(ahead) == AHEAD:
                 yield ahead.popleft().result()
         while ahead:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from salmu.data.checksums import require_intact, require_same
 from salmu.data.errors import UserError
-from salmu.data.files import file_sha256, listed, location, parquet_source, read_bytes, read_tables, size
+from salmu.data.files import file_sha256, listed, location, parquet_file, read_bytes, read_tables
 from salmu.data.keyed import digest
+from salmu.data.provenance import PROVENANCE, Provenance, read_provenance, recorded
 from salmu.data.schemas import TEXT
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
@@ -31,7 +32,6 @@ CAPTIONS = "sensitive_set_captions_metadata.json"
 GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
 FRAGILE_SET = "fragile_set_ids.json"
 PROOF_OF_FICTION = "proof_of_fiction.json"
-PROVENANCE = "provenance.json"
 INCOMPLETE = ".incomplete"  # lies in a folder of an object store while it is uploaded
 JSON_FILES = (IDENTITIES, CAPTIONS, GENERIC_CAPTIONS, FRAGILE_SET)
 
@@ -39,8 +39,8 @@ JSON_FILES = (IDENTITIES, CAPTIONS, GENERIC_CAPTIONS, FRAGILE_SET)
 def open_dataset(folder: str | Path) -> "Dataset":
     """The dataset in a folder, by path or URL; of what lies at a URL only what is asked for is read.
 
-    Raises UserError if the folder, a Parquet file or one of the four columns is missing, and for a folder whose upload
-    was cut off."""
+    A folder with a provenance is compared with it, each file when it is read. Raises UserError if the folder, a Parquet
+    file or one of the four columns is missing, for a damaged file, and for a folder whose upload was cut off."""
     folder = location(folder)
     there = listed(folder)
     if INCOMPLETE in there and PROVENANCE not in there:
@@ -55,7 +55,12 @@ def open_dataset(folder: str | Path) -> "Dataset":
         files.setdefault(name.rsplit("-", 3)[0], []).append(folder / "data" / name)
     if not files:
         raise UserError(f"{folder / 'data'}: no files named <split>-00000-of-000NN.parquet")
-    return Dataset(folder, {split: _checked(split, paths) for split, paths in files.items()})
+    dataset = Dataset(folder, files)
+    for split, paths in files.items():
+        _require_whole(split, paths)
+        for path in paths:
+            _require_columns(dataset.intact(path, COLUMNS[1:]))
+    return dataset
 
 
 class Dataset:
@@ -85,7 +90,7 @@ class Dataset:
         needed = ("file_name", "identity_id", "text") if missing else ()
         read = list(dict.fromkeys([*(name for name in wanted if name in present), *needed]))
         paths = [path for part in parts for path in self._files[part]]
-        tables = read_tables(paths, read, rows)
+        tables = read_tables(paths, read, rows, lambda path: self.intact(path, read))
         table = pa.concat_tables([table.replace_schema_metadata() for table in tables])
         for name, values in self._from_metadata(table, missing).items():
             table = table.append_column(name, values)
@@ -116,10 +121,24 @@ class Dataset:
         return frozenset(self._json(FRAGILE_SET, list))
 
     @cached_property
+    def provenance(self) -> Provenance | None:
+        """What the folder was made from; None if it does not say."""
+        return read_provenance(self.folder)
+
+    def intact(self, path: Path, columns: list[str] | tuple[str, ...] | None = None) -> Path:
+        """A file of the folder, compared with the provenance. `columns`: of a Parquet file, those about to be read.
+
+        Raises UserError if it is damaged or not one of the published files."""
+        if self.provenance:
+            name = path.relative_to(self.folder).as_posix()
+            require_intact(path, recorded(self.folder, self.provenance, name), columns)
+        return path
+
+    @cached_property
     def digest(self) -> str:
         """What identifies the content: provenance.json's, else computed over the Parquet and JSON files."""
-        if size(self.folder / PROVENANCE) is not None:
-            return self._json(PROVENANCE, dict)["dataset_digest"]
+        if self.provenance:
+            return self.provenance.dataset_digest
         return content_digest({name: file_sha256(self.folder / name) for name in content_files(self.folder)})
 
     def _plan(self, split: str) -> tuple[list[str], pc.Expression | None]:
@@ -151,7 +170,7 @@ class Dataset:
         return self.table(split, ["identity_id"]).column("identity_id").unique().drop_null()
 
     def _columns(self, split: str) -> list[str]:
-        return pq.read_schema(parquet_source(self._files[split][0])).names
+        return parquet_file(self._files[split][0]).schema_arrow.names
 
     def _from_metadata(self, table: pa.Table, names: list[str]) -> dict[str, pa.Array]:
         """data_field and value of each row, null for pairs without personal data."""
@@ -170,7 +189,10 @@ class Dataset:
     def _json(self, name: str, kind: type):
         path = self.folder / name
         try:
-            document = json.loads(read_bytes(path))
+            content = read_bytes(path)
+            if self.provenance:
+                require_same(path, content, recorded(self.folder, self.provenance, name))
+            document = json.loads(content)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; a dataset folder holds it beside data/") from None
         except ValueError as error:
@@ -191,23 +213,21 @@ def content_digest(sha256s: dict[str, str]) -> str:
     return digest("dataset", sorted(sha256s.items()))
 
 
-def _checked(split: str, paths: list[Path]) -> list[Path]:
-    """The files of a split, after a check that none is missing and that each has the four columns."""
+def _require_whole(split: str, paths: list[Path]) -> None:
+    """Refuse a split of which a file is missing."""
     count = paths[0].stem.rsplit("-", 1)[1]
     expected = [f"{split}-{number:05d}-of-{count}.parquet" for number in range(int(count))]
     if [path.name for path in paths] != expected:
         missing = sorted(set(expected) - {path.name for path in paths})
         problem = f"{missing[0]} is missing" if missing else f"there are {len(paths)}; remove those of another version"
         raise UserError(f"{paths[0].parent}: split {split} should have {int(count)} files: {problem}")
-    for path in paths:
-        try:
-            schema = pq.read_schema(parquet_source(path))
-        except (pa.ArrowInvalid, OSError):
-            raise UserError(f"{path}: damaged, not a Parquet file; fetch or publish it again") from None
-        missing = [name for name in COLUMNS if name not in schema.names]
-        if missing:
-            raise UserError(f"{path}: no column {missing[0]!r}; needed are {', '.join(COLUMNS)}")
-        image = schema.field("image").type
-        if not pa.types.is_struct(image) or not {"bytes", "path"} <= {field.name for field in image}:
-            raise UserError(f"{path}: column 'image' must be struct<bytes, path>, not {image}")
-    return paths
+
+
+def _require_columns(path: Path) -> None:
+    schema = parquet_file(path).schema_arrow
+    missing = [name for name in COLUMNS if name not in schema.names]
+    if missing:
+        raise UserError(f"{path}: no column {missing[0]!r}; needed are {', '.join(COLUMNS)}")
+    image = schema.field("image").type
+    if not pa.types.is_struct(image) or not {"bytes", "path"} <= {field.name for field in image}:
+        raise UserError(f"{path}: column 'image' must be struct<bytes, path>, not {image}")

@@ -1,16 +1,13 @@
 """A published dataset as a gallery shows it, ours or the published benchmark's; the rejects where it has them."""
 
 import fnmatch
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from salmu.data.files import listed, location, parquet_source, read_bytes, read_table, size
+from salmu.data.files import listed, location, parquet_file, read_table, size
 from salmu.data.gallery.source import IN_DATASET, Picture, Source, identity_of, person, pictures_in, portrait, reasons
 from salmu.data.publish.publish import STAGES
-from salmu.data.readers import FROM_METADATA, PROOF_OF_FICTION, PROVENANCE, SENSITIVE_SPLITS, SPLITS, open_dataset
+from salmu.data.readers import FROM_METADATA, PROOF_OF_FICTION, SENSITIVE_SPLITS, SPLITS, Dataset, open_dataset
 
 LABELS = ("gender", "age_group", "country_code")
 
@@ -18,11 +15,12 @@ LABELS = ("gender", "age_group", "country_code")
 def from_dataset(folder: str | Path) -> Source:
     """Raises UserError if the folder is no dataset."""
     folder = location(folder)
-    dataset, paths = open_dataset(folder), _paths(folder)
+    dataset = open_dataset(folder)
+    paths = _paths(folder)
     proofs = dataset.proofs if size(folder / PROOF_OF_FICTION) is not None else {}
     portraits, labels = [], {}
     for split, files in paths.items():
-        present = pq.read_schema(parquet_source(files[0])).names
+        present = parquet_file(dataset.intact(files[0])).schema_arrow.names
         columns = [name for name in dict.fromkeys([*present, *FROM_METADATA]) if name != "image"]
         for row in dataset.table(split, columns).to_pylist():
             row["identity_id"] = row["identity_id"] or identity_of(row["file_name"])
@@ -33,27 +31,28 @@ def from_dataset(folder: str | Path) -> Source:
     for identity, known in labels.items():
         named = dataset.identities.get(identity)
         people[identity] = person(known | (named or {}), "sensitive" if named else "retain", proofs.get(identity))
-    rejects = [stage for stage in STAGES if f"{stage}.parquet" in listed(folder / "rejects")]
+    rejects = {stage: folder / "rejects" / f"{stage}.parquet" for stage in STAGES}
+    rejects = {stage: path for stage, path in rejects.items() if path.name in listed(folder / "rejects")}
     return Source(
-        name=_name(folder),
+        name=_name(dataset),
         people=people,
         portraits=portraits,
         captions={},
         dropped=[
             reason
-            for stage in rejects
-            for reason in reasons(stage, read_table(folder / "rejects" / f"{stage}.parquet").to_pylist())
+            for stage, path in rejects.items()
+            for reason in reasons(stage, read_table(dataset.intact(path)).to_pylist())
         ],
-        pictures=lambda: _pictures(paths, {row["file_name"]: row["identity_id"] for row in portraits}),
+        pictures=lambda: _pictures(dataset, paths, {row["file_name"]: row["identity_id"] for row in portraits}),
     )
 
 
-def _name(folder: Path) -> str:
+def _name(dataset: Dataset) -> str:
     """As its provenance says, else the folder's."""
     try:
-        return json.loads(read_bytes(folder / PROVENANCE))["settings"]["publish"]["name"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return folder.resolve().name
+        return str(dataset.provenance.settings["publish"]["name"])
+    except (AttributeError, KeyError, TypeError):
+        return dataset.folder.resolve().name
 
 
 def _paths(folder: Path) -> dict[str, list[Path]]:
@@ -68,11 +67,11 @@ def _paths(folder: Path) -> dict[str, list[Path]]:
     }
 
 
-def _pictures(paths: dict[str, list[Path]], identities: dict[str, str]) -> Iterator[Picture]:
+def _pictures(dataset: Dataset, paths: dict[str, list[Path]], identities: dict[str, str]) -> Iterator[Picture]:
     """All portraits, the first one of each identity as its cover too."""
     covered = set()
     for files in paths.values():
-        for name, picture in pictures_in(files, "file_name"):
+        for name, picture in pictures_in(map(dataset.intact, files), "file_name"):
             identity = identities[name]
             if identity not in covered:
                 covered.add(identity)

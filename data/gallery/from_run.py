@@ -82,11 +82,12 @@ def _pictures(store: Store, why: list[Reason]) -> Iterator[Picture]:
     """The anchors as covers, the first portrait of an identity where there is none; then all portraits; then those
     candidates that are examples of what was dropped."""
     covered = set()
-    for identity, picture in pictures_in(_parts(store, "anchors"), "identity_id"):
+    for identity, picture in pictures_in(store.view("anchors", "identity_id").paths(), "identity_id"):
         covered.add(identity)
         yield "covers", identity, picture
-    names = store.view("portraits", "file_name").rows(["file_name", "identity_id"])
-    for row, (name, picture) in zip(names, pictures_in(_parts(store, "portraits"), "file_name"), strict=True):
+    portraits = store.view("portraits", "file_name")
+    names = portraits.rows(["file_name", "identity_id"])
+    for row, (name, picture) in zip(names, pictures_in(portraits.paths(), "file_name"), strict=True):
         if row["identity_id"] not in covered:
             covered.add(row["identity_id"])
             yield "covers", row["identity_id"], picture
@@ -94,7 +95,3 @@ def _pictures(store: Store, why: list[Reason]) -> Iterator[Picture]:
     examples = {item for reason in why if reason.stage in ("candidates", "anchors") for item, _ in reason.examples}
     for row in store.view("candidates", "identity_id").rows_of(examples, ["image"]) if examples else ():
         yield "dropped", row["identity_id"], row["image"]
-
-
-def _parts(store: Store, stage: str) -> list:
-    return [store.part_path(stage, entry.index) for entry in store.manifest(stage).shards]

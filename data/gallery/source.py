@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from salmu.data.files import parquet_source
+from salmu.data.files import parquet_file, reading_parquet
 from salmu.data.schemas import DATA_FIELDS
 
 EXAMPLES = 24  # of each reason, of what was dropped before it was a portrait
@@ -78,7 +77,7 @@ def pictures_in(paths: Iterable[Path], key: str) -> Iterator[tuple[str, bytes]]:
     """Value of the column `key` and picture file of each row, a few rows at a time; the column `image` holds bytes or
     struct<bytes, path>."""
     for path in paths:
-        with pq.ParquetFile(parquet_source(path)) as file:
+        with reading_parquet(path), parquet_file(path) as file:
             for batch in file.iter_batches(BATCH, columns=[key, "image"]):
                 images = batch.column("image")
                 if pa.types.is_struct(images.type):

@@ -2,19 +2,21 @@
 
 No times, no host names, no folders of the machine: the same settings give the same bytes."""
 
-import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
 
-from salmu.data.files import file_sha256, read_bytes, size
+from salmu.data.checksums import require_intact
+from salmu.data.errors import UserError
+from salmu.data.files import file_sha256, size
 from salmu.data.keyed import digest
 from salmu.data.licences import Model
-from salmu.data.readers import PROVENANCE, content_digest, content_files
+from salmu.data.provenance import folder_digest, read_provenance, recorded
+from salmu.data.readers import content_digest, content_files
 from salmu.data.store import Manifest
 
-LAYOUT = 2  # raised when the same inputs give other files
+LAYOUT = 3  # raised when the same inputs give other files
 PACKAGES = (
     "salmu",
     "diffusers",
@@ -80,19 +82,31 @@ def digest_of(folder: Path, files: dict[str, dict]) -> str:
 
 def document(folder: Path, made_from: dict[str, Any], files: dict[str, dict]) -> dict[str, Any]:
     """The provenance of a folder; `files`: its listing."""
-    head = {"dataset_digest": digest_of(folder, files), "inputs_digest": digest(made_from)}
-    return {**head, **made_from, "files": files}
+    head = {"dataset_digest": digest_of(folder, files), "inputs_digest": inputs_digest(made_from)}
+    rest = {**head, **made_from, "files": files}
+    return {"folder_digest": folder_digest(rest), **rest}
+
+
+def inputs_digest(made_from: dict[str, Any]) -> str:
+    """The digest of what `inputs` gives."""
+    return digest(made_from)
 
 
 def is_current(folder: Path, made_from: dict[str, Any]) -> bool:
-    """Whether the folder was made from just this and its files are there with the recorded sizes."""
+    """Whether the folder was made from just this and its files are intact; those of an object store are judged by
+    their sizes."""
     try:
-        known = json.loads(read_bytes(folder / PROVENANCE))
-        return known["inputs_digest"] == digest(made_from) and all(
-            size(folder / name) == file["bytes"] for name, file in known["files"].items()
-        )
-    except (OSError, ValueError, KeyError):
+        known = read_provenance(folder)
+        if known is None or known.folder_digest is None or known.inputs_digest != inputs_digest(made_from):
+            return False
+        for name, file in known.files.items():
+            if isinstance(folder, Path):
+                require_intact(folder / name, recorded(folder, known, name))
+            elif size(folder / name) != file.bytes:
+                return False
+    except UserError:
         return False
+    return True
 
 
 def _version(package: str) -> str | None:

@@ -12,12 +12,13 @@ from typing import Any
 from salmu.data.errors import UserError
 from salmu.data.files import listed, location, write_atomic
 from salmu.data.licences import Model
+from salmu.data.provenance import PROVENANCE, read_provenance
 from salmu.data.publish import card, clip_benchmark, copies, croissant, metadata, parquet, provenance, rejects
 from salmu.data.publish.front_matter import SCHEMES
 from salmu.data.publish.images import with_images
 from salmu.data.publish.settings import PublishSettings
 from salmu.data.publish.webdataset import ShardWriter
-from salmu.data.readers import INCOMPLETE, PROVENANCE, SPLITS, open_dataset
+from salmu.data.readers import INCOMPLETE, SPLITS
 from salmu.data.store import Store
 
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
@@ -46,13 +47,13 @@ def publish(
     recorded = {name: run_settings[name] for name in ("seed", *STAGES) if name in run_settings}
     made_from = provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")}, models)
     if provenance.is_current(out_dir, made_from):
-        return open_dataset(out_dir).digest
+        return read_provenance(out_dir).dataset_digest
     there = listed(out_dir)
     if there and not {PROVENANCE, INCOMPLETE} & set(there):
         raise UserError(f"{out_dir}: not empty and not a published dataset; name another folder or remove it")
     write = partial(_write, store, settings, made_from, progress or (lambda done, total: None))
     (_write_folder if isinstance(out_dir, Path) else _upload)(out_dir, write)
-    return open_dataset(out_dir).digest
+    return read_provenance(out_dir).dataset_digest
 
 
 def _write_folder(out_dir: Path, write: Callable[[Path], None]) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from PIL import Image
 
 from salmu.data.errors import UserError
-from salmu.data.files import parquet_source, write_atomic
+from salmu.data.files import parquet_file, write_atomic
 from salmu.data.store import ROW_DIGEST, Store
 from salmu.flows.running.stages import STAGES
 
@@ -35,17 +34,14 @@ def select(
     """The rows of a stage in order; of one item; or of those whose columns hold these values. Or its rejects.
 
     Raises UserError for a stage with nothing in it and for an unknown column."""
-    manifest = store.manifest(stage)
-    if not manifest.shards:
+    view = store.view(stage, STAGES[stage].KEY)
+    if not view.manifest.shards:
         raise UserError(
             f"{store.folder}: nothing in stage {stage} yet; run salmu stage {stage} --run {store.folder.name}"
         )
-    where = dict(where) | ({("item" if rejects else STAGES[stage].KEY): item} if item else {})
-    for entry in manifest.shards:
-        if rejects and not entry.rejects:
-            continue
-        path = (store.rejects_path if rejects else store.part_path)(stage, entry.index)
-        file = pq.ParquetFile(parquet_source(path))
+    where = dict(where) | ({("item" if rejects else view.key): item} if item else {})
+    for path in view.paths(rejects):
+        file = parquet_file(path)
         columns = [name for name in file.schema_arrow.names if name != ROW_DIGEST]
         if unknown := set(where) - set(columns):
             raise UserError(f"stage {stage} has no column {sorted(unknown)[0]!r}; it has: {', '.join(columns)}")

@@ -125,7 +125,7 @@ def damage(folder, what):
         ("part", "forget-00000-of-00003.parquet is missing"),
         ("column", "no column 'identity_id'"),
         ("image", "struct<bytes, path>"),
-        ("truncated", "not a Parquet file"),
+        ("truncated", "cannot be read as Parquet"),
     ],
 )
 def test_damage_is_told_in_one_line_that_names_the_place(published, what, message):

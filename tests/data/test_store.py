@@ -1,15 +1,18 @@
 """The store: commits are atomic, fingerprints decide what is made again, rows come back as they went in."""
 
+import json
 import os
 import random
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from salmu.data import checksums
 from salmu.data.errors import UserError
-from salmu.data.files import write_atomic
+from salmu.data.files import file_sha256, write_atomic
 from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint
 
 SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
@@ -120,6 +123,101 @@ def test_a_damaged_manifest_is_one_line(store):
         store.manifest("things")
 
 
+def flip(path, bit):
+    content = bytearray(path.read_bytes())
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["part-00000", "rejects-00000"])
+def test_a_shard_that_is_not_as_written_is_refused_and_says_what_makes_it_again(store, name):
+    commit(store, Shard(index=0, items=("a", "b")), ShardResult(rows("a", "b"), [Reject("c", "is c")]))
+    path = store.stage_folder("things") / f"{name}.parquet"
+    whole = path.read_bytes()
+    assert store.view("things", "name").rejects() and list(store.view("things", "name").rows())
+    advice = "; remove it and run salmu stage things --run run to make it again$"
+
+    def refused(words):
+        view = store.view("things", "name")
+        with pytest.raises(UserError, match=f"{name}.parquet: {words}{advice}"):
+            view.rejects() if name.startswith("rejects") else view.rows_of(["a"], ["size"])
+        with pytest.raises(UserError, match=words):
+            list(view.paths(rejects=name.startswith("rejects")))
+
+    for bit in (0, 8 * 40 + 3, 8 * len(whole) - 1):
+        flip(path, bit)
+        refused("damaged, its bytes are not those that manifest.json records")
+        path.write_bytes(whole)
+    path.write_bytes(whole + b"x")
+    refused("damaged, its bytes are not those that manifest.json records")
+    path.unlink()
+    refused("missing, though manifest.json names it")
+
+
+def test_a_file_is_compared_once_a_process_and_again_when_it_has_changed(store, monkeypatch):
+    commit(store, Shard(index=0, items=("a",)), ShardResult(rows("a")))
+    compared = []
+    monkeypatch.setattr(checksums, "file_sha256", lambda path: compared.append(path) or file_sha256(path))
+    for _ in range(3):
+        list(store.view("things", "name").rows())
+    assert len(compared) == 1
+    commit(store, Shard(index=0, items=("b",)), ShardResult(rows("b")))
+    assert [row["name"] for row in store.view("things", "name").rows()] == ["b"] and len(compared) == 2
+
+
+def test_what_is_no_parquet_although_the_manifest_says_so_is_one_line(store):
+    entry = commit(store, Shard(index=0, items=("a",)), ShardResult(rows("a")))
+    path = store.part_path("things", 0)
+    path.write_bytes(b"PAR1 and nothing else PAR1")
+    entry.bytes, entry.sha256 = path.stat().st_size, file_sha256(path)
+    store.write_manifest(Manifest(stage="things", shards=[entry]))
+    with pytest.raises(UserError, match="part-00000.parquet: cannot be read as Parquet: ") as error:
+        list(store.view("things", "name").rows())
+    assert "\n" not in str(error.value)
+
+
+def test_every_flipped_bit_of_a_manifest_is_refused_or_says_the_same(store):
+    manifest = Manifest(stage="things", settings={"a": [1, None, 0.1], "b": "é"}, planned=1, complete=True)
+    manifest.shards = [commit(store, Shard(index=0, items=("a",)), ShardResult(rows("a")))]
+    store.write_manifest(manifest)
+    path = store.stage_folder("things") / "manifest.json"
+    whole, known = path.read_bytes(), store.manifest("things")
+    for bit in range(0, 8 * len(whole), 29):
+        flip(path, bit)
+        try:
+            assert store.manifest("things") == known
+        except UserError as error:
+            assert str(error).endswith("remove the file and run salmu stage things --run run to make the stage again")
+        path.write_bytes(whole)
+
+
+def test_a_manifest_of_an_older_version_is_read_and_one_with_other_keys_is_not(store):
+    entry = commit(store, Shard(index=0, items=("a",)), ShardResult(rows("a")))
+    path = store.stage_folder("things") / "manifest.json"
+    document = json.loads(path.read_text())
+    assert document.pop("checksum")
+    path.write_text(json.dumps(document))
+    assert store.manifest("things").shards == [entry]
+    for change in ({"planed": 1}, {"planned": -1}, {"stage": "words"}, {"shards": {}}, {"settings": [[[]]]}):
+        path.write_text(json.dumps(document | change))
+        with pytest.raises(UserError, match="damaged manifest"):
+            store.manifest("things")
+
+
+def test_a_disk_that_refuses_even_to_clean_up_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match="file: cannot be written: Read-only file system; free some space or choose"):
+        write_atomic(tmp_path / "file", b"new")
+    monkeypatch.undo()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be written: "):
+        write_atomic(tmp_path / "file" / "below", b"new")
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=5), unique=True), st.integers(1, 7))
 def test_chunks_hold_every_item_once_in_order(items, size):
@@ -136,8 +234,10 @@ def test_work_in_progress_survives_and_a_damaged_group_counts_as_nothing(tmp_pat
     again = Store(tmp_path).work("things", SCHEMA, 3, "f" * 32)
     assert again.get("group-0") == kept
     assert Store(tmp_path).work("things", SCHEMA, 3, "e" * 32).get("group-0") is None  # of other settings
-    path = work.folder / "group-0.parquet"
-    path.write_bytes(path.read_bytes()[:20])
-    assert again.get("group-0") is None
+    (path,) = work.folder.iterdir()
+    content = path.read_bytes()
+    for damaged in (content[:20], content[:-1], content[:-40] + bytes([content[-40] ^ 1]) + content[-39:], b""):
+        path.write_bytes(damaged)
+        assert again.get("group-0") is None
     work.clear()
     assert not work.folder.exists()

@@ -17,7 +17,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from small_run import small_run
 
 from salmu.data.errors import UserError
-from salmu.data.files import file_sha256, location, remove, size
+from salmu.data.files import file_sha256, listed, location, remove, size
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import SPLITS, open_dataset
 from salmu.data.store import Reject, Shard, ShardResult, Store
@@ -85,9 +85,11 @@ def test_work_in_progress_and_left_overs(runs):
     made = shard(0, "a", rejects=[Reject("x", "is x")])[1]
     work.put("first", made)
     assert store.work("things", SCHEMA, 3, "fingerprint").get("first") == made and work.get("second") is None
-    remove(work.folder / "first.json")
+    (name,) = listed(work.folder)
+    remove(work.folder / name)
     assert work.get("first") is None
     commit(store, shard(0, "a"))
+    work.put("first", made)
     store.write_shard("things", SCHEMA, *shard(5, "b"), "f", seconds=1.0)
     assert {path.name for path in store.orphans("things")} == {"part-00005.parquet", work.folder.name}
     work.clear()

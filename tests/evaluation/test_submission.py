@@ -8,6 +8,7 @@ from published import write_model
 from safetensors.torch import load_file, save_file
 
 from salmu.data.errors import UserError
+from salmu.data.publish.provenance import listing
 from salmu.data.readers import open_dataset
 from salmu.evaluation.encoding.embeddings import load_model
 from salmu.evaluation.scoring.evaluate import evaluate_once
@@ -107,9 +108,13 @@ def test_what_does_not_hold_is_named_in_one_line(files, model_dir, cheat, said):
 
 
 def test_a_changed_file_is_found_although_provenance_still_tells_the_old_digest(files, model_dir):
-    digest = open_dataset(files / "dataset").digest
-    (files / "dataset" / "provenance.json").write_text(json.dumps({"dataset_digest": digest}))
+    folder = files / "dataset"
+    told = {"layout": 2, "settings": {}, "models": [], "stages": {}, "packages": {}, "inputs_digest": "0" * 32}
+    told["dataset_digest"] = open_dataset(folder).digest
+    (folder / "provenance.json").write_text(json.dumps(told | {"files": listing(folder)}))
     check(files, model_dir)
     other_data(files, model_dir)
+    (folder / "provenance.json").unlink()
+    (folder / "provenance.json").write_text(json.dumps(told | {"files": listing(folder)}))
     with pytest.raises(UserError, match="do not hold: the files of the dataset are those that were published$"):
         check(files, model_dir)

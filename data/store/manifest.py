@@ -1,0 +1,114 @@
+"""What a stage plans and what it has done: shards, their results, and the manifest that commits them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+
+from salmu.data.errors import UserError
+from salmu.data.files import read_bytes, write_atomic
+from salmu.data.keyed import digest
+
+FILE = "manifest.json"
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+
+class Shard(BaseModel):
+    """A unit of work: which items, made from which upstream rows."""
+
+    model_config = ConfigDict(frozen=True)
+    index: int
+    items: tuple[str, ...]  # keys of what it makes or works on, in order
+    inputs: str = ""  # digest of the upstream rows used
+
+
+class Reject(NamedTuple):
+    item: str
+    reason: str  # a short fixed phrase, counted in summaries
+    detail: str = ""
+
+
+class ShardResult(NamedTuple):
+    rows: list[dict[str, Any]]
+    rejects: list[Reject] = []
+
+
+class Entry(BaseModel):
+    """A manifest row: the commit record of a shard."""
+
+    model_config = ConfigDict(extra="forbid")
+    index: NonNegativeInt
+    fingerprint: str
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
+    sha256: Sha256
+    rejects: NonNegativeInt = 0
+    rejects_bytes: NonNegativeInt = 0
+    rejects_sha256: Sha256 = ""
+    items: NonNegativeInt = 0
+    seconds: float = 0.0
+    host: str = ""
+
+
+class Manifest(BaseModel):
+    """What a stage has done. `digest` covers the content only, so it is equal for equal outputs."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    stage: str
+    version: int = 0
+    settings: dict[str, Any] = {}
+    upstream: dict[str, str] = {}  # upstream stage -> digest of its manifest when this one was finished
+    shards: list[Entry] = []
+    planned: NonNegativeInt = 0  # shards in the plan
+    complete: bool = False  # all of them are in
+    checksum: str | None = None  # of all the rest, as it was written; runs of older versions have none
+
+    @property
+    def digest(self) -> str:
+        return digest([[e.index, e.sha256, e.rejects_sha256] for e in sorted(self.shards, key=lambda e: e.index)])
+
+    @property
+    def rows(self) -> int:
+        return sum(e.rows for e in self.shards)
+
+    @property
+    def rejects(self) -> int:
+        return sum(e.rejects for e in self.shards)
+
+
+def read_manifest(folder: Path, stage: str) -> Manifest:
+    """The manifest in a stage's folder; an empty one if the stage has not begun. Raises UserError if it is damaged."""
+    try:
+        manifest = Manifest.model_validate_json(read_bytes(folder / FILE))
+        if manifest.stage != stage or manifest.checksum not in (None, _checksum(manifest)):
+            raise ValueError
+    except FileNotFoundError:
+        return Manifest(stage=stage)
+    except ValueError:
+        raise UserError(
+            f"{folder / FILE}: damaged manifest; remove the file and run salmu stage {stage} --run "
+            f"{folder.parent.name} to make the stage again"
+        ) from None
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Raises UserError when the disk refuses."""
+    manifest.shards.sort(key=lambda entry: entry.index)
+    manifest.checksum = _checksum(manifest)
+    write_atomic(folder / FILE, manifest.model_dump_json(indent=1).encode())
+
+
+def _checksum(manifest: Manifest) -> str:
+    return digest("manifest", manifest.model_dump(mode="json", exclude={"checksum"}))
+
+
+def fingerprint(stage: str, version: int, settings: Mapping, revisions: Mapping[str, str], shard: Shard) -> str:
+    """Same fingerprint: same bytes."""
+    return digest(stage, version, settings, revisions, shard.index, shard.items, shard.inputs)
+
+
+def chunks(items: list[str], size: int) -> list[tuple[str, ...]]:
+    """Consecutive groups of `size`."""
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
