@@ -23,7 +23,6 @@ from methods import BEYOND, COLUMNS
 from torch import Tensor
 
 from salmu.data.readers import Dataset, open_dataset
-from salmu.evaluation.encoding.embeddings import ClipModel
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.scoring.evaluate import evaluate
 from salmu.evaluation.unlearning.method import Work
@@ -33,6 +32,7 @@ from salmu.evaluation.unlearning.runner import budgeted, load, pools
 from salmu.evaluation.unlearning.text_regression import before, ready
 from salmu.evaluation.verdicts.leaderboard import record
 from salmu.evaluation.verdicts.targets import outcomes, ways_back
+from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.network import encode_text
 
 LEFT_OUT = 3  # of a fact's wordings, every third has no key while the reach is chosen

@@ -16,10 +16,11 @@ from typing import Any
 from methods import REFERENCES, folder_of, sources
 
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import encoded_pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.probe import association_classification
+from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
 
 

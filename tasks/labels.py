@@ -16,14 +16,16 @@ from salmu.data.files import file_sha256
 from salmu.data.keyed import digest
 from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from salmu.data.settings import Settings
+from salmu.model_training.loading.folders import CONFIGURATION, local_folder
 from salmu.prompts.loader import load
 from salmu.tasks.devices import Device, in_parts_that_fit, torch_device
 
 if TYPE_CHECKING:
     import torch
 
+    from salmu.model_training.loading.clip import ClipModel
+
 EMBEDDED_CLIP = Path(__file__).parents[1] / "data" / "models" / "clip"
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 GREY = (128, 128, 128)
 FIXED = {"gender": GENDERS, "age_group": AGE_GROUPS, "region": REGIONS}  # labels of the schema
 # the label of these questions that means that all is well; curation judges by its probability
@@ -71,50 +73,42 @@ class ZeroShot(NamedTuple):
 
 
 def clip_revision(name: str, questions: str = "labels") -> str:
-    """Digest of the weights and questions: of the files where they are local, else of the name."""
-    folder = _local_folder(name)
+    """Digest of the weights and questions: of the files where they are local, else of the name. Raises UserError for a
+    folder that holds no model."""
+    folder = EMBEDDED_CLIP if name == "embedded" else local_folder(name)
+    if folder and not (folder / CONFIGURATION).is_file():
+        raise UserError(f"model {folder}: no {CONFIGURATION} here; set clip to another folder, or to 'embedded'")
     files = sorted(path for path in folder.iterdir() if path.is_file()) if folder else []
     content = [[path.name, file_sha256(path)] for path in files]
     return digest(content or name, load(questions, Questions).model_dump())
 
 
 def load_zero_shot(name: str, device: Device, questions: str = "labels") -> ZeroShot:
-    """Load a model ('embedded', 'local-dir:…', 'hf-hub:…' or open_clip's 'model/pretrained') and encode the questions'
-    texts.
+    """Load a model ('embedded', or any name that `load_model` takes) and encode the questions' texts.
 
     Raises UserError if the model is not there or cannot be loaded."""
-    import open_clip
     import torch
 
-    folder = _local_folder(name)
-    model_name, pretrained = (f"local-dir:{folder}", None) if folder else (name, None)
-    if ":" not in model_name:
-        model_name, _, pretrained = name.partition("/")
-        if not pretrained:
-            raise UserError(f"clip: {name!r} names no weights; give MODEL/PRETRAINED, 'hf-hub:…' or 'local-dir:…'")
+    from salmu.model_training.loading.clip import load_model
+
     target = torch_device(device)
-    try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            model_name, pretrained=pretrained or None, device=target
-        )
-        tokenizer = open_clip.get_tokenizer(model_name)
-    except Exception as error:  # a hub, a folder or a list of names is asked, each with errors of its own
-        raise UserError(f"clip: {name!r} cannot be loaded: {error}") from None
-    model.eval()
+    clip = load_model(EMBEDDED_CLIP if name == "embedded" else name, target)
     asked = load(questions, Questions).root
     with torch.no_grad(), one_thread():
-        scale = model.logit_scale.exp()
-        classifiers = {key: scale * _classifier(model, tokenizer, question, target) for key, question in asked.items()}
-    return ZeroShot(model, preprocess, asked, classifiers, target)
+        scale = clip.network.logit_scale.exp()
+        classifiers = {key: scale * _classifier(clip, question) for key, question in asked.items()}
+    return ZeroShot(clip.network, clip.preprocess, asked, classifiers, target)
 
 
-def _classifier(model, tokenizer, question: Question, device: torch.device) -> torch.Tensor:
+def _classifier(clip: ClipModel, question: Question) -> torch.Tensor:
     """A unit vector a label [embedding, labels]: the mean over its phrases, each the mean over the templates."""
     import open_clip
     import torch
 
     phrases = question.phrases()
-    every = open_clip.build_zero_shot_classifier(model, tokenizer, sum(phrases, []), question.templates, device=device)
+    every = open_clip.build_zero_shot_classifier(
+        clip.network, clip.tokenizer, sum(phrases, []), question.templates, device=clip.device
+    )
     if every.shape[1] == len(phrases):
         return every
     parts = every.split([len(some) for some in phrases], dim=1)
@@ -173,19 +167,6 @@ def _square(picture: Image.Image, x: float, y: float, side: float) -> Image.Imag
     square = Image.new("RGB", (side, side), GREY)
     square.paste(picture, (round(side / 2 - x), round(side / 2 - y)))
     return square
-
-
-def _local_folder(name: str) -> Path | None:
-    if name != "embedded" and not name.startswith("local-dir:"):
-        return None
-    folder = EMBEDDED_CLIP if name == "embedded" else Path(name.removeprefix("local-dir:")).expanduser()
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if "open_clip_config.json" not in there or there.isdisjoint(WEIGHTS):
-        raise UserError(
-            f"{folder}: no open_clip model here (open_clip_config.json and {' or '.join(WEIGHTS)}); set clip to "
-            "another folder, or to 'embedded'"
-        )
-    return folder
 
 
 @contextmanager

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "flows": {"flows", "tasks", "prompts", "data", "model_training", "evaluation"},
     "evaluation": {"evaluation", "model_training", "tasks", "prompts", "data"},  # methods word captions of their own
-    "tasks": {"tasks", "prompts", "data"},
+    "tasks": {"tasks", "model_training", "prompts", "data"},  # models to load
     "model_training": {"model_training", "data"},
     "prompts": {"prompts", "data"},
     "data": {"data"},

@@ -12,12 +12,12 @@ import torch
 
 from salmu.data.keyed import generator
 from salmu.data.readers import Dataset
-from salmu.evaluation.encoding.embeddings import ClipModel
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.retrieval import chance, own_rank
 from salmu.evaluation.unlearning.losses import pair_losses
 from salmu.evaluation.unlearning.pair_streams import Pool, embeddings
+from salmu.model_training.loading.clip import ClipModel
 
 CHUNK = 128
 

@@ -1,11 +1,9 @@
-"""Load any open_clip model and encode images and texts with it, once: every metric is array work on the result."""
+"""Encode images and texts with a model, once: every metric is array work on the result."""
 
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,66 +12,11 @@ from PIL import Image
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
+from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.network import encode_text
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PROBE = "Aa Zz, 0-9: Łé@+."  # its token ids tell tokenizers apart in the key of the cache
-
-
-class ClipModel(NamedTuple):
-    """An open_clip model in evaluation mode with what belongs to it."""
-
-    name: str
-    network: torch.nn.Module
-    preprocess: Callable[[Image.Image], torch.Tensor]  # image of any size -> float [3, side, side]
-    tokenizer: Callable[[list[str]], torch.Tensor]  # texts -> token ids [n, context]
-    device: str
-
-    @property
-    def weights_digest(self) -> str:
-        """Hex digest of names, types, shapes and values of all weights; it does not depend on the file."""
-        hasher = hashlib.blake2b(digest_size=16)
-        for key, tensor in sorted(self.network.state_dict().items()):
-            hasher.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            hasher.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return hasher.hexdigest()
-
-
-def load_model(name: str | Path, device: str = "cpu") -> ClipModel:
-    """The model that `name` stands for: a folder in open_clip's layout (also as `local-dir:FOLDER`),
-    `hf-hub:OWNER/MODEL`, or `ARCHITECTURE/PRETRAINED`, where PRETRAINED is one of open_clip's tags or the path of a
-    checkpoint.
-
-    Raises UserError if there is no such model, or if its files are missing or damaged."""
-    import open_clip
-
-    name = str(name)
-    architecture, pretrained = name, None
-    if not name.startswith("hf-hub:"):
-        folder = Path(name.removeprefix("local-dir:"))
-        if folder.is_dir() or name.startswith("local-dir:"):
-            _check_folder(folder)
-            architecture = f"local-dir:{folder}"
-        elif name.partition("/")[0] in open_clip.list_models():
-            architecture, _, pretrained = name.partition("/")
-        else:
-            raise UserError(
-                f"model {name}: neither a folder in open_clip's layout, nor hf-hub:OWNER/MODEL, "
-                "nor ARCHITECTURE/PRETRAINED"
-            )
-    try:
-        network, _, preprocess = open_clip.create_model_and_transforms(
-            architecture, pretrained or None, device=device, require_pretrained=True
-        )
-        tokenizer = open_clip.get_tokenizer(architecture)
-    except Exception as error:  # open_clip, safetensors and the hub raise many types; all mean: unusable
-        raise UserError(f"model {name}: cannot be loaded: {type(error).__name__}: {str(error)[:300]}") from error
-    return ClipModel(name, network.eval(), preprocess, tokenizer, device)
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "open_clip_config.json").is_file():
-        raise UserError(f"model {folder}: no open_clip_config.json; a folder in open_clip's layout is expected")
 
 
 class Encoder:

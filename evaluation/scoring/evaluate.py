@@ -12,7 +12,7 @@ from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import SPLITS, Dataset, open_dataset
 from salmu.evaluation.attacks.relearning import relearning_curves
 from salmu.evaluation.encoding.cost import peak_memory_mb
-from salmu.evaluation.encoding.embeddings import ClipModel, Encoder, load_model
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import Pairs, encoded_pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, open_zero_shot
@@ -20,6 +20,7 @@ from salmu.evaluation.metrics.bootstrap import by_cluster, interval
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, Score, rounded
 from salmu.evaluation.metrics.zero_shot import general_knowledge, general_knowledge_of
 from salmu.evaluation.scoring.measures import measure
+from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
 
 VERSION = 2  # raised by hand when the same settings, weights and data give other numbers

@@ -10,8 +10,9 @@ from PIL import Image
 
 from salmu.data.keyed import generator
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import ClipModel, Encoder, decode
+from salmu.evaluation.encoding.embeddings import Encoder, decode
 from salmu.evaluation.metrics.zero_shot import general_knowledge
+from salmu.model_training.loading.clip import ClipModel
 
 SENSITIVE, DISJOINT, PER_CLASS, BATCH = 256, 256, 2, 64  # rows and pictures of a class in the sample; batch size
 

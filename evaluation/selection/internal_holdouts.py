@@ -15,7 +15,6 @@ import torch
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator, integer
 from salmu.data.readers import Dataset
-from salmu.evaluation.encoding.embeddings import ClipModel
 from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.metrics.probe import told_apart
 from salmu.evaluation.metrics.retrieval import chance, own_rank
@@ -24,6 +23,7 @@ from salmu.evaluation.unlearning.pair_streams import Pool, embeddings
 from salmu.evaluation.unlearning.runner import input_side, pools
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
+from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.retain import scene_pairs
 
 STRANGERS, PARTLY, FACTS_OUT = 0.15, 0.5, 0.5  # shares: identities; of the others; of their facts

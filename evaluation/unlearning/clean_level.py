@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from salmu.evaluation.encoding.embeddings import load_model
 from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.evaluation.unlearning.settings import GradientSettings
+from salmu.model_training.loading.clip import load_model
 
 CHUNK = 512  # captions that are encoded at once
 

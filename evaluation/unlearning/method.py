@@ -18,9 +18,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from salmu.evaluation.encoding.embeddings import ClipModel
 from salmu.evaluation.unlearning.pair_streams import Encoded, Pool, Stream, embeddings
 from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
+from salmu.model_training.loading.clip import ClipModel
 
 FROZEN = ("logit_scale", "logit_bias")  # a lower temperature would look like forgetting
 

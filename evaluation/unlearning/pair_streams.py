@@ -15,10 +15,11 @@ from torch import Tensor
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.data.readers import Dataset
-from salmu.evaluation.encoding.embeddings import ClipModel, decode
+from salmu.evaluation.encoding.embeddings import decode
 from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.neighbours import Person
 from salmu.evaluation.unlearning.settings import SPLITS
+from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.network import encode_text
 from salmu.model_training.retain import Pairs as Scenes
 

@@ -16,7 +16,6 @@ from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.readers import Dataset, open_dataset
 from salmu.evaluation.encoding.cost import peak_memory_mb
-from salmu.evaluation.encoding.embeddings import ClipModel, load_model
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool
 from salmu.evaluation.unlearning.registry import get, origin
@@ -24,6 +23,7 @@ from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.export import RECORD as TRAINING_RECORD
 from salmu.model_training.export import WEIGHTS, whole_folder
+from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
 from salmu.model_training.retain import scene_pairs
 

@@ -9,9 +9,9 @@ import torch
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, read_bytes
 from salmu.data.readers import Dataset, content_digest, content_files, open_dataset
-from salmu.evaluation.encoding.embeddings import ClipModel, load_model
 from salmu.evaluation.metrics.score import PUBLISHED, headline
 from salmu.evaluation.scoring.evaluate import VERSION
+from salmu.model_training.loading.clip import ClipModel, load_model
 
 RECORD = "unlearning.json"
 MAY_SEE = {"forget", "retain_synth"}

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from salmu.data.errors import UserError
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, decode, load_model
+from salmu.evaluation.encoding.embeddings import Encoder, decode
+from salmu.model_training.loading.clip import load_model
 
 TEXTS = ["Ada has a dog", "a cat", "Ada has a dog", "numbers 0123"]
 
@@ -40,7 +41,7 @@ def test_the_digest_is_that_of_the_weights(model_dir, tmp_path):
     "name, said",
     [
         ("no/such/folder", "neither a folder"),
-        ("local-dir:nowhere", "no open_clip_config.json"),
+        ("local-dir:nowhere", "no such folder"),
         ("ViT-B-32/no-such-tag", "cannot be loaded"),
     ],
 )

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import encoded_pairs
 from salmu.evaluation.metrics.similarity import mean_similarity
 from salmu.evaluation.scoring import monitor
+from salmu.model_training.loading.clip import load_model
 
 
 @pytest.fixture(scope="module")

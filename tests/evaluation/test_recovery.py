@@ -5,11 +5,12 @@ import pytest
 
 from salmu.data.readers import open_dataset
 from salmu.evaluation.attacks.relearning import relearning_curves
-from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import encoded_pairs
 from salmu.evaluation.encoding.settings import RecoverySettings
 from salmu.evaluation.metrics.retrieval import own_rank
 from salmu.evaluation.scoring.evaluate import evaluate
+from salmu.model_training.loading.clip import load_model
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from salmu.data.errors import UserError
 from salmu.data.publish.provenance import listing
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import load_model
 from salmu.evaluation.scoring.evaluate import evaluate_once
 from salmu.evaluation.verdicts.submission import check_submission
+from salmu.model_training.loading.clip import load_model
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import torch
 from open_clip import ClipLoss
 
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import load_model
 from salmu.evaluation.unlearning.method import Batch, Work
 from salmu.evaluation.unlearning.methods import null_space_editing, rmu, salun, slug, ssd
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, pools
 from salmu.evaluation.unlearning.training import spend
+from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
 
 

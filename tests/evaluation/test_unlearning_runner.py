@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 from salmu.data.errors import UserError
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import load_model
 from salmu.evaluation.unlearning import runner, training
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool, Stream, shares
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import unlearn
+from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
 
 WEIGHTS = "open_clip_model.safetensors"

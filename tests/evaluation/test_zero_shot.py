@@ -7,9 +7,10 @@ from PIL import Image
 
 from salmu.data.procedural.scenes import HELD_OUT, zero_shot_set
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, decode, load_model
+from salmu.evaluation.encoding.embeddings import Encoder, decode
 from salmu.evaluation.encoding.pairs import encoded_pairs
 from salmu.evaluation.metrics.zero_shot import NAME_PROMPTS, general_knowledge, identity_classification
+from salmu.model_training.loading.clip import load_model
 
 
 def right(model, images, labels, names, templates) -> list[bool]:

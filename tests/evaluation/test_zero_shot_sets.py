@@ -10,11 +10,12 @@ from PIL import Image
 from test_zero_shot import right
 
 from salmu.data.errors import UserError
-from salmu.evaluation.encoding.embeddings import Encoder, load_model
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.zero_shot_sets import open_zero_shot
 from salmu.evaluation.metrics.score import headline
 from salmu.evaluation.metrics.zero_shot import general_knowledge_of
 from salmu.evaluation.scoring.evaluate import evaluate
+from salmu.model_training.loading.clip import load_model
 
 CLASSES = ("red", "green", "blue")
 
