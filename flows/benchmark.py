@@ -19,8 +19,10 @@ from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import markdown, write_leaderboard
 from salmu.flows.dataset import open_run
 from salmu.flows.forms import filled_in
-from salmu.flows.running.artifacts import show_link, show_picture, show_text, shown_progress
+from salmu.flows.running.artifacts import picture, show_card, shown_progress
+from salmu.flows.running.cards import refresh_overview, shown_run
 from salmu.flows.running.console import say
+from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import Work, submit_with_retry
@@ -39,7 +41,7 @@ def unlearn_model(folder: str, run: Run, place: int) -> None:
         home / "models" / "compromised",
         home / "dataset",
         home / "unlearned" / run.folder,
-        shown_progress(f"unlearning by {run.folder}", progress_bar(run.method[:10], place)),
+        shown_progress(home.name, f"unlearning by {run.folder}", progress_bar(run.method[:10], place)),
     )
 
 
@@ -53,16 +55,14 @@ def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: 
         home / "dataset",
         home / "results" / f"{name}.json",
         home / "cache",
-        shown_progress(f"evaluation of {name}", progress_bar(f"eval {name}"[:10], place)),
+        shown_progress(home.name, f"evaluation of {name}", progress_bar(f"eval {name}"[:10], place)),
     )
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def write_report(folder: str) -> str:
     """Write report/index.html from what the run holds; returns its path."""
-    path = build(folder)
-    show_link("report", path.as_uri(), str(path), "The run's report")
-    return str(path)
+    return str(build(folder))
 
 
 def make_benchmark(store: Store, settings: RunSettings) -> None:
@@ -96,11 +96,13 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     for name, model in models:
         with_metrics(store.folder / model, measured[name])
     say(f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}")
-    show_text("results", markdown(records), "The ten metrics of every model")
-    show_picture("trade-off", forgetting(records), "RetFail against InterIdSim")
+    plot = picture(forgetting(records), "RetFail against InterIdSim")
+    show_card(store.folder.name, "benchmark", f"# Benchmark\n\n{markdown(records)}\n\n{plot}\n", "benchmark")
+    refresh_overview()
 
 
 @flow(name="benchmark", flow_run_name="benchmark-{run}", task_runner=task_runner(), persist_result=False)
+@fails_in_one_line
 def benchmark(
     run: str = "tiny",
     unlearning: UnlearningSettings | None = None,
@@ -120,7 +122,7 @@ def benchmark(
     """
     given = filled_in(filled_in(overrides, evaluation, "evaluation"), unlearning, "unlearning")
     store, settings = open_run(root, run, None, given)
-    with run_lock(store.folder):
+    with run_lock(store.folder), shown_run(store):
         save(settings, store.folder)
         make_benchmark(store, settings)
         return write_report(str(store.folder))

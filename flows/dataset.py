@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 
 from salmu.data.files import location, read_bytes, size
 from salmu.data.publish.publish import publish
 from salmu.data.store import Store
+from salmu.data.suggestions import salmu_command
 from salmu.flows.forms import Profile, Sections, filled_in
-from salmu.flows.running.artifacts import publish_stale, show_text
+from salmu.flows.running.artifacts import show_card
+from salmu.flows.running.cards import refresh_overview, shown_run, stale_words
+from salmu.flows.running.flow_runs import TAG, fails_in_one_line, require_absolute
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
@@ -24,6 +27,7 @@ STALE = ("stale", "partial")  # states of a stage that was made from something e
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
     """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
     profile `tiny`."""
+    require_absolute(root)
     folder = (location(root) / (run or profile or "tiny")).resolve()
     known = size(folder / "settings.yaml") is not None
     settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
@@ -37,7 +41,7 @@ def publish_dataset(folder: str, settings: RunSettings) -> str:
     plain = settings.model_dump(mode="json", exclude={"drill"})
     digest = publish(store, store.folder / "dataset", settings.publish, plain, models_of(settings))
     card = read_bytes(store.folder / "dataset" / "README.md").decode().split("---", 2)[-1]
-    show_text("dataset-card", card, f"Published dataset, digest {digest}")
+    show_card(store.folder.name, "dataset", card, f"published dataset, digest {digest}")
     return digest
 
 
@@ -53,10 +57,12 @@ def make_dataset(store: Store, settings: RunSettings, until: str | None = None) 
     (published,) = submit_with_retry(
         "publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=[last]
     )
+    refresh_overview()
     return published.result()
 
 
 @flow(name="dataset", flow_run_name="dataset-{run}", task_runner=task_runner(), persist_result=False)
+@fails_in_one_line
 def dataset(
     run: str = "tiny",
     profile: Profile | None = None,
@@ -74,14 +80,14 @@ def dataset(
         root: Folder or URL of all runs.
     """
     store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
-    with run_lock(store.folder):
+    with run_lock(store.folder), shown_run(store):
         save(chosen, store.folder)
         return make_dataset(store, chosen)
 
 
 def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str) -> list[str]:
     """`salmu stage NAME`: the stage's flow on the chosen runner. Returns the stages that are stale after it."""
-    with interruptible(), api_server():
+    with interruptible(), api_server(), tags(TAG):
         return STAGE_FLOWS[name].with_options(task_runner=task_runner())(run, overrides=overrides, root=root)
 
 
@@ -93,16 +99,18 @@ def stage_flow(name: str):
     def run_alone(
         run: str = "tiny", settings: form | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
     ) -> list[str]:
+        require_absolute(root)
         store = Store((location(root) / run).resolve())
         chosen = load_run(store.folder, filled_in(overrides, settings, name))
-        with run_lock(store.folder):
+        with run_lock(store.folder), shown_run(store) as card:
             require_upstream(store, name, lambda other: getattr(chosen, other))
             save(chosen, store.folder)
             run_stage(store, name, getattr(chosen, name), drill=chosen.drill)
             stale = [other for other in downstream(name) if state(store, other, getattr(chosen, other)) in STALE]
+            remedy = salmu_command("run", store.folder)
             if stale:
-                get_run_logger().warning("stale now: %s (salmu run --run %s)", ", ".join(stale), run)
-            publish_stale(name, run, stale)
+                get_run_logger().warning("stale now: %s (%s)", ", ".join(stale), remedy)
+            card.state = stale_words(name, stale, remedy)
             return stale
 
     run_alone.__name__ = f"stage_{name}"
@@ -115,7 +123,11 @@ def stage_flow(name: str):
         root: Folder or URL of all runs.
     """
     return flow(
-        run_alone, name=f"stage-{name}", flow_run_name=name + "-{run}", task_runner=task_runner(), persist_result=False
+        fails_in_one_line(run_alone),
+        name=f"stage-{name}",
+        flow_run_name=name + "-{run}",
+        task_runner=task_runner(),
+        persist_result=False,
     )
 
 

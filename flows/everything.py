@@ -2,13 +2,15 @@
 
 from typing import Any, Literal
 
-from prefect import flow
+from prefect import flow, tags
 
 from salmu.data.files import require_disk
 from salmu.flows.benchmark import make_benchmark, write_report
 from salmu.flows.dataset import make_dataset, open_run
 from salmu.flows.forms import Profile, Sections, filled_in
 from salmu.flows.names import PARTS, STAGES
+from salmu.flows.running.cards import shown_run
+from salmu.flows.running.flow_runs import TAG, fails_in_one_line
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
@@ -19,6 +21,7 @@ Part = Literal[*PARTS]
 
 
 @flow(name="everything", flow_run_name="everything-{run}", task_runner=task_runner(), persist_result=False)
+@fails_in_one_line
 def everything(
     run: str = "tiny",
     profile: Profile | None = None,
@@ -42,7 +45,7 @@ def everything(
         chosen.unlearning.runs()  # refuses a method that is missing before anything is made
     if until in ("pair", "benchmark"):
         require_disk(store.folder)
-    with run_lock(store.folder):
+    with run_lock(store.folder), shown_run(store):
         save(chosen, store.folder)
         make_dataset(store, chosen, until if until in STAGES else None)
         if until in ("pair", "benchmark"):
@@ -54,7 +57,7 @@ def everything(
 
 def run_everything(run: str, profile: str | None, overrides: dict[str, Any], root: str, until: Part) -> str:
     """`salmu run`: the flow on the chosen runner."""
-    with interruptible(), api_server():
+    with interruptible(), api_server(), tags(TAG):
         return everything.with_options(task_runner=task_runner())(
             run, profile, overrides=overrides, root=root, until=until
         )

@@ -15,8 +15,10 @@ from salmu.evaluation.report.plots import training_curves
 from salmu.evaluation.scoring.monitor import monitor
 from salmu.flows.dataset import open_run
 from salmu.flows.forms import filled_in
-from salmu.flows.running.artifacts import show_picture, shown_progress
+from salmu.flows.running.artifacts import picture, show_card, shown_progress
+from salmu.flows.running.cards import refresh_overview, shown_run
 from salmu.flows.running.console import quiet, say
+from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import submit_with_retry
@@ -61,7 +63,7 @@ def train_model(folder: str, settings: PairSettings, which: str, number: int) ->
         home / "dataset",
         model_folder(models, which, number),
         which,
-        shown_progress(f"training of {which}", progress_bar(which, PAIR.index(which))),
+        shown_progress(home.name, f"training of {which}", progress_bar(which, PAIR.index(which))),
         monitor(home / "dataset", settings.seed) if settings.monitor else None,
         number,
         models / "index",
@@ -87,10 +89,13 @@ def make_pair(store: Store, settings: RunSettings) -> None:
         for training in trainings:  # one has the GPUs to itself
             submit_with_retry("training", [training])
     say(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s")
-    show_picture("training-curves", training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
+    curves = picture(training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
+    show_card(store.folder.name, "pair", f"# Clean and Compromised\n\n{curves}\n", "model pair")
+    refresh_overview()
 
 
 @flow(name="pair", flow_run_name="pair-{run}", task_runner=task_runner(), persist_result=False)
+@fails_in_one_line
 def pair(
     run: str = "tiny", settings: PairSettings | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
 ) -> None:
@@ -103,6 +108,6 @@ def pair(
         root: Folder or URL of all runs.
     """
     store, chosen = open_run(root, run, None, filled_in(overrides, settings, "pair"))
-    with run_lock(store.folder):
+    with run_lock(store.folder), shown_run(store):
         save(chosen, store.folder)
         make_pair(store, chosen)

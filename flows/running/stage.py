@@ -5,6 +5,7 @@ one task run a shard and one a stage, and never carries data.
 """
 
 import time
+from contextlib import closing
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,7 +18,8 @@ from salmu.data.files import remove
 from salmu.data.store import Entry, Manifest, Shard, Store
 from salmu.data.summary import write_summary
 from salmu.flows.running import runners
-from salmu.flows.running.artifacts import Progress, publish_summary
+from salmu.flows.running.artifacts import Progress
+from salmu.flows.running.cards import refresh_overview, show_stage
 from salmu.flows.running.console import quiet, say
 from salmu.flows.running.drill import DrillSettings, require_shard
 from salmu.flows.running.shards import make_shards
@@ -40,7 +42,7 @@ def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
     store, module = Store(folder), STAGES[stage]
     summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
     write_summary(store.stage_folder(stage), summary)
-    publish_summary(stage, store.manifest(stage), summary, cached, str(store.folder))
+    show_stage(stage, store, summary, cached)
 
 
 def run_stage(store: Store, name: str, settings, after: list | None = None, drill: DrillSettings = DrillSettings()):
@@ -85,14 +87,17 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     )
     say(told)
     get_run_logger().info(told)
+    refresh_overview()
     return last
 
 
 def _make_missing(store: Store, manifest: Manifest, missing: list, settings, after, drill: DrillSettings) -> list:
     name, done = manifest.stage, sum(entry.items for entry in manifest.shards)
     total = done + sum(len(shard.items) for shard, _ in missing)
-    progress = Progress(name, done, total)
-    with tqdm(desc=f"{name:<10}", unit="item", disable=quiet() or None, initial=done, total=total) as bar:
+    with (
+        tqdm(desc=f"{name:<10}", unit="item", disable=quiet() or None, initial=done, total=total) as bar,
+        closing(Progress(store.folder.name, name, done, total)) as progress,
+    ):
 
         def commit(shard: Shard, entry: Entry) -> None:
             manifest.shards.append(entry)

@@ -17,6 +17,7 @@ from salmu.data.files import listed, read_bytes, remove, write_atomic
 from salmu.data.store import Entry, Shard, Store
 from salmu.flows.running import runners
 from salmu.flows.running.drill import DrillSettings
+from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.shards import make_shards
 from salmu.flows.running.stages import STAGES, planned
 from salmu.flows.settings import load_run
@@ -29,6 +30,7 @@ LOSSES = 3  # runs that may end without their shards, with no shard finished in 
 
 
 @flow(name="shards", flow_run_name="shards-{stage}-{run}", task_runner=runners.task_runner(), persist_result=False)
+@fails_in_one_line
 def shards(
     run: str,
     stage: str,
@@ -130,6 +132,6 @@ def _start(store: Store, stage: str, indices: list[int], drill: DrillSettings, f
         return run_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
     except Exception as error:
         raise UserError(
-            f"stage {stage}: no run of the deployment {DEPLOYMENT} could be started ({error}); make it with: prefect "
-            "deploy --all, and serve its pool: prefect worker start --pool salmu-gpu"
+            f"stage {stage}: no run of the deployment {DEPLOYMENT} could be started ({error}); make it with: salmu "
+            "deploy, and serve its pool: prefect worker start --pool salmu-gpu"
         ) from None

@@ -169,7 +169,7 @@ def test_retry_of_a_failed_run_makes_only_what_failed(server, run, retried):
 
 def test_one_stage_by_its_deployment_says_what_is_stale_after_it(server, run, retried):
     eventually(lambda: logs(server, retried[0]), lambda text: "stale now: assembly" in text)
-    query = {"artifacts": {"key": {"any_": ["captions-stale"]}}}
+    query = {"artifacts": {"key": {"any_": ["one-overview"]}}}
     assert any("**assembly**" in found["data"] for found in server.post("/artifacts/filter", json=query).json())
     kept = yaml.safe_load((run / "settings.yaml").read_text())
     assert kept["captions"]["seed"] == 1 and kept["captions"]["shard_size"] == 3  # what the form did not name stays

@@ -14,6 +14,7 @@ from salmu.data.errors import UserError
 from salmu.data.settings import StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, Store
 from salmu.data.summary import Summary, read_summary
+from salmu.flows.running.artifacts import artifact_key
 from salmu.flows.running.stage import require_upstream, run_stage
 from salmu.flows.running.stages import STAGES, downstream, state
 
@@ -205,18 +206,15 @@ def test_states_and_what_a_stage_alone_asks_for(chain):
     assert downstream("letters") == ["words"]
 
 
-def test_artifacts_are_on_the_server(chain, prefect_server):
+def test_the_cards_of_a_run_are_on_the_server(chain, prefect_server):
     chain()
-    found = httpx.post(
-        f"{prefect_server}/artifacts/filter", json={"artifacts": {"key": {"any_": ["letters-counts", "words-summary"]}}}
-    ).json()
-    assert {artifact["key"] for artifact in found} == {"letters-counts", "words-summary"}
-    progress = httpx.post(
-        f"{prefect_server}/artifacts/filter", json={"artifacts": {"key": {"any_": ["letters-progress"]}}}
-    ).json()
-    assert {artifact["type"] for artifact in progress} == {"progress"}
-    assert any(artifact["data"] == 100 for artifact in progress)  # those of runs that failed stay where they were
-    digest = chain.store.manifest("letters").digest
-    manifest = f"`{chain.store.folder}/letters/manifest.json`"
-    read = f"| reads | [letters](/artifacts/key/letters-summary) | {manifest} | `{digest}` |"
-    assert any(read in artifact["data"] for artifact in found if artifact["key"] == "words-summary")
+    run, store = chain.store.folder.name, chain.store
+    keys = [artifact_key(run, name) for name in ("letters", "words")]
+    query = {"artifacts": {"key": {"any_": keys}}}
+    cards = {
+        found["key"]: found for found in httpx.post(f"{prefect_server}/artifacts/latest/filter", json=query).json()
+    }
+    assert set(cards) == set(keys)
+    manifest, digest = f"`{store.folder}/letters/manifest.json`", store.manifest("letters").digest
+    link = f"[letters](../artifact/{cards[keys[0]]['latest_id']})"
+    assert f"| reads | {link} | {manifest} | `{digest}` |" in cards[keys[1]]["data"]
