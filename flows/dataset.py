@@ -13,7 +13,7 @@ from salmu.flows.forms import Profile, Sections, filled_in
 from salmu.flows.running.artifacts import show_card
 from salmu.flows.running.cards import refresh_overview, shown_run, stale_words
 from salmu.flows.running.flow_runs import TAG, fails_in_one_line, require_absolute
-from salmu.flows.running.lock import run_lock
+from salmu.flows.running.lock import require_free, run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.stage import require_upstream, run_stage
@@ -24,11 +24,16 @@ from salmu.flows.settings import RunSettings, load_profile, load_run, save
 STALE = ("stale", "partial")  # states of a stage that was made from something else
 
 
+def run_folder(root: str, run: str):
+    """Where a run lies, by its name and the folder or URL of all runs."""
+    return (location(root) / run).resolve()
+
+
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
     """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
     profile `tiny`."""
     require_absolute(root)
-    folder = (location(root) / (run or profile or "tiny")).resolve()
+    folder = run_folder(root, run or profile or "tiny")
     known = size(folder / "settings.yaml") is not None
     settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
     return Store(folder), settings
@@ -86,7 +91,9 @@ def dataset(
 
 
 def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str) -> list[str]:
-    """`salmu stage NAME`: the stage's flow on the chosen runner. Returns the stages that are stale after it."""
+    """`salmu stage NAME`: the stage's flow on the chosen runner. Returns the stages that are stale after it. Refused
+    before a server starts if another process holds the run."""
+    require_free(run_folder(root, run))
     with interruptible(), api_server(), tags(TAG):
         return STAGE_FLOWS[name].with_options(task_runner=task_runner())(run, overrides=overrides, root=root)
 
@@ -100,7 +107,7 @@ def stage_flow(name: str):
         run: str = "tiny", settings: form | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
     ) -> list[str]:
         require_absolute(root)
-        store = Store((location(root) / run).resolve())
+        store = Store(run_folder(root, run))
         chosen = load_run(store.folder, filled_in(overrides, settings, name))
         with run_lock(store.folder), shown_run(store) as card:
             require_upstream(store, name, lambda other: getattr(chosen, other))

@@ -6,12 +6,12 @@ from prefect import flow, tags
 
 from salmu.data.files import require_disk
 from salmu.flows.benchmark import make_benchmark, write_report
-from salmu.flows.dataset import make_dataset, open_run
+from salmu.flows.dataset import make_dataset, open_run, run_folder
 from salmu.flows.forms import Profile, Sections, filled_in
 from salmu.flows.names import PARTS, STAGES
 from salmu.flows.running.cards import shown_run
 from salmu.flows.running.flow_runs import TAG, fails_in_one_line
-from salmu.flows.running.lock import run_lock
+from salmu.flows.running.lock import require_free, run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
 from salmu.flows.settings import save
@@ -56,7 +56,8 @@ def everything(
 
 
 def run_everything(run: str, profile: str | None, overrides: dict[str, Any], root: str, until: Part) -> str:
-    """`salmu run`: the flow on the chosen runner."""
+    """`salmu run`: the flow on the chosen runner. Refused before a server starts if another process holds the run."""
+    require_free(run_folder(root, run))
     with interruptible(), api_server(), tags(TAG):
         return everything.with_options(task_runner=task_runner())(
             run, profile, overrides=overrides, root=root, until=until

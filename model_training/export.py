@@ -51,10 +51,10 @@ def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokeni
     The same weights give the same bytes. `open_clip.create_model_and_transforms` loads them, as "local-dir:FOLDER" or,
     pushed, as "hf-hub:OWNER/NAME". A model with open_clip's built-in tokenizer needs no files for it."""
     from open_clip.push_to_hf_hub import save_config_for_hf
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))  # save_file gives every file mode 0600
     save_config_for_hf(model, folder / CONFIGURATION, model_config=named_configuration(configuration))
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(folder)

@@ -4,7 +4,6 @@ A machine that dies cannot tell the server: its flow run stays in Running for go
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect import get_client
@@ -24,9 +23,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventAnyResourceFilter, EventFilter
 from prefect.states import AwaitingRetry, Crashed
 
-from salmu.data.errors import UserError
 from salmu.data.files import location
-from salmu.flows.running.lock import run_lock
+from salmu.flows.running.lock import holder
 from salmu.flows.running.stages import STAGES
 
 FLOWS = ["everything", "dataset", "pair", "benchmark", "shards", *(f"stage-{name}" for name in STAGES)]
@@ -93,13 +91,8 @@ def _last_sign(client: SyncPrefectClient, flow_run: FlowRun) -> datetime:
 
 def _held(parameters: dict[str, Any]) -> bool:
     folder = location(parameters.get("root", "runs")) / parameters.get("run", "tiny")
-    if isinstance(folder, Path) and not folder.is_dir():  # on another machine
-        return False
-    try:
-        with run_lock(folder):
-            return False
-    except UserError:
-        return True
+    found = holder(folder)  # none where the folder is on another machine
+    return found is not None and found.alive
 
 
 def _task_runs_at_work(client: SyncPrefectClient, flow_run: FlowRun) -> Iterator:

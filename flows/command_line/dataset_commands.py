@@ -1,12 +1,14 @@
 """Commands about a published dataset, or that of a run: verify, publish, gallery."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from salmu.data.publish.check import check_files
 from salmu.data.readers import Dataset, open_dataset
-from salmu.flows.command_line.opening import opened, store_of
+from salmu.flows.command_line.opening import note_if_under_way, opened
 from salmu.flows.command_line.output import text_table
 from salmu.flows.command_line.status import verify as verify_run
+from salmu.flows.running.lock import run_lock
 from salmu.tasks.personas.judge import published_rows, verify_personas
 
 
@@ -32,8 +34,10 @@ def publish(options) -> None:
     def judge(found: Dataset) -> None:
         verify_personas(published_rows(found.identities, found.proofs))
 
-    folder = options.dataset or store_of(options).folder / "dataset"
-    rows = publish_to(folder, options.to, [judge], options.dry_run, private=not options.public)
+    home = None if options.dataset else opened(options)[0].folder
+    with run_lock(home) if home else nullcontext():  # a run at work would change the files on the way
+        folder = home / "dataset" if home else options.dataset
+        rows = publish_to(folder, options.to, [judge], options.dry_run, private=not options.public)
     print(text_table(rows))
     sent = [row["bytes"] for row in rows if row["state"] in ("new", "changed")]
     print(f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB")
@@ -47,6 +51,7 @@ def gallery(options) -> None:
         counts = build_dataset(options.dataset, folder, options.side)
     else:
         home = opened(options)[0].folder
+        note_if_under_way(home)
         folder = options.out or home / "gallery"
         counts = build_run(home, folder, options.side)
     told = ", ".join(f"{counts[name]:,} {name}" for name in ("identities", "portraits", "dropped"))

@@ -1,9 +1,11 @@
 """What the arguments of a command name: a run's folder, its settings, overrides."""
 
+import sys
 from typing import Any
 
 from salmu.data.files import location
 from salmu.data.store import Store
+from salmu.flows.running.lock import holder
 from salmu.flows.settings import RunSettings, load_run, parse_assignment
 
 
@@ -21,3 +23,10 @@ def opened(options) -> tuple[Store, RunSettings]:
     """A run that exists, and the settings that it was made with. Raises UserError if there is none."""
     store = store_of(options)
     return store, load_run(store.folder)
+
+
+def note_if_under_way(folder) -> None:
+    """Say on stderr that a process works on the run, so that what a command shows may be half of it."""
+    found = holder(folder)
+    if found and found.alive:
+        print(f"note: this run is under way ({found}); this shows what it has so far", file=sys.stderr)

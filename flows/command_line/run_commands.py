@@ -7,7 +7,7 @@ from pathlib import Path
 from salmu.data.errors import UserError
 from salmu.data.files import listed, location, remove, size
 from salmu.data.store import Store
-from salmu.flows.command_line.opening import opened, overrides, store_of
+from salmu.flows.command_line.opening import note_if_under_way, opened, overrides, store_of
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
 from salmu.flows.command_line.status import status_rows
@@ -99,6 +99,7 @@ def report(options) -> None:
     from salmu.evaluation.report.build import build
 
     store, _ = opened(options)
+    note_if_under_way(store.folder)
     print(f"report: {build(store.folder)}")
 
 

@@ -1,13 +1,33 @@
-"""One process at a time works on a run."""
+"""One process at a time works on a run, and every other process can see which one."""
 
 import contextlib
 import fcntl
+import json
 import os
+import socket
 import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import digest
+
+TRIES, PAUSE = 5, 0.1  # seconds; whoever looks at a lock holds it for an instant
+
+
+class Holder(NamedTuple):
+    """The process that works on a run, or, where `alive` is false, one that died while it did."""
+
+    host: str
+    pid: int
+    since: str  # local time, ISO 8601
+    alive: bool
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since.replace('T', ' ')}" if self.pid else "just begun"
 
 
 def lock_file(folder) -> Path:
@@ -19,7 +39,7 @@ def lock_file(folder) -> Path:
 
 
 @contextlib.contextmanager
-def run_lock(folder):
+def run_lock(folder) -> Iterator[None]:
     """Hold the run; the system lets go of it when the process ends, however it ends. Raises UserError if another
     holds it.
 
@@ -27,14 +47,61 @@ def run_lock(folder):
     path = lock_file(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "w")
+        file = open(path, "a")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another folder with --runs") from None
     with file:
+        for pause in (*[PAUSE] * (TRIES - 1), None):
+            if _locked(file, fcntl.LOCK_EX):
+                break
+            if pause is None:
+                raise _refusal(folder, holder(folder))
+            time.sleep(pause)
+        _write(file, {"host": socket.gethostname(), "pid": os.getpid(), "since": f"{datetime.now():%FT%T}"})
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder}: another process works on this run; wait for it or use another --run NAME"
-            ) from None
-        yield
+            yield
+        finally:
+            _write(file, None)
+
+
+def holder(folder) -> Holder | None:
+    """Who works on the run now; or who did when it died, if nobody has worked on it since. None: nobody."""
+    try:
+        with open(lock_file(folder)) as file:
+            alive = not _locked(file, fcntl.LOCK_SH)
+            text = file.read()
+    except OSError:
+        return None
+    try:
+        known = json.loads(text)
+        return Holder(str(known["host"]), int(known["pid"]), str(known["since"]), alive)
+    except (ValueError, KeyError, TypeError):  # an empty file, or one that is just being written
+        return Holder("", 0, "", True) if alive else None
+
+
+def require_free(folder) -> None:
+    """Raises UserError if a process works on the run."""
+    found = holder(folder)
+    if found and found.alive:
+        raise _refusal(folder, found)
+
+
+def _refusal(folder, found: Holder | None) -> UserError:
+    who = f" ({found})" if found else ""
+    return UserError(f"{folder}: another process works on this run{who}; wait for it or use another --run NAME")
+
+
+def _locked(file, kind: int) -> bool:
+    """Whether this process got the lock; it lets go of it when the file is closed."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(file, content: dict | None) -> None:
+    """What others read of the holder; nothing once it has let go."""
+    file.truncate(0)
+    file.write(json.dumps(content) if content else "")
+    file.flush()

@@ -25,9 +25,10 @@ SERVER_START = 180  # seconds; the very first start makes the database
 _kept = {}  # in a worker: Prefect's settings as the run told them, and what was entered with them
 
 
-def exit_with_parent() -> None:
-    """Watch the parent process from a thread, and end this process when the parent is gone."""
-    parent = os.getppid()
+def exit_with_parent(parent: int) -> None:
+    """End this process when its parent is gone; a thread watches. `parent`: the parent's pid, as the parent gave it.
+
+    Imports take seconds. A child that asked the system for the pid after them would miss a parent that died before."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -72,10 +73,10 @@ def kept_context(context: dict | None = None, client=None):
 
 def begin_worker() -> None:
     """What a worker process does first: it ends with its parent, which alone hears Ctrl-C."""
+    exit_with_parent(multiprocessing.parent_process().pid)  # as the parent passed it on when it started this process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prefect.engine.handle_engine_signals = plain_errors
     prefect.context.hydrated_context = kept_context
-    exit_with_parent()
 
 
 @contextlib.contextmanager
@@ -105,7 +106,7 @@ def api_server():
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     server = subprocess.Popen(
-        [sys.executable, "-m", "salmu.flows.running.processes", str(port)],
+        [sys.executable, "-m", "salmu.flows.running.processes", str(port), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -139,15 +140,15 @@ def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:
     raise UserError("the Prefect server did not start: run .venv/bin/prefect server start to see why")
 
 
-def serve(port: int) -> None:
+def serve(port: int, parent: int) -> None:
     """Be the server, until the parent ends."""
+    exit_with_parent(parent)
     import uvicorn
 
-    exit_with_parent()
     os.environ.setdefault("PREFECT_SERVER_UI_API_URL", f"http://127.0.0.1:{port}/api")  # where the UI's pages ask
     refresh_global_settings_context()
     uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(port=int(sys.argv[1]), parent=int(sys.argv[2]))

@@ -14,11 +14,12 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.tokenizer import HFTokenizer
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
 from salmu.data import keyed
+from salmu.data.files import write_atomic
 from salmu.data.procedural.person import Person
 from salmu.data.schemas import AGE_GROUPS, GENDERS
 from salmu.model_training.analysis_models.networks import optimise, seeded
@@ -230,6 +231,5 @@ def train_clip(
     (folder / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess}, indent=2) + "\n"
     )
-    save_file(
-        {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
-    )
+    weights = save({name: value.contiguous() for name, value in model.state_dict().items()})
+    write_atomic(folder / "open_clip_model.safetensors", weights)

@@ -19,6 +19,7 @@ from salmu.evaluation.unlearning.registry import own_names
 from salmu.flows import names
 from salmu.flows.command_line import cli
 from salmu.flows.command_line.settings_reference import as_page
+from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES
 
 SMALL = [
@@ -45,10 +46,10 @@ SMALL = [
 ]
 
 
-def salmu(*arguments: str, env: dict | None = None) -> subprocess.Popen:
+def salmu(*arguments: str, env: dict | None = None, umask: int = 0o022) -> subprocess.Popen:
     command = [sys.executable, "-m", "salmu", *arguments]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {}), umask=umask
     )
 
 
@@ -76,11 +77,19 @@ def dataset_digest(folder: Path) -> str:
     return json.loads((folder / "dataset" / "provenance.json").read_text())["dataset_digest"]
 
 
+def assert_modes(run: Path, umask: int) -> None:
+    """All that lies in a run has the mode that this umask leaves."""
+    expected = {path: (0o777 if path.is_dir() else 0o666) & ~umask for path in (run, *run.rglob("*"))}
+    assert not {
+        str(path): oct(path.stat().st_mode) for path in expected if path.stat().st_mode & 0o777 != expected[path]
+    }
+
+
 @pytest.fixture(scope="module")
 def runs(prefect_server, tmp_path_factory) -> Path:
     """A folder of runs; `whole` was made by two workers without a disturbance."""
     folder = tmp_path_factory.mktemp("runs")
-    assert "report:" in ended(salmu(*small("whole", folder, "benchmark", "--workers", "2")))
+    assert "report:" in ended(salmu(*small("whole", folder, "benchmark", "--workers", "2"), umask=0o027))
     return folder
 
 
@@ -186,6 +195,11 @@ def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_sam
     }  # not made again
     assert dataset_digest(runs / "killed") == dataset_digest(runs / "whole")  # nor does the number of workers matter
     assert not [path for path in (runs / "killed").rglob("*.tmp")]
+    assert_modes(runs / "killed", 0o022)
+
+
+def test_every_file_of_a_run_follows_the_umask(runs):
+    assert_modes(runs / "whole", 0o027)
 
 
 def test_the_whole_chain_leaves_what_the_readme_names(runs):
@@ -318,12 +332,42 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, prefect_server,
     assert words in refused(capsys, *arguments)
 
 
-def test_two_processes_do_not_work_on_one_run(runs, capsys):
-    from salmu.flows.running.lock import run_lock
+@pytest.mark.parametrize("command", [["run"], ["stage", "captions"], ["publish", "--to", "elsewhere"]])
+def test_while_a_process_works_on_a_run_another_is_refused_before_a_server_starts(command, runs, monkeypatch, capsys):
+    def no_server():
+        raise AssertionError("a server was started")
 
+    for module in ("everything", "dataset"):
+        monkeypatch.setattr(f"salmu.flows.{module}.api_server", no_server)
     with run_lock(runs / "whole"), pytest.raises(SystemExit):
-        cli.main(["stage", "captions", "--run", "whole", "--runs", str(runs), "--runner", "thread"])
-    assert "another process works on this run" in capsys.readouterr().err
+        cli.main([*command, "--run", "whole", "--runs", str(runs)])
+    assert f"another process works on this run (process {os.getpid()} on " in capsys.readouterr().err
+    assert not Path("elsewhere").exists()
+
+
+def test_a_report_and_a_gallery_of_a_run_under_way_say_so_and_show_what_there_is(run, capsys):
+    with run_lock(run):
+        for command in ("report", "gallery"):
+            cli.main([command, "--run", run.name, "--runs", str(run.parent)])
+            told = capsys.readouterr()
+            assert told.err.startswith("note: this run is under way (process") and f"{command}: " in told.out
+    cli.main(["report", "--run", run.name, "--runs", str(run.parent)])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_lock_tells_who_holds_the_run_and_that_a_holder_died(tmp_path):
+    hold = "import os, sys, pathlib; from salmu.flows.running.lock import run_lock; "
+    hold += "lock = run_lock(pathlib.Path(sys.argv[1])); lock.__enter__(); os._exit(9)"
+    assert holder(tmp_path) is None
+    with run_lock(tmp_path):
+        mine = holder(tmp_path)
+        assert mine.alive and mine.pid == os.getpid() and mine.host and mine.since
+    assert holder(tmp_path) is None
+    died = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)])
+    died.wait()
+    assert holder(tmp_path)._replace(since="", host="") == ("", died.pid, "", False)
+    with run_lock(tmp_path):  # nobody has to remove anything
+        assert holder(tmp_path).alive
 
 
 def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):

@@ -25,8 +25,9 @@ from salmu.flows.running.stages import STAGES
 
 CLAIM = """
 import os, sys, time
-from salmu.flows.running.worker_pools import claim_gpus
-claim_gpus([[device] for device in sys.argv[1].split(",")])
+from salmu.flows.running import worker_pools
+worker_pools.begin_worker = lambda: None  # this process is no worker of a pool
+worker_pools.claim_gpus([[device] for device in sys.argv[1].split(",")])
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 time.sleep(600)
 """

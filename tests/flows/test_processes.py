@@ -7,6 +7,7 @@ import sys
 import time
 
 import httpx
+import psutil
 import pytest
 from prefect import get_client
 from prefect.context import SyncClientContext, serialize_context
@@ -17,11 +18,29 @@ from salmu.flows.running.processes import api_server, kept_context
 
 CHILD = """
 import salmu.flows, os, sys, time
-from salmu.flows.running.processes import api_server, exit_with_parent
+from salmu.flows.running.processes import api_server
 from prefect.settings import PREFECT_API_URL
 with api_server():
     print(PREFECT_API_URL.value(), flush=True)
     time.sleep(600)
+"""
+
+
+KILLED_EARLY = """
+import multiprocessing, os, signal
+from concurrent.futures import ProcessPoolExecutor
+import salmu.flows
+from salmu.flows.running import processes
+
+def killed(url, server):
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), processes.begin_worker)
+    pool.submit(print)
+    print(server.pid, *(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+processes._wait_until_healthy = killed
+with processes.api_server():
+    pass
 """
 
 
@@ -46,6 +65,14 @@ def test_a_killed_run_leaves_no_server_behind():
     while answers(url) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not answers(url)
+
+
+def test_a_run_killed_while_its_server_and_a_worker_start_leaves_neither_behind():
+    command = [sys.executable, "-c", KILLED_EARLY]
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""}).stdout
+    children = [psutil.Process(int(pid)) for pid in out.split() if psutil.pid_exists(int(pid))]
+    assert len(out.split()) == 2
+    assert not psutil.wait_procs(children, timeout=60)[1]
 
 
 def test_the_server_runs_offline_and_a_configured_one_is_used(prefect_server):
