@@ -1,7 +1,7 @@
 """One process of a training, as torchrun or Slurm starts it (or alone):
 
-    torchrun --nproc-per-node 8 -m model_training --settings runs/NAME/settings.yaml --dataset runs/NAME/dataset \\
-        --models runs/NAME/models --which compromised --monitor evaluation.monitor:monitor
+    torchrun --nproc-per-node 8 -m salmu.model_training --settings runs/NAME/settings.yaml --dataset runs/NAME/dataset \\
+        --models runs/NAME/models --which compromised --monitor salmu.evaluation.scoring.monitor:monitor
 
 `--prepare` indexes the retain files and writes the plan, and nothing else: once, before many GPUs wait for it.
 """
@@ -19,7 +19,7 @@ from salmu.model_training.pair import WHICH, PairSettings, model_folder, planned
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m model_training", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m salmu.model_training", description=__doc__.partition("\n")[0])
     parser.add_argument("--settings", required=True, type=Path, help="settings.yaml of a run, or YAML of pair settings")
     parser.add_argument("--dataset", required=True, type=Path, help="the dataset's folder")
     parser.add_argument("--models", required=True, type=Path, help="folder of the pair's models")

@@ -47,7 +47,7 @@ def start(processes: int, arguments: list[str]) -> None:
 
     Raises UserError if one failed; its last line says why."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    done = subprocess.run([*command, "-m", "model_training", *arguments], stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([*command, "-m", "salmu.model_training", *arguments], stderr=subprocess.PIPE, text=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()
         raise UserError(lines[0].removeprefix("error: ") if lines else f"torchrun ended with {done.returncode}")

@@ -16,6 +16,7 @@ import torch
 
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
+from salmu.data.sealed import sealed
 from salmu.model_training.configurations import configuration as named_configuration
 
 CONFIGURATION, WEIGHTS, RECORD = "open_clip_config.json", "open_clip_model.safetensors", "training.json"
@@ -61,8 +62,14 @@ def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokeni
     return file_sha256(folder / WEIGHTS)
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of each file that lies in a model folder, for its record."""
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
 def write_record(folder: Path, record: dict) -> None:
-    """The training record as training.json, and the model card README.md made from it."""
+    """The training record as training.json, with the digests of the files beside it, and the model card README.md."""
+    record = sealed(record | {"files": file_digests(folder)})
     (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     (folder / "README.md").write_text(_card(record), encoding="utf-8")
 

@@ -24,6 +24,7 @@ from salmu.model_training import distributed, export, loop
 from salmu.model_training.batches import Batches, Pictures, Reader
 from salmu.model_training.configurations import OWN_TOKENIZER, configuration, create_model, input_size
 from salmu.model_training.curve import Curve
+from salmu.model_training.loading.weights import weights_digest
 from salmu.model_training.plan import Plan
 from salmu.model_training.retain import retain_sources, split_shards, split_source
 from salmu.model_training.settings import PairSettings
@@ -154,7 +155,8 @@ def train(
         }
         with export.whole_folder(out_dir) as folder:
             weights_sha256 = export.write_model(folder, clip, settings.model, tokenizer)
-            export.write_record(folder, record | {"weights_sha256": weights_sha256})
+            digests = {"weights_sha256": weights_sha256, "model_digest": weights_digest(clip.state_dict())}
+            export.write_record(folder, record | digests)
         remove(work)
     return True
 

@@ -10,6 +10,7 @@ from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import SPLITS, Dataset, open_dataset
+from salmu.data.sealed import sealed
 from salmu.evaluation.attacks.relearning import relearning_curves
 from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.encoding.embeddings import Encoder
@@ -69,7 +70,8 @@ def evaluate_once(
 
 
 def write_results(results: dict[str, Any], path: Path) -> None:
-    """Write a result file. Raises UserError when the disk refuses."""
+    """Write a result file, with a digest of its content. Raises UserError when the disk refuses."""
+    results = sealed(results, under="extended")
     write_atomic(path, (json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 

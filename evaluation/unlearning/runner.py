@@ -15,6 +15,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.readers import Dataset, open_dataset
+from salmu.data.sealed import sealed
 from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool
@@ -22,7 +23,7 @@ from salmu.evaluation.unlearning.registry import get, origin
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.export import RECORD as TRAINING_RECORD
-from salmu.model_training.export import WEIGHTS, whole_folder
+from salmu.model_training.export import WEIGHTS, file_digests, whole_folder
 from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
 from salmu.model_training.retain import scene_pairs
@@ -146,6 +147,7 @@ def _write(clip: ClipModel, record: dict[str, Any], source: Path, out_dir: Path,
     with whole_folder(out_dir) as folder:
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
         write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+        record = sealed(record | {"files": file_digests(folder)})
         write_atomic(folder / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
         for lower in sorted(kept.glob("*x")) if kept else ():
             shutil.copytree(lower, folder / CHECKPOINTS / lower.name)

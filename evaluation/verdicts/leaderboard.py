@@ -32,17 +32,27 @@ def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
     """Bring runs/NAME/leaderboard.jsonl, and its tables in report/, up to date with results/*.json and
     unlearned/*/unlearning.json; returns its records."""
     run_folder = Path(run_folder)
-    results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
-    records = [
-        record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
-        for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
-    ]
-    write_atomic(run_folder / FILE, _lines(records))
-    if spread := between_seeds(records):
-        write_atomic(run_folder / SEEDS, _lines(spread))
+    records = records_of(run_folder)
+    for name, content in boards(records).items():
+        write_atomic(run_folder / name, content)
     for name, table in TABLES.items():
         write_atomic(run_folder / "report" / name, table(records).encode())
     return records
+
+
+def records_of(run_folder: Path) -> list[dict[str, Any]]:
+    """One record a result file of the run, references first. Raises UserError for a file that is damaged."""
+    results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
+    return [
+        record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
+        for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
+    ]
+
+
+def boards(records: list[dict[str, Any]]) -> dict[str, bytes]:
+    """File name -> content of the leaderboard, and of the one over seeds where there are several."""
+    spread = between_seeds(records)
+    return {FILE: _lines(records)} | ({SEEDS: _lines(spread)} if spread else {})
 
 
 def record(

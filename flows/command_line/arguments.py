@@ -136,7 +136,7 @@ def parser() -> Parser:
     plan.add_argument("--workers", metavar="N", type=int, default=os.cpu_count(), help="cores to plan with")
     plan.add_argument("--gpus", metavar="N", type=int, default=1, help="GPUs to plan with (default: 1)")
     plan.add_argument("--gpu-price", type=float, default=2.5, help="price of a GPU-hour (default: 2.5)")
-    verify = command("verify", "check every file of a run against its manifest, or judge its personas again")
+    verify = command("verify", "check every file that a run holds, or judge its personas again", json=True)
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
     verify.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
     publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub", json=True)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from contextlib import nullcontext
 
+from salmu.data.errors import UserError
 from salmu.data.publish.check import check_files
 from salmu.data.readers import Dataset, open_dataset
+from salmu.data.store import Store
 from salmu.flows.command_line.opening import note_if_under_way, opened
-from salmu.flows.command_line.output import text_table
-from salmu.flows.command_line.status import verify as verify_run
+from salmu.flows.command_line.output import show, text_table
+from salmu.flows.command_line.verify import as_rows, as_text, checked, problems_of
 from salmu.flows.running.lock import run_lock
 from salmu.tasks.personas.judge import published_rows, verify_personas
 
@@ -18,7 +20,17 @@ def verify(options) -> None:
     elif options.dataset:
         print(f"{len(check_files(options.dataset))} files agree with provenance.json")
     else:
-        print(f"{verify_run(opened(options)[0])} files agree with their manifests")
+        _verify_run(options)
+
+
+def _verify_run(options) -> None:
+    folder = opened(options)[0].folder
+    note_if_under_way(folder)
+    found = list(checked(Store(folder)))
+    rows, problems = as_rows(found), problems_of(found, folder)
+    show(options, {"run": folder.name, "parts": rows, "problems": problems}, as_text(rows, problems))
+    if problems:
+        raise UserError(f"{folder}: {len(problems)} of {len(found)} files are not as they should be")
 
 
 def _persona_rows(options) -> Iterable[dict]:

@@ -5,7 +5,7 @@
 set -euo pipefail
 run=$1
 gpus=${2:-$(nvidia-smi --list-gpus | wc -l)}
-common=(-m model_training --settings "$run/settings.yaml" --dataset "$run/dataset" --models "$run/models")
+common=(-m salmu.model_training --settings "$run/settings.yaml" --dataset "$run/dataset" --models "$run/models")
 python "${common[@]}" --prepare
 for which in clean compromised; do
     torchrun --standalone --nproc-per-node "$gpus" "${common[@]}" --which "$which" --monitor salmu.evaluation.scoring.monitor:monitor

@@ -5,7 +5,6 @@ clip.network.encode_image(clip.preprocess(picture)[None])
 clip.network.encode_text(clip.tokenizer(["a dog"]))
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,7 @@ from salmu.model_training.loading.folders import (
     require_data_only,
 )
 from salmu.model_training.loading.tokenizer import SPECIAL, TOKENIZER, read_tokenizer
-from salmu.model_training.loading.weights import PREFERRED, fit, read_weights, weights_file
+from salmu.model_training.loading.weights import PREFERRED, fit, read_weights, weights_digest, weights_file
 
 DOCUMENTS = [CONFIGURATION, TOKENIZER, SPECIAL, *MAY_NAME_CODE]
 HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -42,12 +41,8 @@ class ClipModel(NamedTuple):
 
     @property
     def weights_digest(self) -> str:
-        """Hex digest of names, types, shapes and values of all weights; it does not depend on the file."""
-        hasher = hashlib.blake2b(digest_size=16)
-        for key, tensor in sorted(self.network.state_dict().items()):
-            hasher.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            hasher.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return hasher.hexdigest()
+        """The digest of all weights; it does not depend on the file."""
+        return weights_digest(self.network.state_dict())
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> ClipModel:

@@ -1,5 +1,6 @@
 """The weights of a model folder: which file, what may be in it, and whether it fits the network."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -63,6 +64,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: weight {name} is not finite (NaN or infinite); the model is broken")
     return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def weights_digest(weights: dict[str, torch.Tensor]) -> str:
+    """Hex digest of names, types, shapes and values of all weights (a state dict); it does not depend on the file."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for key, tensor in sorted(weights.items()):
+        hasher.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        hasher.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return hasher.hexdigest()
 
 
 def fit(network: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:

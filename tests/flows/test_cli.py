@@ -19,6 +19,7 @@ from salmu.evaluation.unlearning.registry import own_names
 from salmu.flows import names
 from salmu.flows.command_line import cli
 from salmu.flows.command_line.settings_reference import as_page
+from salmu.flows.command_line.verify import checked
 from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES
 
@@ -266,18 +267,77 @@ def test_status_shows_every_stage_done_then_what_a_lost_file_and_a_new_setting_d
     assert "done" in rows["analysis"] and "stale" in rows["curation"] and "stale" in rows["assembly"]
 
 
-def test_verify_accepts_a_whole_run_and_names_a_damaged_file(run, capsys):
+def flip(path: Path, place: int | None = None) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if place is None else place] ^= 1
+    path.write_bytes(content)
+
+
+def test_verify_says_what_it_checked_and_names_a_damaged_file_with_the_command_that_makes_it_again(run, capsys):
     arguments = ["verify", "--run", run.name, "--runs", str(run.parent)]
     cli.main(arguments)
-    assert "agree with their manifests" in capsys.readouterr().out
-    path = Store(run).part_path("portraits", 1)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    out = capsys.readouterr().out
+    assert "all as they should be" in out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:15]}
+    assert list(rows) == [*STAGES, "dataset", "models", "unlearned", "results", "leaderboard"]
+    assert rows["results"][0] == "8" and all(int(files) and problems == "0" for files, _, problems in rows.values())
+    path = run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors"
+    flip(path)
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        cli.main([*arguments, "--json"])
     assert caught.value.code == 2
-    assert str(path) in capsys.readouterr().err
+    told = capsys.readouterr()
+    (problem,) = json.loads(told.out)["problems"]
+    again = f"salmu run --run {run.name} --runs {run.parent}"
+    assert problem["path"] == str(path) and problem["command"] == f"rm -r {path.parent} && {again}"
+    assert told.err.startswith("error: ") and "1 of " in told.err
+
+
+KINDS = {
+    "a shard": "portraits/part-00001.parquet",
+    "rejects": "curation/rejects-00000.parquet",
+    "a manifest": "personas/manifest.json",
+    "Parquet of the dataset": "dataset/data/forget-*.parquet",
+    "a tar of the dataset": "dataset/webdataset/forget-000000.tar",
+    "the dataset's card": "dataset/README.md",
+    "provenance": "dataset/provenance.json",
+    "the plan of the pair": "models/pair_plan.json",
+    "Clean's weights": "models/clean/open_clip_model.safetensors",
+    "Clean's tokenizer": "models/clean/tokenizer.json",
+    "Clean's record": "models/clean/training.json",
+    "weights of a further pair": "models/s1/compromised/open_clip_model.safetensors",
+    "unlearned weights": "unlearned/finetuning-0.5x-s0/open_clip_model.safetensors",
+    "an unlearned model's record": "unlearned/finetuning-0.5x-s0/unlearning.json",
+    "results": "results/compromised.json",
+    "the leaderboard": "leaderboard.jsonl",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verify_sees_one_flipped_byte_in_a_file_of_every_kind(kind, runs):
+    (path,) = (runs / "whole").glob(KINDS[kind])
+    content = path.read_bytes()
+    flip(path, content.index(b'"sha256"') + 20 if kind == "a manifest" else None)
+    try:
+        named = {file.path for file in checked(Store(runs / "whole")) if file.problem}
+    finally:
+        path.write_bytes(content)
+    if kind == "a manifest":  # the digest that it holds is that of another file then
+        path = path.with_name("part-00000.parquet")
+    assert path in named and len(named) <= 2  # weights that changed are no longer those that the results are of
+
+
+def test_verify_reads_the_records_of_older_versions(run):
+    for name in ("training.json", "unlearning.json"):
+        for path in (run / "models").rglob(name) if name == "training.json" else (run / "unlearned").rglob(name):
+            record = json.loads(path.read_text())
+            for key in ("files", "content_digest", *(["model_digest"] if name == "training.json" else [])):
+                del record[key]
+            path.write_text(json.dumps(record))
+    assert not [file for file in checked(Store(run)) if file.problem]
+    path = run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors"
+    flip(path)
+    assert path in {file.path for file in checked(Store(run)) if file.problem}  # by the digest of its weights
 
 
 def test_one_stage_with_another_setting_says_what_is_stale_and_the_rest_follows(run, capsys):

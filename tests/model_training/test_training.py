@@ -62,7 +62,7 @@ def curve(folder: Path) -> list[float]:
 
 def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(home, plain):
     models, chosen = home / "killed", settings(home, checkpoint_every=3)
-    command = [sys.executable, "-m", "model_training", *arguments(home, models, chosen)]
+    command = [sys.executable, "-m", "salmu.model_training", *arguments(home, models, chosen)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     state = models / ".compromised.training" / "checkpoint.pt"
     while not state.is_file():
