@@ -1,7 +1,8 @@
 """One process of a training, as torchrun or Slurm starts it (or alone):
 
-    torchrun --nproc-per-node 8 -m salmu.model_training --settings runs/NAME/settings.yaml --dataset runs/NAME/dataset \\
-        --models runs/NAME/models --which compromised --monitor salmu.evaluation.scoring.monitor:monitor
+    torchrun --nproc-per-node 8 -m salmu.model_training --settings runs/NAME/settings.yaml \\
+        --dataset runs/NAME/dataset --models runs/NAME/models --which compromised \\
+        --monitor salmu.evaluation.scoring.monitor:monitor
 
 `--prepare` indexes the retain files and writes the plan, and nothing else: once, before many GPUs wait for it.
 """

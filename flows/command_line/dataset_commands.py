@@ -16,9 +16,11 @@ from salmu.tasks.personas.judge import published_rows, verify_personas
 
 def verify(options) -> None:
     if options.what == "personas":
-        print(text_table(verify_personas(_persona_rows(options))))
+        rows = verify_personas(_persona_rows(options))
+        show(options, {"fields": rows}, text_table(rows))
     elif options.dataset:
-        print(f"{len(check_files(options.dataset))} files agree with provenance.json")
+        files = check_files(options.dataset)
+        show(options, {"files": files}, f"{len(files)} files agree with provenance.json")
     else:
         _verify_run(options)
 
