@@ -114,7 +114,9 @@ def _stage(store: Store, name: str) -> Iterator[Checked]:
     try:
         manifest = store.manifest(name)
     except UserError as error:
-        yield Checked(name, manifest_path, there[manifest_path.name] or 0, str(error).partition(": ")[2])
+        yield Checked(
+            name, manifest_path, there[manifest_path.name] or 0, str(error).removeprefix(f"{manifest_path}: ")
+        )
         return
     whole = not manifest.complete or manifest.planned == len(manifest.shards)
     yield Checked(name, manifest_path, there[manifest_path.name], "" if whole else "does not name all planned shards")
@@ -146,7 +148,7 @@ def _dataset(folder) -> Iterator[Checked]:
     try:
         files, problems = compare_files(folder)
     except UserError as error:
-        yield Checked("dataset", provenance, size(provenance) or 0, str(error))
+        yield Checked("dataset", provenance, size(provenance) or 0, str(error).removeprefix(f"{provenance}: "))
         return
     wrong = dict(problems)
     for name in {**files, "provenance.json": None}:
