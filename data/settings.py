@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from salmu.data.errors import UserError
 from salmu.data.private import has_credentials
+from salmu.data.suggestions import did_you_mean
 
 
 class Settings(BaseModel):
-    """A settings model. A field with `json_schema_extra=NOT_IN_FINGERPRINT` may change without making any output
-    stale."""
+    """A settings model. Numbers are finite. A field with `json_schema_extra=NOT_IN_FINGERPRINT` may change without
+    making any output stale."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod
@@ -75,4 +76,5 @@ def _line(model: type[BaseModel], problem: dict) -> str:
             if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
             else model
         )
-    return f"unknown key {key!r}; known here: {', '.join(sorted(model.model_fields))}"
+    close = did_you_mean(problem["loc"][-1], model.model_fields)
+    return f"unknown key {key!r}{close or '; known here: ' + ', '.join(sorted(model.model_fields))}"

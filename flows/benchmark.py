@@ -17,7 +17,7 @@ from salmu.evaluation.scoring.evaluate import EvaluationSettings, evaluate_once
 from salmu.evaluation.unlearning.registry import Run, UnlearningSettings
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import markdown, write_leaderboard
-from salmu.flows.dataset import open_run
+from salmu.flows.dataset import open_checked
 from salmu.flows.forms import filled_in
 from salmu.flows.running.artifacts import picture, show_card, shown_progress
 from salmu.flows.running.cards import refresh_overview, shown_run
@@ -121,7 +121,7 @@ def benchmark(
         root: Folder or URL of all runs.
     """
     given = filled_in(filled_in(overrides, evaluation, "evaluation"), unlearning, "unlearning")
-    store, settings = open_run(root, run, None, given)
+    store, settings = open_checked(root, run, None, given, ["benchmark"])
     with run_lock(store.folder), shown_run(store):
         save(settings, store.folder)
         make_benchmark(store, settings)

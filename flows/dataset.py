@@ -1,17 +1,21 @@
 """The dataset: all stages, then the published folder. And each stage alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 
-from salmu.data.files import location, read_bytes, size
+from salmu.data.files import read_bytes
 from salmu.data.publish.publish import publish
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
+from salmu.flows.checks import check_before_start
 from salmu.flows.forms import Profile, Sections, filled_in
+from salmu.flows.names import parts_until
 from salmu.flows.running.artifacts import show_card
 from salmu.flows.running.cards import refresh_overview, shown_run, stale_words
+from salmu.flows.running.console import warn
 from salmu.flows.running.flow_runs import TAG, fails_in_one_line, require_absolute
 from salmu.flows.running.lock import require_free, run_lock
 from salmu.flows.running.processes import api_server, interruptible
@@ -19,24 +23,22 @@ from salmu.flows.running.runners import task_runner
 from salmu.flows.running.stage import require_upstream, run_stage
 from salmu.flows.running.stages import STAGES, downstream, models_of, state
 from salmu.flows.running.worker_pools import submit_with_retry
-from salmu.flows.settings import RunSettings, load_profile, load_run, save
+from salmu.flows.settings import RunSettings, open_run, require_run, run_folder, save
 
 STALE = ("stale", "partial")  # states of a stage that was made from something else
 
 
-def run_folder(root: str, run: str):
-    """Where a run lies, by its name and the folder or URL of all runs."""
-    return (location(root) / run).resolve()
-
-
-def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
-    """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
-    profile `tiny`."""
+def open_checked(
+    root: str, run: str, profile: str | None, overrides: dict[str, Any] | None, parts: Sequence[str]
+) -> tuple[Store, RunSettings]:
+    """Inside a flow: the folder and the settings of a run whose parts are about to be made. Raises UserError as
+    `check_before_start` does, and tells its warnings."""
     require_absolute(root)
-    folder = run_folder(root, run or profile or "tiny")
-    known = size(folder / "settings.yaml") is not None
-    settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
-    return Store(folder), settings
+    store, settings = open_run(root, run, profile, overrides)
+    for warning in check_before_start(settings, parts):
+        warn(warning)
+        get_run_logger().warning(warning)
+    return store, settings
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
@@ -84,18 +86,22 @@ def dataset(
         overrides: Single settings above all others, {"stage.key": value}.
         root: Folder or URL of all runs.
     """
-    store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
+    store, chosen = open_checked(root, run, profile, filled_in(overrides, settings), parts_until("dataset"))
     with run_lock(store.folder), shown_run(store):
         save(chosen, store.folder)
         return make_dataset(store, chosen)
 
 
-def run_stage_alone(name: str, run: str, overrides: dict[str, Any] | None, root: str) -> list[str]:
+def run_stage_alone(
+    name: str, run: str, overrides: dict[str, Any] | None, root: str, profile: str | None = None
+) -> list[str]:
     """`salmu stage NAME`: the stage's flow on the chosen runner. Returns the stages that are stale after it. Refused
     before a server starts if another process holds the run."""
     require_free(run_folder(root, run))
     with interruptible(), api_server(), tags(TAG):
-        return STAGE_FLOWS[name].with_options(task_runner=task_runner())(run, overrides=overrides, root=root)
+        return STAGE_FLOWS[name].with_options(task_runner=task_runner())(
+            run, overrides=overrides, root=root, profile=profile
+        )
 
 
 def stage_flow(name: str):
@@ -104,11 +110,15 @@ def stage_flow(name: str):
     form = STAGES[name].Settings
 
     def run_alone(
-        run: str = "tiny", settings: form | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
+        run: str = "tiny",
+        settings: form | None = None,
+        overrides: dict[str, Any] | None = None,
+        root: str = "runs",
+        profile: Profile | None = None,
     ) -> list[str]:
         require_absolute(root)
-        store = Store(run_folder(root, run))
-        chosen = load_run(store.folder, filled_in(overrides, settings, name))
+        require_run(root, run, profile)
+        store, chosen = open_checked(root, run, profile, filled_in(overrides, settings, name), [name])
         with run_lock(store.folder), shown_run(store) as card:
             require_upstream(store, name, lambda other: getattr(chosen, other))
             save(chosen, store.folder)
@@ -116,7 +126,7 @@ def stage_flow(name: str):
             stale = [other for other in downstream(name) if state(store, other, getattr(chosen, other)) in STALE]
             remedy = salmu_command("run", store.folder)
             if stale:
-                get_run_logger().warning("stale now: %s (%s)", ", ".join(stale), remedy)
+                get_run_logger().warning("stale now: %s; bring them up to date: %s", ", ".join(stale), remedy)
             card.state = stale_words(name, stale, remedy)
             return stale
 
@@ -128,6 +138,7 @@ def stage_flow(name: str):
         settings: The stage's settings; by default those that the run was made with.
         overrides: Single settings above all others, {{"{name}.key": value}}.
         root: Folder or URL of all runs.
+        profile: A profile by name or YAML file, for a new run; by default the settings that the run was made with.
     """
     return flow(
         fails_in_one_line(run_alone),

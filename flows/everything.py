@@ -6,15 +6,15 @@ from prefect import flow, tags
 
 from salmu.data.files import require_disk
 from salmu.flows.benchmark import make_benchmark, write_report
-from salmu.flows.dataset import make_dataset, open_run, run_folder
+from salmu.flows.dataset import make_dataset, open_checked
 from salmu.flows.forms import Profile, Sections, filled_in
-from salmu.flows.names import PARTS, STAGES
+from salmu.flows.names import PARTS, STAGES, parts_until
 from salmu.flows.running.cards import shown_run
 from salmu.flows.running.flow_runs import TAG, fails_in_one_line
 from salmu.flows.running.lock import require_free, run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
-from salmu.flows.settings import save
+from salmu.flows.settings import run_folder, save
 from salmu.flows.training import make_pair
 
 Part = Literal[*PARTS]
@@ -40,7 +40,7 @@ def everything(
         root: Folder or URL of all runs.
         until: The last part to make.
     """
-    store, chosen = open_run(root, run, profile, filled_in(overrides, settings))
+    store, chosen = open_checked(root, run, profile, filled_in(overrides, settings), parts_until(until))
     if until == "benchmark":
         chosen.unlearning.runs()  # refuses a method that is missing before anything is made
     if until in ("pair", "benchmark"):

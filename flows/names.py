@@ -11,6 +11,11 @@ PARTS = (*STAGES, "dataset", "pair", "benchmark")  # of a run, in the order in w
 PROFILES = Path(__file__).parent / "profiles"
 
 
+def parts_until(last: str) -> tuple[str, ...]:
+    """The parts of a run up to this one."""
+    return PARTS[: PARTS.index(last) + 1]
+
+
 def profiles() -> list[str]:
     """Names of the profiles that come with the project."""
     return sorted(path.stem for path in PROFILES.glob("*.yaml"))

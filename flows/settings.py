@@ -8,10 +8,11 @@ import yaml
 from pydantic import Field
 
 from salmu.data.errors import UserError
-from salmu.data.files import size, write_atomic
+from salmu.data.files import location, size, write_atomic
 from salmu.data.publish.publish import PublishSettings
 from salmu.data.settings import Settings, read_yaml, validate
-from salmu.data.suggestions import did_you_mean
+from salmu.data.store import Store
+from salmu.data.suggestions import did_you_mean, salmu_command
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.unlearning.registry import UnlearningSettings
 from salmu.flows import names
@@ -70,15 +71,42 @@ def _name_methods(overrides: dict[str, Any] | None) -> bool:
     return any(key.partition(".")[0] == "unlearning" for key in overrides or {})
 
 
+def run_folder(root: str, run: str):
+    """Where a run lies, by its name and the folder or URL of all runs."""
+    return (location(root) / run).resolve()
+
+
+def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
+    """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
+    profile `tiny`."""
+    folder = run_folder(root, run or profile or "tiny")
+    known = size(folder / "settings.yaml") is not None
+    settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
+    return Store(folder), settings
+
+
+def require_run(root: str, run: str, profile: str | None) -> None:
+    """Raises UserError if there is no such run, and no profile to make it by."""
+    folder = run_folder(root, run)
+    if profile is None and size(folder / "settings.yaml") is None:
+        close = did_you_mean(run, _runs_beside(folder))
+        raise UserError(f"no run in {folder}{close}; make a new one with --profile, for instance --profile tiny")
+
+
 def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettings:
     """The settings that a run was made with. Raises UserError when there is no such run."""
     path = folder / "settings.yaml"
     if size(path) is None:
-        raise UserError(f"no run in {folder}: make one with: salmu run --run {folder.name}")
+        close = did_you_mean(folder.name, _runs_beside(folder))
+        raise UserError(f"no run in {folder}{close or ': make one with: ' + salmu_command('run', folder)}")
     settings = build(read_yaml(path), overrides, where=str(path))
     if _name_methods(overrides):
         settings.unlearning.runs()
     return settings
+
+
+def _runs_beside(folder: Path) -> list[str]:
+    return [path.parent.name for path in folder.parent.glob("*/settings.yaml")] if isinstance(folder, Path) else []
 
 
 def build(document: Any, overrides: dict[str, Any] | None, where: str) -> RunSettings:

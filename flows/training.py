@@ -13,7 +13,7 @@ from salmu.data.files import require_disk
 from salmu.data.store import Store
 from salmu.evaluation.report.plots import training_curves
 from salmu.evaluation.scoring.monitor import monitor
-from salmu.flows.dataset import open_run
+from salmu.flows.dataset import open_checked
 from salmu.flows.forms import filled_in
 from salmu.flows.running.artifacts import picture, show_card, shown_progress
 from salmu.flows.running.cards import refresh_overview, shown_run
@@ -107,7 +107,7 @@ def pair(
         overrides: Single settings above all others, {"pair.key": value}.
         root: Folder or URL of all runs.
     """
-    store, chosen = open_run(root, run, None, filled_in(overrides, settings, "pair"))
+    store, chosen = open_checked(root, run, None, filled_in(overrides, settings, "pair"), ["pair"])
     with run_lock(store.folder), shown_run(store):
         save(chosen, store.folder)
         make_pair(store, chosen)

@@ -81,11 +81,17 @@ def fairface_revision(settings: FairFaceSettings) -> str:
     missing."""
     found = []
     for name in checkpoints(settings):
-        path = _local(name)
+        path = local_path(name)
         files = [path] if path and path.is_file() else sorted(path.iterdir()) if path else []
         content = [[file.name, file_sha256(file)] for file in files if file.is_file()]
         found.append(content or name)
     return digest(found)
+
+
+def require_checkpoints(settings: FairFaceSettings) -> None:
+    """Raises UserError for a checkpoint that is neither there nor named as in the hub."""
+    for name in checkpoints(settings):
+        local_path(name)
 
 
 def load_fairface(settings: FairFaceSettings) -> FairFace | None:
@@ -95,7 +101,7 @@ def load_fairface(settings: FairFaceSettings) -> FairFace | None:
     device = torch_device(settings.device)
     networks = []
     for name in checkpoints(settings):
-        path = _local(name)
+        path = local_path(name)
         network = _resnet(path, device) if path and path.is_file() else _transformer(name, path, device)
         for question in network.outputs:
             if any(question in other.outputs for other in networks):
@@ -230,7 +236,7 @@ def _question(labels: list[str]) -> dict[str, dict[str, int]] | None:
     return None
 
 
-def _local(name: str) -> Path | None:
+def local_path(name: str) -> Path | None:
     """The file or folder that is meant, or None for a hub id. Raises UserError if it is a path where nothing lies."""
     path = Path(name).expanduser()
     if path.exists():

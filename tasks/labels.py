@@ -72,12 +72,18 @@ class ZeroShot(NamedTuple):
     device: torch.device
 
 
-def clip_revision(name: str, questions: str = "labels") -> str:
-    """Digest of the weights and questions: of the files where they are local, else of the name. Raises UserError for a
-    folder that holds no model."""
+def model_folder(name: str) -> Path | None:
+    """The folder of the model, None for one of the hub. Raises UserError for a folder that holds no model."""
     folder = EMBEDDED_CLIP if name == "embedded" else local_folder(name)
     if folder and not (folder / CONFIGURATION).is_file():
         raise UserError(f"model {folder}: no {CONFIGURATION} here; set clip to another folder, or to 'embedded'")
+    return folder
+
+
+def clip_revision(name: str, questions: str = "labels") -> str:
+    """Digest of the weights and questions: of the files where they are local, else of the name. Raises UserError for a
+    folder that holds no model."""
+    folder = model_folder(name)
     files = sorted(path for path in folder.iterdir() if path.is_file()) if folder else []
     content = [[path.name, file_sha256(path)] for path in files]
     return digest(content or name, load(questions, Questions).model_dump())

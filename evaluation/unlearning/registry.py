@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -146,7 +146,7 @@ class UnlearningSettings(StageSettings):
         {"finetuning": {}, "negative_gradient": {}, "generic_captions": {}},
         description="Methods to run, each with its own settings where they differ from its defaults.",
     )
-    budgets: tuple[float, ...] = Field(
+    budgets: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget."
     )
     repeats: int = Field(1, ge=1, description="Seeds to run each with: the run's own, and the next ones.")

@@ -114,6 +114,12 @@ def parser() -> Parser:
             metavar="PROFILE",
             help=f"{', '.join(names.profiles())}, or a YAML file (default: the run's own settings, else tiny)",
         )
+        sub.add_argument(
+            "--scale",
+            metavar="FACTOR",
+            type=float,
+            help="multiply the profile's sizes: candidates, identities, portraits, scenes; for instance 0.3",
+        )
 
     run = command(
         "run", "make a whole run: dataset, model pair, benchmark, report", change=True, work=True, methods=True
@@ -127,6 +133,7 @@ def parser() -> Parser:
         help=f"stop after this part: {', '.join(names.PARTS)}",
     )
     stage = command("stage", "make one stage of a run; the stages above it must be there", change=True, work=True)
+    profile(stage)
     stage.add_argument("stage", metavar="STAGE", type=one_of("stage", names.STAGES), help=", ".join(names.STAGES))
     command("status", "show what a run has done")
     plan = command(

@@ -10,8 +10,13 @@ from salmu.flows.settings import RunSettings, load_run, parse_assignment
 
 
 def overrides(options) -> dict[str, Any]:
-    """--set KEY=VALUE as {"stage.key": value}."""
-    return dict(parse_assignment(text) for text in options.assignments)
+    """--set KEY=VALUE as {"stage.key": value}, with what --scale changes below them."""
+    changes = dict(parse_assignment(text) for text in options.assignments)
+    if getattr(options, "scale", None) is None:
+        return changes
+    from salmu.flows.scale import scaled
+
+    return scaled(options.profile, options.scale, changes)
 
 
 def store_of(options) -> Store:

@@ -5,15 +5,17 @@ from itertools import islice
 from pathlib import Path
 
 from salmu.data.errors import UserError
-from salmu.data.files import listed, location, remove, size
-from salmu.data.store import Store
+from salmu.data.files import listed, remove, size
+from salmu.data.suggestions import salmu_command
+from salmu.flows.checks import check_before_start
 from salmu.flows.command_line.opening import note_if_under_way, opened, overrides, store_of
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
 from salmu.flows.command_line.status import status_rows
+from salmu.flows.names import parts_until
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.stages import STAGES, models_of
-from salmu.flows.settings import load_profile, load_run
+from salmu.flows.settings import open_run, require_run
 
 
 def run(options) -> None:
@@ -21,12 +23,11 @@ def run(options) -> None:
     from salmu.flows.running import runners
 
     runners.choose(options.runner, options.workers, options.address)
-    if options.profile:
-        load_profile(options.profile, overrides(options))  # refuse bad settings before a server starts
+    name, changes = options.run or options.profile or "tiny", overrides(options)
+    _, settings = open_run(options.runs, name, options.profile, changes)
+    check_before_start(settings, parts_until(options.until))  # before a server starts
     start = time.perf_counter()
-    report = run_everything(
-        options.run or options.profile or "tiny", options.profile, overrides(options), options.runs, options.until
-    )
+    report = run_everything(name, options.profile, changes, options.runs, options.until)
     print(f"done in {time.perf_counter() - start:.0f} s; report: {report}")
 
 
@@ -35,12 +36,14 @@ def stage(options) -> None:
     from salmu.flows.running import runners
 
     runners.choose(options.runner, options.workers, options.address)
-    run = options.run or "tiny"
-    stale = run_stage_alone(options.stage, run, overrides(options), options.runs)
-    print(
-        f"stage {options.stage} of {run} is up to date"
-        + (f"; stale now: {', '.join(stale)} (salmu run --run {run})" if stale else "")
-    )
+    name, changes = options.run or options.profile or "tiny", overrides(options)
+    require_run(options.runs, name, options.profile)
+    store, settings = open_run(options.runs, name, options.profile, changes)
+    check_before_start(settings, [options.stage])  # before a server starts
+    stale = run_stage_alone(options.stage, name, changes, options.runs, options.profile)
+    print(f"stage {options.stage} of {name} is up to date")
+    if stale:
+        print(f"stale now: {', '.join(stale)}; bring them up to date: {salmu_command('run', store.folder)}")
 
 
 def status(options) -> None:
@@ -48,19 +51,19 @@ def status(options) -> None:
 
 
 def plan(options) -> None:
-    folder = location(options.runs) / (options.run or options.profile or "tiny")
-    known = not options.profile and size(folder / "settings.yaml") is not None
-    settings = (
-        load_run(folder, overrides(options)) if known else load_profile(options.profile or "tiny", overrides(options))
-    )
-    rows = plan_rows(Store(folder), settings, options.workers, options.gpus)
+    if options.run:
+        require_run(options.runs, options.run, options.profile)
+    store, settings = open_run(options.runs, options.run, options.profile, overrides(options))
+    notes = check_before_start(settings, here=False)
+    rows = plan_rows(store, settings, options.workers, options.gpus)
     weights = [
         {"model": m.name, "for": m.use, "licence": m.licence} for m in models_of(settings) if m.name != "embedded"
     ]
     text = f"{text_table(rows)}\n{totals(rows, options.workers, options.gpus, options.gpu_price)}"
     if weights:
         text += f"\n\nweights that come under licences of their own:\n{text_table(weights)}"
-    show(options, {"stages": rows, "weights": weights}, text)
+    text += "".join(f"\n\nwarning: {note}" for note in notes)
+    show(options, {"stages": rows, "weights": weights, "warnings": notes}, text)
 
 
 def inspect(options) -> None:

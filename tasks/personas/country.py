@@ -28,6 +28,14 @@ class Place(NamedTuple):
 Allowed = tuple[str, ...]  # countries to keep to; empty for all
 
 
+def require_countries(countries: Allowed) -> None:
+    """Raises UserError for a country that the tables do not hold."""
+    if unknown := set(countries) - set(grouped("countries", "country")):
+        raise UserError(
+            f"personas.countries: {', '.join(sorted(unknown))} not in data/tables/countries.csv; leave out or correct"
+        )
+
+
 @functools.cache
 def deck(region: str, allowed: Allowed) -> list[Card]:
     return [

@@ -24,7 +24,7 @@ from salmu.data.summary import Summary
 from salmu.tasks.personas.blood import BloodProvider
 from salmu.tasks.personas.card import CardProvider
 from salmu.tasks.personas.city import CityProvider
-from salmu.tasks.personas.country import deal, most, region_of
+from salmu.tasks.personas.country import deal, most, region_of, require_countries
 from salmu.tasks.personas.email import EmailProvider
 from salmu.tasks.personas.iban import IbanProvider
 from salmu.tasks.personas.job import JobProvider
@@ -62,11 +62,7 @@ class Settings(StageSettings):
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     """Shards of sensitive identities, by id. Raises UserError for unknown countries and for ids that are not 8
     digits."""
-    unknown = set(settings.countries) - set(tables.grouped("countries", "country"))
-    if unknown:
-        raise UserError(
-            f"personas.countries: {', '.join(sorted(unknown))} not in data/tables/countries.csv; leave out or correct"
-        )
+    require_countries(settings.countries)
     people = sensitive(upstream["curation"])
     for identity in people:
         if not (identity.isdecimal() and len(identity) == 8):
