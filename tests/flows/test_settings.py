@@ -4,8 +4,20 @@ import pytest
 import yaml
 
 from salmu.data.errors import UserError
-from salmu.flows.names import profiles
-from salmu.flows.settings import SECTIONS, RunSettings, build, load_profile, load_run, parse_assignment, save
+from salmu.data.suggestions import salmu_command
+from salmu.flows.checks import check_before_start
+from salmu.flows.names import parts_until, profiles
+from salmu.flows.scale import scaled
+from salmu.flows.settings import (
+    SECTIONS,
+    RunSettings,
+    build,
+    load_profile,
+    load_run,
+    parse_assignment,
+    require_run,
+    save,
+)
 
 
 @pytest.mark.parametrize("name", profiles())
@@ -75,3 +87,106 @@ def test_assignments_are_yaml():
     for text in ("a.b", "=3", "a b=3", "a=[1"):
         with pytest.raises(UserError, match="--set"):
             parse_assignment(text)
+
+
+PICTURES = {"candidates.source": "images", "portraits.engine": "ip_adapter_faceid_plus"}
+
+
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        ({"anchors.count": 20}, ["anchors.count is 20", "60 identities are wanted"]),
+        ({"candidates.count": 20}, ["the number of candidates is 20", "60 identities"]),
+        ({"portraits.per_identity": 6}, ["portraits.per_identity is 6", "curation.min_portraits", "10"]),
+        ({"curation.identities": 3}, ["curation.identities is 3", "4"]),
+        ({"pair.scenes": 0, "pair.everyday": 0, "pair.batch_size": 4096}, ["pair.batch_size is 4096", "1680 retain"]),
+        ({"pair.accumulate": 3}, ["pair.batch_size 64 does not divide", "pair.accumulate 3"]),
+        ({"pair.processes": 2}, ["pair.sensitive_group 1 does not divide"]),
+        ({"portraits.engine": "ip_adapter_faceid_plus", "portraits.short_side": 500}, ["500", "64", "set it to 512"]),
+        ({"personas.countries": ["FR", "XX"]}, ["personas.countries: XX"]),
+        ({"domain.reference": "/", "domain.clip": "a/b"}, ["domain.clip differs from analysis.clip"]),
+        ({"domain.reference": "/no/such"}, ["domain.reference: /no/such: no such file or folder"]),
+        ({"evaluation.zero_shot": "/no/such"}, ["evaluation.zero_shot: /no/such: no such file or folder"]),
+        ({"analysis.faces.pack": "/no/such"}, ["analysis: ", "no face pack"]),
+        ({"pair.retain": [{"kind": "webdataset", "urls": "/no/such"}]}, ["pair.retain: /no/such"]),
+        ({"candidates.source": "images", "candidates.images": ["/no/such"]}, ["candidates.images: /no/such", "engine"]),
+        (PICTURES, ["candidates.images names no folder"]),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(overrides, words):
+    with pytest.raises(UserError) as caught:
+        check_before_start(load_profile("tiny", overrides))
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+
+
+def test_only_the_parts_that_are_made_are_judged_and_all_problems_are_told():
+    bad = load_profile("tiny", {"portraits.per_identity": 6, "anchors.count": 20, "pair.processes": 2})
+    assert not check_before_start(bad, parts_until("analysis"))
+    with pytest.raises(UserError, match="anchors.count is 20.*per_identity is 6.*sensitive_group"):
+        check_before_start(bad)
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_the_projects_profiles_can_work(name):
+    warnings = check_before_start(load_profile(name), here=False)
+    assert all("no such file" in line or "no face pack" in line for line in warnings), warnings
+
+
+def test_photographs_with_the_embedded_models_and_pictures_that_are_not_read_are_told(tmp_path):
+    for number in range(65):
+        (tmp_path / f"{number:08}.jpg").touch()
+    warnings = check_before_start(
+        load_profile("tiny", PICTURES | {"candidates.images": [str(tmp_path)], "candidates.count": 62})
+    )
+    assert "62 of 65 pictures are read, the first ones (candidates.count)" in warnings
+    assert "anchors.count is 66, but there are only 62 candidates (candidates.count)" in warnings
+    assert any(line.startswith("CANDIDATES USES THE EMBEDDED FACE MODELS") for line in warnings)
+    assert not any("EMBEDDED" in line for line in check_before_start(load_profile("tiny")))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("key", ["pair.learning_rate", "portraits.fault_share", "unlearning.budgets"])
+def test_numbers_are_finite(key, value):
+    with pytest.raises(UserError, match=f"{key}.*finite number"):
+        load_profile("tiny", {key: [value] if key.endswith("s") else value})
+
+
+def test_a_budget_below_zero_is_refused():
+    with pytest.raises(UserError, match="unlearning.budgets.*greater than 0"):
+        load_profile("tiny", {"unlearning.budgets": [-1]})
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.3, 2])
+def test_a_scaled_profile_still_works_and_its_sizes_keep_their_proportion(factor):
+    plain = load_profile("tiny")
+    changed = load_profile("tiny", scaled("tiny", factor, {"pair.everyday": 7}))
+    assert not [line for line in check_before_start(changed) if "retain_scenes" not in line]
+    for section, name in (("anchors", "count"), ("portraits", "per_identity"), ("pair", "scenes")):
+        before, after = (getattr(getattr(settings, section), name) for settings in (plain, changed))
+        assert abs(after - factor * before) <= 1
+    assert changed.pair.everyday == 7
+    assert changed.unlearning.methods["finetuning"]["retain_scenes"] == 2000 * factor
+
+
+def test_a_scale_that_leaves_too_little_or_has_no_profile_is_refused():
+    for profile, factor, words in (
+        ("tiny", 0.05, "curation.identities would be 2"),
+        ("tiny", float("nan"), "a number above 0"),
+        ("tiny", -1, "a number above 0"),
+        (None, 0.5, "name it with --profile"),
+    ):
+        with pytest.raises(UserError, match=words):
+            scaled(profile, factor, {})
+
+
+def test_a_run_is_suggested_for_one_that_is_misspelt(tmp_path, monkeypatch):
+    save(load_profile("tiny"), tmp_path / "mine")
+    with pytest.raises(UserError, match="did you mean 'mine'"):
+        load_run(tmp_path / "mien")
+    with pytest.raises(UserError, match="no run in .*mien; did you mean 'mine'"):
+        require_run(str(tmp_path), "mien", None)
+    require_run(str(tmp_path), "mien", "tiny")
+    assert salmu_command("run", tmp_path / "mine") == f"salmu run --run mine --runs {tmp_path}"
+    monkeypatch.chdir(tmp_path)
+    assert salmu_command("stage captions", tmp_path / "runs" / "a b") == "salmu stage captions --run 'a b'"
