@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from salmu.data.errors import UserError
 from salmu.data.files import remove, write_atomic
 from salmu.data.keyed import digest, integer
+from salmu.data.private import without_folders
 from salmu.data.readers import Dataset, open_dataset
 from salmu.model_training import distributed, export, loop
 from salmu.model_training.batches import Batches, Pictures, Reader
@@ -142,7 +143,7 @@ def train(
             "which": which,
             "pair": number,
             "fingerprint": fingerprint,
-            "settings": settings.model_dump(mode="json"),
+            "settings": without_folders(settings.model_dump(mode="json")),
             **_data(pair, sensitive),
             "steps": plan.steps,
             "parameters": sum(parameter.numel() for parameter in clip.parameters()),

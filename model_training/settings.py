@@ -15,7 +15,10 @@ class WebDatasetSource(Settings):
     """Tar shards as img2dataset writes them (DataComp, CommonPool, LAION), or any other WebDataset."""
 
     kind: Literal["webdataset"] = Field("webdataset", description="Tar shards.")
-    urls: str = Field(description="Folder of .tar files, or path or fsspec URL with * and {00000..00012}.")
+    urls: str = Field(
+        description="Folder of .tar files, or path or fsspec URL with * and {00000..00012}. ${NAME} is "
+        "read from the environment, for signed URLs."
+    )
     image: str = Field("jpg;jpeg;png;webp", description="Extensions of the image member, the first that is there.")
     text: str = Field("txt", description="Extension of the caption member; json: the caption is `caption_key` in it.")
     caption_key: str = Field("caption", description="Key of the caption where `text` is json.")
@@ -28,7 +31,10 @@ class ParquetSource(Settings):
     """Parquet files of image-text pairs, as on the Hugging Face hub."""
 
     kind: Literal["parquet"] = Field("parquet", description="Parquet files.")
-    urls: str = Field(description="Folder of .parquet files, or path or fsspec URL with * and {00000..00012}.")
+    urls: str = Field(
+        description="Folder of .parquet files, or path or fsspec URL with * and {00000..00012}. ${NAME} is "
+        "read from the environment, for signed URLs."
+    )
     image: str = Field("image", description="Column of encoded images: binary, or a struct with `bytes`.")
     text: str = Field("text", description="Column of captions.")
 

@@ -4,7 +4,7 @@ No times, no host names, no folders of the machine: the same settings give the s
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from salmu.data.checksums import require_intact
@@ -12,6 +12,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, size
 from salmu.data.keyed import digest
 from salmu.data.licences import Model
+from salmu.data.private import without_folders
 from salmu.data.provenance import folder_digest, read_provenance, recorded
 from salmu.data.readers import content_digest, content_files
 from salmu.data.store import Manifest
@@ -50,20 +51,6 @@ def inputs(manifests: dict[str, Manifest], settings: dict[str, Any], models: Seq
         },
         "packages": {name: _version(name) for name in PACKAGES},
     }
-
-
-def without_folders(value: Any) -> Any:
-    """Settings with every absolute path cut down to its last part: where weights are kept is nobody else's business."""
-    if isinstance(value, dict):
-        return {key: without_folders(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(inner) for inner in value]
-    if isinstance(value, str):
-        scheme, path = (
-            ("local-dir:", value.removeprefix("local-dir:")) if value.startswith("local-dir:") else ("", value)
-        )
-        return scheme + PurePath(path).name if path.startswith(("/", "~")) else value
-    return value
 
 
 def listing(folder: Path, known: dict[str, dict] | None = None) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
+from salmu.data.private import without_folders
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import SPLITS, Dataset, open_dataset
 from salmu.data.sealed import sealed
@@ -117,11 +118,11 @@ def _measured(
         **tables,
         **({"recovery": recovery} if recovery else {}),
         "rows": {split: len(rows) for split, rows in pairs.items()},
-        "model": clip.name,
+        "model": Path(clip.name).name,
         "model_digest": encoder.weights_digest,
         "dataset_digest": dataset.digest,
         "split_scheme": _split_scheme(pairs),
-        "settings": settings.fingerprint(),
+        "settings": without_folders(settings.fingerprint()),
         "seed": settings.seed,
         "version": VERSION,
         "fingerprint": _fingerprint(settings, clip, dataset, known),

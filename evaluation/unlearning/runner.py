@@ -14,6 +14,7 @@ from safetensors.torch import save
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
+from salmu.data.private import without_folders
 from salmu.data.readers import Dataset, open_dataset
 from salmu.data.sealed import sealed
 from salmu.evaluation.encoding.cost import peak_memory_mb
@@ -64,7 +65,7 @@ def unlearn(
         **({"from_outside": source._asdict()} if source else {}),
         "budget": settings.budget,
         "seed": settings.seed,
-        "settings": settings.model_dump(mode="json"),
+        "settings": without_folders(settings.model_dump(mode="json")),
         **inputs,
     }
     unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
+import re
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -16,6 +18,7 @@ import numpy as np
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
+from salmu.data.private import without_folders
 from salmu.model_training.pictures import Bytes
 from salmu.model_training.settings import ParquetSource, WebDatasetSource
 from salmu.model_training.sources import Shard, Source
@@ -41,7 +44,7 @@ def file_source(settings: Files, folder: Path, workers: int) -> Source:
     else:
         contents = [_indexed(*job) for job in jobs]
     shards = [
-        Shard(settings.kind, url, content["rows"], content["digest"])
+        Shard(settings.kind, without_folders(url, place=True), content["rows"], content["digest"])
         for url, content in zip(urls, contents, strict=True)
     ]
     tars = WebDatasetSource(urls="") if settings.kind == "parquet" else settings
@@ -54,11 +57,20 @@ def file_source(settings: Files, folder: Path, workers: int) -> Source:
     return Source(shards, pairs, rejects, sum(content["filtered"] for content in contents))
 
 
+def from_environment(urls: str) -> str:
+    """`${NAME}`: what this environment variable holds, so that a signed URL need not stand in the settings."""
+    named = re.fullmatch(r"\$\{(\w+)\}", urls)
+    if named and named[1] not in os.environ:
+        raise UserError(f"pair.retain: {urls}: the environment variable {named[1]} is not set")
+    return os.environ[named[1]] if named else urls
+
+
 def expanded(urls: str, suffix: str) -> list[str]:
     """The files that a folder, a path or a URL with * and {a..b} means, sorted. Raises UserError if there are none."""
     from braceexpand import braceexpand
 
     found: list[str] = []
+    urls = from_environment(urls)
     for pattern in braceexpand(urls):
         if "://" not in pattern:
             folder = Path(pattern).is_dir()

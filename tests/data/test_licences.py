@@ -3,7 +3,7 @@
 import pytest
 
 from salmu.data import licences
-from salmu.data.publish.provenance import without_folders
+from salmu.data.private import without_folders
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salmu.data.errors import UserError
-from salmu.data.private import has_credentials, without_credentials
+from salmu.data.private import has_credentials, without_credentials, without_folders
 from salmu.flows.settings import load_profile
+from salmu.model_training.sources.files import expanded
 
 SECRET = {
     "s3://AKIA:abc123@bucket/retain/000.tar": "s3://bucket/retain/000.tar",
@@ -43,3 +44,33 @@ def test_settings_with_a_secret_are_refused_in_one_line_that_does_not_show_it(ke
     with pytest.raises(UserError, match="holds no user, password or query") as error:
         load_profile("tiny", {key: url})
     assert "abc123" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value, told",
+    [
+        ({"images": ["faces/private", "../mine/a.zip"]}, {"images": ["private", "a.zip"]}),
+        ({"clip": "local-dir:weights/clip"}, {"clip": "local-dir:clip"}),
+        ({"pack": "my/packs/buffalo_l", "model": "a/b@main"}, {"pack": "buffalo_l", "model": "a/b@main"}),
+        ({"retain": [{"urls": "s3://bucket/private/{0..9}.tar"}]}, {"retain": [{"urls": "s3://bucket/…/{0..9}.tar"}]}),
+        ({"urls": "retain/tars"}, {"urls": "tars"}),
+        ({"base_url": "http://127.0.0.1:8000/v1", "n": 1}, {"base_url": "http://127.0.0.1:8000/v1", "n": 1}),
+        ({"folder": "C:\\Users\\me\\faces"}, {"folder": "faces"}),
+    ],
+)
+def test_what_is_published_names_no_private_folder(value, told):
+    assert without_folders(value) == told
+
+
+def test_a_folder_that_looks_like_a_hub_id_is_told_by_its_being_there(tmp_path, monkeypatch):
+    (tmp_path / "mine" / "gemma").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert without_folders({"model": "mine/gemma", "other": "a/b"}) == {"model": "gemma", "other": "a/b"}
+
+
+def test_a_signed_url_comes_from_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "00000.tar").touch()
+    monkeypatch.setenv("RETAIN", f"{tmp_path}/*.tar")
+    assert expanded("${RETAIN}", ".tar") == [f"{tmp_path}/00000.tar"]
+    with pytest.raises(UserError, match="environment variable OTHER is not set"):
+        expanded("${OTHER}", ".tar")
