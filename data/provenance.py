@@ -16,6 +16,7 @@ from salmu.data.checksums import Recorded
 from salmu.data.errors import UserError
 from salmu.data.files import read_bytes
 from salmu.data.keyed import digest
+from salmu.data.suggestions import salmu_command
 
 PROVENANCE = "provenance.json"
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -87,5 +88,5 @@ def recorded(folder: Path, provenance: Provenance, name: str) -> Recorded:
 
 def again(folder: Path) -> str:
     """What brings a damaged folder back."""
-    publish = f"salmu run --run {folder.parent.name} --until dataset" if folder.name == "dataset" else "salmu publish"
+    publish = salmu_command("run --until dataset", folder.parent) if folder.name == "dataset" else "salmu publish"
     return f"fetch it again, or publish it again with {publish}"

@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from salmu.data.errors import UserError
 from salmu.data.files import require_disk
 from salmu.data.store import Store
+from salmu.data.suggestions import salmu_command
 from salmu.evaluation.metrics.score import PUBLISHED
 from salmu.evaluation.report.build import build
 from salmu.evaluation.report.plots import forgetting
@@ -72,7 +73,7 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     folder = str(store.folder)
     for which in PAIR:
         if not (store.folder / "models" / which / "training.json").is_file():
-            raise UserError(f"{store.folder / 'models' / which}: no model; run salmu run --run {store.folder.name}")
+            raise UserError(f"{store.folder / 'models' / which}: no model; run {salmu_command('run', store.folder)}")
     start, runs = time.perf_counter(), settings.unlearning.runs()
     seeds = [("", ""), *((f"s{number}-", f"s{number}/") for number in range(1, settings.pair.seeds))]
     models = [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in PAIR]

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from salmu.data.errors import UserError
 from salmu.data.files import require_disk
 from salmu.data.store import Store
+from salmu.data.suggestions import salmu_command
 from salmu.evaluation.report.plots import training_curves
 from salmu.evaluation.scoring.monitor import monitor
 from salmu.flows.dataset import open_checked
@@ -74,7 +75,7 @@ def make_pair(store: Store, settings: RunSettings) -> None:
     """Inside a flow: bring both models up to date with the dataset, at the same time where there are two workers."""
     require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
-        raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run salmu run --run {store.folder.name}")
+        raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run {salmu_command('run', store.folder)}")
     began, folder = time.perf_counter(), str(store.folder)
     if settings.pair.retain:
         submit_with_retry("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])

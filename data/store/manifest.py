@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from salmu.data.errors import UserError
 from salmu.data.files import read_bytes, write_atomic
 from salmu.data.keyed import digest
+from salmu.data.suggestions import salmu_command
 
 FILE = "manifest.json"
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
@@ -87,8 +88,8 @@ def read_manifest(folder: Path, stage: str) -> Manifest:
         return Manifest(stage=stage)
     except ValueError:
         raise UserError(
-            f"{folder / FILE}: damaged manifest; remove the file and run salmu stage {stage} --run "
-            f"{folder.parent.name} to make the stage again"
+            f"{folder / FILE}: damaged manifest; remove the file and run "
+            f"{salmu_command(f'stage {stage}', folder.parent)} to make the stage again"
         ) from None
     return manifest
 

@@ -16,6 +16,7 @@ from salmu.data.schemas import REJECTS
 from salmu.data.store.manifest import Entry, Manifest, Reject, Shard, ShardResult, read_manifest, write_manifest
 from salmu.data.store.shard_files import ROW_DIGEST, parquet_bytes, part_name, rejects_name, rejects_table, rows_table
 from salmu.data.store.work import Work
+from salmu.data.suggestions import salmu_command
 
 
 class Store:
@@ -180,5 +181,5 @@ class StageView:
         }
 
     def _recorded(self, size: int, sha256: str) -> Recorded:
-        again = f"remove it and run salmu stage {self.stage} --run {self.store.folder.name} to make it again"
+        again = f"remove it and run {salmu_command(f'stage {self.stage}', self.store.folder)} to make it again"
         return Recorded(size, sha256, "manifest.json", again)

@@ -42,12 +42,14 @@ def unlearn(
     dataset_dir: Path,
     out_dir: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    replace: bool = True,
 ) -> None:
     """Change the model in `model_dir` by a method and write it, with unlearning.json, to `out_dir` in its layout.
 
     A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
     threads: same bytes, also when the run was killed and started again. An `out_dir` that holds the result already is
-    left as it is. Raises UserError for input that cannot be used."""
+    left as it is; one that holds anything else is replaced. Raises UserError for input that cannot be used, and, with
+    `replace` False, for such a folder."""
     chosen, source, model_dir, out_dir = get(method), origin(method), Path(model_dir), Path(out_dir)
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such folder; unlearning starts from a folder in open_clip's layout")
@@ -58,6 +60,8 @@ def unlearn(
     fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, *code)
     if _finished(out_dir, fingerprint):
         return
+    if not replace and out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
+        raise UserError(f"{out_dir}: holds something other than this result; name another folder, or add --force")
     about = {
         "method": method,
         "description": chosen.description,

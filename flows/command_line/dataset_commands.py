@@ -52,9 +52,9 @@ def publish(options) -> None:
     with run_lock(home) if home else nullcontext():  # a run at work would change the files on the way
         folder = home / "dataset" if home else options.dataset
         rows = publish_to(folder, options.to, [judge], options.dry_run, private=not options.public)
-    print(text_table(rows))
     sent = [row["bytes"] for row in rows if row["state"] in ("new", "changed")]
-    print(f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB")
+    total = f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB"
+    show(options, {"target": options.to, "dry_run": options.dry_run, "files": rows}, f"{text_table(rows)}\n{total}")
 
 
 def gallery(options) -> None:

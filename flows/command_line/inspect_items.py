@@ -13,6 +13,7 @@ from PIL import Image
 from salmu.data.errors import UserError
 from salmu.data.files import parquet_file, write_atomic
 from salmu.data.store import ROW_DIGEST, Store
+from salmu.data.suggestions import salmu_command
 from salmu.flows.running.stages import STAGES
 
 LONGEST = 300  # characters of a value in the terminal
@@ -37,7 +38,7 @@ def select(
     view = store.view(stage, STAGES[stage].KEY)
     if not view.manifest.shards:
         raise UserError(
-            f"{store.folder}: nothing in stage {stage} yet; run salmu stage {stage} --run {store.folder.name}"
+            f"{store.folder}: nothing in stage {stage} yet; run {salmu_command(f'stage {stage}', store.folder)}"
         )
     where = dict(where) | ({("item" if rejects else view.key): item} if item else {})
     for path in view.paths(rejects):
@@ -58,6 +59,11 @@ def as_text(rows: list[dict[str, Any]]) -> str:
         width = max(map(len, row))
         blocks.append("\n".join(f"{name:<{width}}  {_short(value)}" for name, value in row.items()))
     return "\n\n".join(blocks)
+
+
+def as_plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for JSON: a picture is told by its size."""
+    return {name: {"bytes": len(value)} if isinstance(value, bytes) else value for name, value in row.items()}
 
 
 def as_page(rows: list[dict[str, Any]], title: str, found: str) -> str:

@@ -1,10 +1,11 @@
 """Commands about models: evaluate, unlearn, tune, submission."""
 
+import json
 from pathlib import Path
 
-from salmu.data.files import location
+from salmu.data.files import location, read_bytes
 from salmu.flows.command_line.opening import overrides
-from salmu.flows.command_line.output import text_table
+from salmu.flows.command_line.output import show, text_table
 from salmu.flows.settings import load_profile
 
 
@@ -12,22 +13,47 @@ def evaluate(options) -> None:
     from salmu.evaluation.scoring.evaluate import evaluate_once
     from salmu.flows.training import progress_bar
 
-    settings = load_profile("tiny", overrides(options)).evaluation
-    evaluate_once(
-        settings, options.model, location(options.dataset), Path(options.out), progress=progress_bar("evaluate")
-    )
-    print(f"results: {options.out}")
+    settings, out = load_profile("tiny", overrides(options)).evaluation, Path(options.out)
+    evaluate_once(settings, options.model, location(options.dataset), out, progress=progress_bar("evaluate"))
+    results = json.loads(read_bytes(out))
+    show(options, results, f"{text_table(_metric_rows(results))}\nresults: {out}")
+
+
+def _metric_rows(results: dict) -> list[dict]:
+    from salmu.evaluation.metrics.score import METRICS, PUBLISHED, headline, interval
+
+    rows = []
+    for metric in METRICS:
+        value, bounds = headline(results, metric), interval(results, metric)
+        rows.append(
+            {
+                "metric": metric,
+                "of": PUBLISHED[metric][0] if metric in PUBLISHED else "extended",
+                "value": "not measured" if value is None else f"{value:.4f}",
+                "95 % interval": f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "",
+            }
+        )
+    return rows
 
 
 def unlearn(options) -> None:
-    from salmu.evaluation.unlearning.runner import unlearn
+    from salmu.evaluation.unlearning.runner import RECORD, unlearn
     from salmu.flows.training import progress_bar
 
     settings = load_profile("tiny", overrides(options)).unlearning
     run = settings.run(options.method, options.budget, options.seed)
     folders = (Path(options.model), location(options.dataset), Path(options.out))
-    unlearn(run.method, run.settings, *folders, progress_bar(run.method))
-    print(f"model: {options.out}")
+    unlearn(run.method, run.settings, *folders, progress_bar(run.method), replace=options.force)
+    record = json.loads(read_bytes(Path(options.out) / RECORD))
+    show(options, record, f"{text_table(_cost_rows(record))}\nmodel: {options.out}")
+
+
+def _cost_rows(record: dict) -> list[dict]:
+    """What a method did, one row a figure."""
+    saw = {f"different {part} pairs seen": seen["pairs"] for part, seen in record["saw"].items()}
+    names = ("method", "budget", "steps", "pairs_seen", "seconds", "peak_memory_mb", "peak_gpu_memory_mb")
+    told = {name.replace("_", " "): record[name] for name in names if name in record}
+    return [{"figure": name, "value": str(value)} for name, value in (told | saw).items()]
 
 
 def tune(options) -> None:
@@ -35,7 +61,6 @@ def tune(options) -> None:
     from salmu.flows.training import progress_bar
 
     shared = load_profile("tiny", overrides(options)).unlearning
-    values = shared.model_dump(include={"batch_size", "retain_scenes", "device", "threads"})
     record = tune(
         options.method,
         Path(options.model),
@@ -43,11 +68,12 @@ def tune(options) -> None:
         Path(options.out),
         options.trials,
         options.seed,
-        values,
+        shared.model_dump(include={"batch_size", "retain_scenes", "device", "threads"}),
         progress_bar(options.method),
     )
-    print(text_table([{"setting": name, "tuned": value} for name, value in record["tuned"].items()]))
-    print(f"trial {record['trial']} of {record['trials']}, score {record['score']:.4f}: {record['objective']}")
+    table = text_table([{"setting": name, "tuned": value} for name, value in record["tuned"].items()])
+    best = f"trial {record['trial'] + 1} of {record['trials']} is the best, score {record['score']:.4f} of at most 1"
+    show(options, record, f"{table}\n{best}\nall trials: {options.out}")
 
 
 def submission(options) -> None:
@@ -56,4 +82,4 @@ def submission(options) -> None:
     found = check_submission(
         Path(options.model), Path(options.compromised), location(options.dataset), Path(options.results)
     )
-    print("\n".join(f"holds: {line}" for line in found))
+    show(options, {"accepted": True, "holds": found}, "\n".join(f"holds: {line}" for line in found))

@@ -19,14 +19,17 @@ def overrides(options) -> dict[str, Any]:
     return scaled(options.profile, options.scale, changes)
 
 
-def store_of(options) -> Store:
-    """The folder of the run, whether or not it exists."""
-    return Store(location(options.runs) / (options.run or "tiny"))
+def existing(options) -> Store:
+    """The folder of a run that exists. Raises UserError if there is none."""
+    store = Store(location(options.runs) / (options.run or "tiny"))
+    if not store.folder.exists():
+        load_run(store.folder)  # says which run may be meant
+    return store
 
 
 def opened(options) -> tuple[Store, RunSettings]:
     """A run that exists, and the settings that it was made with. Raises UserError if there is none."""
-    store = store_of(options)
+    store = existing(options)
     return store, load_run(store.folder)
 
 

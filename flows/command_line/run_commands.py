@@ -1,5 +1,6 @@
 """Commands about a run: run, stage, status, plan, inspect, clean, report, crashed."""
 
+import sys
 import time
 from itertools import islice
 from pathlib import Path
@@ -8,7 +9,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import listed, remove, size
 from salmu.data.suggestions import salmu_command
 from salmu.flows.checks import check_before_start
-from salmu.flows.command_line.opening import note_if_under_way, opened, overrides, store_of
+from salmu.flows.command_line.opening import existing, note_if_under_way, opened, overrides
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
 from salmu.flows.command_line.status import status_rows
@@ -67,27 +68,28 @@ def plan(options) -> None:
 
 
 def inspect(options) -> None:
-    from salmu.flows.command_line.inspect_items import as_page, as_text, select, write_page
+    from salmu.flows.command_line.inspect_items import as_page, as_plain, as_text, select, write_page
 
-    store = store_of(options)
+    store = existing(options)
     where = {name: value for name, _, value in (text.partition("=") for text in options.where)}
-    rows = list(islice(select(store, options.stage, options.item, where, options.rejects), options.rows))
+    found = list(islice(select(store, options.stage, options.item, where, options.rejects), options.rows + 1))
+    rows, more = found[: options.rows], len(found) > options.rows
+    kind = "reject" if options.rejects else "row"
     if not rows:
-        raise UserError(
-            f"stage {options.stage}: no such {'reject' if options.rejects else 'row'}; leave conditions away"
-        )
+        raise UserError(f"stage {options.stage}: no such {kind}; remove a condition, or correct the key")
+    told = f"the first {len(rows)} {kind}s; --rows shows more" if more else f"{len(rows)} {kind}{'s' * (len(rows) > 1)}"
     if options.html:
         title = f"{store.folder.name}: {options.stage}" + (", rejects" if options.rejects else "")
-        write_page(
-            Path(options.html), as_page(rows, title, f"{len(rows)} shown of {store.manifest(options.stage).rows}")
-        )
-        print(f"page: {options.html}")
+        write_page(Path(options.html), as_page(rows, title, told))
+        print(f"page: {options.html} ({told})")
     else:
-        print(as_text(rows))
+        show(options, [as_plain(row) for row in rows], as_text(rows))
+        if more and not options.quiet:
+            print(f"note: {told}", file=sys.stderr)
 
 
 def clean(options) -> None:
-    store = store_of(options)
+    store = existing(options)
     with run_lock(store.folder):
         found = [path for stage in STAGES for path in store.orphans(stage)]
         freed = sum(sum(filter(None, listed(path).values())) if path.is_dir() else size(path) or 0 for path in found)

@@ -15,6 +15,7 @@ from salmu.data.publish.check import compare_files
 from salmu.data.readers import open_dataset
 from salmu.data.sealed import is_intact
 from salmu.data.store import Store
+from salmu.data.suggestions import salmu_command
 from salmu.flows.command_line.output import text_table
 from salmu.flows.running.stages import STAGES
 
@@ -84,16 +85,14 @@ def as_text(rows: list[dict[str, Any]], problems: list[dict[str, str]]) -> str:
 def remedy(file: Checked, folder) -> str:
     """The command that makes a damaged file again. A run keeps what it finds, so that this is removed first: of a
     dataset and of a model the whole folder, which is written whole or not at all."""
-    run = f"--run {shlex.quote(folder.name)}"
-    if str(folder.parent) != "runs":
-        run += f" --runs {shlex.quote(str(folder.parent))}"
-    again = {
-        "dataset": f"salmu run {run} --until dataset",
-        "models": f"salmu run {run} --until pair",
-        "unlearned": f"salmu run {run}",
-        "results": f"salmu run {run}",
-        "leaderboard": f"salmu report {run}",
-    }.get(file.part, f"salmu stage {file.part} {run}")
+    words = {
+        "dataset": "run --until dataset",
+        "models": "run --until pair",
+        "unlearned": "run",
+        "results": "run",
+        "leaderboard": "report",
+    }.get(file.part, f"stage {file.part}")
+    again = salmu_command(words, folder)
     target = file.path
     if file.part == "dataset":
         target = folder / "dataset"

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from salmu.data.errors import UserError
 from salmu.data.files import remove
 from salmu.data.store import Entry, Manifest, Shard, Store
+from salmu.data.suggestions import salmu_command
 from salmu.data.summary import write_summary
 from salmu.flows.running import runners
 from salmu.flows.running.artifacts import Progress
@@ -53,8 +54,8 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     for other in STAGES[name].UPSTREAM:
         if not store.manifest(other).complete:
             raise UserError(
-                f"stage {name} reads {other}, which is not complete in {store.folder}: run salmu stage {other} "
-                f"--run {store.folder.name} first"
+                f"stage {name} reads {other}, which is not complete in {store.folder}: run "
+                f"{salmu_command(f'stage {other}', store.folder)} first"
             )
     start, plan = time.perf_counter(), planned(store, name, settings)
     require_shard(drill, name, {shard.index for shard, _ in plan})
@@ -118,6 +119,6 @@ def require_upstream(store: Store, name: str, settings_of) -> None:
         condition = state(store, other, settings_of(other))
         if condition != "done":
             raise UserError(
-                f"stage {name} reads {other}, which is {condition} in {store.folder}: run salmu stage {other} "
-                f"--run {store.folder.name} first, or salmu run for all"
+                f"stage {name} reads {other}, which is {condition} in {store.folder}: run "
+                f"{salmu_command(f'stage {other}', store.folder)} first, or salmu run for all"
             )

@@ -23,27 +23,11 @@ from salmu.flows.command_line.verify import checked
 from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES
 
-SMALL = [
-    "candidates.count=14",
-    "anchors.count=12",
-    "portraits.per_identity=10",
-    "portraits.short_side=96",
+METHODS = "stranger_targets: {strangers: 20, others: 100, scenes: 60}"
+MORE = [  # than the profile smoke: two pairs, four methods
     "portraits.identities_per_shard=3",
-    "curation.identities=8",
-    "curation.retain_identities=2",
-    "curation.min_portraits=5",
-    "pair.scenes=200",
-    "pair.everyday=10",
     "pair.seeds=2",
-    "pair.epochs=1",
-    "unlearning.budgets=[0.5]",
-    "unlearning.methods.stranger_targets={strangers: 20, others: 100, scenes: 60, retain_scenes: 60}",
-    *(
-        f"unlearning.methods.{name}.retain_scenes=60"
-        for name in ("finetuning", "negative_gradient", "generic_captions")
-    ),
-    "evaluation.zero_shot_per_class=1",
-    "evaluation.bootstrap_replicates=100",
+    f"unlearning.methods={{finetuning: {{}}, negative_gradient: {{}}, generic_captions: {{}}, {METHODS}}}",
 ]
 
 
@@ -57,6 +41,8 @@ def salmu(*arguments: str, env: dict | None = None, umask: int = 0o022) -> subpr
 def small(run: str, runs: Path, until: str, *more: str) -> list[str]:
     return [
         "run",
+        "--profile",
+        "smoke",
         "--run",
         run,
         "--runs",
@@ -64,7 +50,7 @@ def small(run: str, runs: Path, until: str, *more: str) -> list[str]:
         "--until",
         until,
         *more,
-        *(word for assignment in SMALL for word in ("--set", assignment)),
+        *(word for assignment in MORE for word in ("--set", assignment)),
     ]
 
 
