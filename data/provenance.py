@@ -6,16 +6,17 @@ Both lie in the folder: they show what was damaged, not who published it. For th
 that the publisher noted down elsewhere.
 """
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from salmu.data.checksums import Recorded
+from salmu.data.documents import read_json
 from salmu.data.errors import UserError
-from salmu.data.files import read_bytes
+from salmu.data.files import size
 from salmu.data.keyed import digest
+from salmu.data.settings import validate
 from salmu.data.suggestions import salmu_command
 
 PROVENANCE = "provenance.json"
@@ -58,16 +59,15 @@ class Provenance(BaseModel):
 def read_provenance(folder: Path) -> Provenance | None:
     """The provenance of a published folder; None if it has none. Raises UserError if it is damaged."""
     path = folder / PROVENANCE
-    try:
-        document = json.loads(read_bytes(path))
-        found = Provenance.model_validate(document)
-        damaged = found.folder_digest is not None and found.folder_digest != folder_digest(document)
-    except FileNotFoundError:
+    if size(path) is None:
         return None
-    except (ValueError, RecursionError):
-        damaged = True
-    if damaged:
-        raise UserError(f"{path}: damaged; {again(folder)}")
+    try:
+        document = read_json(path)
+        found = validate(Provenance, document, str(path))
+    except UserError as error:
+        raise UserError(f"{error}; {again(folder)}") from None
+    if found.folder_digest not in (None, folder_digest(document)):
+        raise UserError(f"{path}: damaged, its folder_digest is not that of its content; {again(folder)}")
     return found
 
 

@@ -146,6 +146,7 @@ def parser() -> Parser:
     verify = command("verify", "check every file that a run holds, or judge its personas again", json=True)
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
     verify.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
+    verify.add_argument("--digest", metavar="HEX", help="the folder_digest that DIR must have, noted down elsewhere")
     publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub", json=True)
     publish.add_argument("--to", required=True, metavar="TARGET", help="folder, fsspec URL, or hf://OWNER/NAME")
     publish.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")

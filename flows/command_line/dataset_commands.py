@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 
 from salmu.data.errors import UserError
+from salmu.data.files import location
+from salmu.data.provenance import read_provenance
 from salmu.data.publish.check import check_files
 from salmu.data.readers import Dataset, open_dataset
 from salmu.data.store import Store
@@ -19,8 +21,12 @@ def verify(options) -> None:
         rows = verify_personas(_persona_rows(options))
         show(options, {"fields": rows}, text_table(rows))
     elif options.dataset:
-        files = check_files(options.dataset)
-        show(options, {"files": files}, f"{len(files)} files agree with provenance.json")
+        files = check_files(options.dataset, options.digest)
+        digest = read_provenance(location(options.dataset)).folder_digest
+        told = f"{len(files)} files agree with provenance.json; folder_digest {digest}"
+        show(options, {"files": files, "folder_digest": digest}, told)
+    elif options.digest:
+        raise UserError("--digest is that of a published folder: name it with --dataset DIR")
     else:
         _verify_run(options)
 
@@ -53,8 +59,11 @@ def publish(options) -> None:
         folder = home / "dataset" if home else options.dataset
         rows = publish_to(folder, options.to, [judge], options.dry_run, private=not options.public)
     sent = [row["bytes"] for row in rows if row["state"] in ("new", "changed")]
+    digest = read_provenance(location(folder)).folder_digest
     total = f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB"
-    show(options, {"target": options.to, "dry_run": options.dry_run, "files": rows}, f"{text_table(rows)}\n{total}")
+    total += f"\nfolder_digest {digest}; who has the copy can compare: salmu verify --dataset DIR --digest {digest}"
+    told = {"target": options.to, "dry_run": options.dry_run, "folder_digest": digest, "files": rows}
+    show(options, told, f"{text_table(rows)}\n{total}")
 
 
 def gallery(options) -> None:

@@ -1,5 +1,6 @@
 """A finished folder is sent to another folder, an object store or the hub: verified first, whole, and resumable."""
 
+import json
 import shutil
 
 import fsspec
@@ -8,9 +9,11 @@ from hub_server import hub_server  # noqa: F401
 from small_run import small_run
 
 from salmu.data.errors import UserError
-from salmu.data.files import location
+from salmu.data.files import file_sha256, location
+from salmu.data.provenance import folder_digest, read_provenance
 from salmu.data.publish import copies, hub
 from salmu.data.publish.check import check_files
+from salmu.data.publish.provenance import inputs_digest
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.publish.send import publish_to
 from salmu.data.readers import open_dataset
@@ -128,9 +131,70 @@ def test_what_verify_refuses_is_not_sent(folder, tmp_path):
     refused("forget-000000.tar: missing")
     shutil.copy(folder / "webdataset" / tar.name, tar)
     (copy / "provenance.json").write_text("{}")
-    refused("provenance.json: damaged; fetch it again, or publish it again with salmu run")
+    refused("provenance.json: dataset_digest: field required.*; fetch it again, or publish it again with salmu run")
     (copy / "provenance.json").unlink()
     refused("no provenance.json")
+
+
+def forged(folder, change, *digests):
+    """Change the provenance of a folder, and bring the named digests into line with it."""
+    path = folder / "provenance.json"
+    document = json.loads(path.read_text())
+    change(document)
+    if "inputs_digest" in digests:
+        kept = ("dataset_digest", "folder_digest", "inputs_digest", "files")
+        document["inputs_digest"] = inputs_digest({key: document[key] for key in document if key not in kept})
+    if "folder_digest" in digests:
+        document["folder_digest"] = folder_digest(document)
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["settings"].update(seed=7),
+        lambda document: document["models"].append({"name": "x", "revision": "1", "use": "faces", "licence": "mit"}),
+        lambda document: document["packages"].update(torch="1.0"),
+        lambda document: document["stages"]["captions"].update(rejects=0),
+        lambda document: document.update(inputs_digest="0" * 32),
+        lambda document: document["files"]["webdataset/forget-000000.tar"].update(sha256="0" * 64),
+    ],
+)
+def test_an_edit_inside_the_provenance_is_seen(change, folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "dataset")
+    forged(copy, change)
+    with pytest.raises(UserError, match="provenance.json: damaged, its folder_digest is not that of its content"):
+        check_files(copy)
+    with pytest.raises(UserError, match="provenance.json: damaged, its folder_digest"):
+        open_dataset(copy)
+    forged(copy, lambda document: None, "folder_digest")
+    with pytest.raises(UserError, match="1 problems, first: .*(inputs_digest is not that of|differs from its SHA-256)"):
+        check_files(copy)
+
+
+@pytest.mark.parametrize("name", ["README.md", "webdataset/forget-000000.tar"])
+def test_files_replaced_with_their_provenance_are_seen_by_the_digest_that_was_noted_down(name, folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "dataset")
+    noted, content = read_provenance(copy).folder_digest, open_dataset(copy).digest
+    (copy / name).write_bytes((copy / name).read_bytes().replace(b"e", b"a"))
+    files = {name: {"bytes": (copy / name).stat().st_size, "sha256": file_sha256(copy / name)}}
+    forged(copy, lambda document: document["files"].update(files), "folder_digest")
+    assert check_files(copy) and open_dataset(copy).digest == content  # consistent in itself
+    with pytest.raises(UserError, match=f"not the folder that was noted down: its folder_digest is .*, not {noted}$"):
+        check_files(copy, noted)
+    with pytest.raises(UserError, match=r"\(that is its dataset_digest\)$"):
+        check_files(copy, content)
+    assert check_files(folder, noted)
+
+
+def test_a_run_publishes_again_what_was_damaged(folder, store, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "dataset")
+    for name in ("data/forget-00000-of-00003.parquet", "webdataset/forget-000000.tar", "provenance.json"):
+        content = bytearray((copy / name).read_bytes())
+        content[len(content) // 2] ^= 4
+        (copy / name).write_bytes(content)
+        publish(store, copy, SETTINGS, {"seed": 0})
+        assert contents(copy) == contents(folder)
 
 
 def test_a_target_with_something_else_is_left_alone(folder, tmp_path):
