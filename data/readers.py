@@ -10,6 +10,7 @@ Beside the splits that lie in the folder there are derived ones, which follow fr
 
 import fnmatch
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -19,13 +20,18 @@ import pyarrow.compute as pc
 from salmu.data.checksums import require_intact, require_same
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, listed, location, parquet_file, read_bytes, read_tables
+from salmu.data.foreign_columns import check_column, is_binary, is_text, only_paths
 from salmu.data.keyed import digest
 from salmu.data.provenance import PROVENANCE, Provenance, read_provenance, recorded
-from salmu.data.schemas import TEXT
+from salmu.data.schemas import BYTES, TEXT
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
 COLUMNS = ("image", "text", "identity_id", "file_name")
+TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_group", "country_code")
+IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])
+# A part of a split; older versions of the datasets library add a hash.
+PART = re.compile(r"(?P<split>.+)-(?P<number>[0-9]{5,12})-of-(?P<count>[0-9]{5,12})(-[0-9a-f]{16})?\.parquet")
 FROM_METADATA = ("data_field", "value")  # columns that the JSON files give where the Parquet files do not
 IDENTITIES = "identities_metadata.json"
 CAPTIONS = "sensitive_set_captions_metadata.json"
@@ -40,7 +46,8 @@ def open_dataset(folder: str | Path) -> "Dataset":
     """The dataset in a folder, by path or URL; of what lies at a URL only what is asked for is read.
 
     A folder with a provenance is compared with it, each file when it is read. Raises UserError if the folder, a Parquet
-    file or one of the four columns is missing, for a damaged file, and for a folder whose upload was cut off."""
+    file or one of the four columns is missing, for a column of another type, for a damaged file, and for a folder whose
+    upload was cut off."""
     folder = location(folder)
     there = listed(folder)
     if INCOMPLETE in there and PROVENANCE not in there:
@@ -50,17 +57,33 @@ def open_dataset(folder: str | Path) -> "Dataset":
             "has no folder data/ with Parquet files; is it a dataset?" if there else "no such folder, or an empty one"
         )
         raise UserError(f"{folder}: {what}")
-    files: dict[str, list[Path]] = {}
-    for name in sorted(fnmatch.filter(listed(folder / "data"), "*-of-*.parquet")):
-        files.setdefault(name.rsplit("-", 3)[0], []).append(folder / "data" / name)
-    if not files:
-        raise UserError(f"{folder / 'data'}: no files named <split>-00000-of-000NN.parquet")
+    files = split_files(folder)
     dataset = Dataset(folder, files)
-    for split, paths in files.items():
-        _require_whole(split, paths)
+    for paths in files.values():
         for path in paths:
             _require_columns(dataset.intact(path, COLUMNS[1:]))
     return dataset
+
+
+def split_files(folder: Path) -> dict[str, list[Path]]:
+    """The Parquet files of each split of a dataset folder, in order. Raises UserError if there are none, or one of a
+    split is missing."""
+    found: dict[str, list[re.Match]] = {}
+    for name in sorted(listed(folder / "data")):
+        if part := PART.fullmatch(name):
+            found.setdefault(part["split"], []).append(part)
+    if not found:
+        raise UserError(f"{folder / 'data'}: no files named <split>-00000-of-000NN.parquet")
+    for split, parts in found.items():
+        count, numbers = int(parts[0]["count"]), [int(part["number"]) for part in parts]
+        if numbers == list(range(len(parts))) and {int(part["count"]) for part in parts} == {len(parts)}:
+            continue
+        missing = next(number for number in range(len(parts) + 1) if number not in numbers)
+        problem = f"there are {len(parts)}; remove those of another version"
+        if missing < count:
+            problem = f"{split}-{missing:05d}-of-{parts[0]['count']}.parquet is missing"
+        raise UserError(f"{folder / 'data'}: split {split} should have {count} files: {problem}")
+    return {split: [folder / "data" / part[0] for part in parts] for split, parts in found.items()}
 
 
 class Dataset:
@@ -78,7 +101,8 @@ class Dataset:
     def table(self, split: str, columns: list[str] | tuple[str, ...] | None = None) -> pa.Table:
         """The rows of a split in the order of its files; `columns` in the order asked for, all by default.
 
-        `image` is struct<bytes: binary, path: string>. Raises UserError for an unknown split or column."""
+        `image` is struct<bytes: binary, path: string>; an empty identity_id is null. Raises UserError for an unknown
+        split or column, and for a row without text or file name."""
         parts, rows = self._plan(split)
         present = self._columns(parts[0])
         wanted = list(columns or dict.fromkeys([*present, *FROM_METADATA]))
@@ -87,11 +111,11 @@ class Dataset:
             known = ", ".join(present)
             raise UserError(f"{self.folder}: split {split} has no column {unknown[0]!r}; it has {known}")
         missing = [name for name in FROM_METADATA if name in wanted and name not in present]
-        needed = ("file_name", "identity_id", "text") if missing else ()
-        read = list(dict.fromkeys([*(name for name in wanted if name in present), *needed]))
+        needed = ("file_name", "identity_id") if missing or rows is not None else ()
+        read = list(dict.fromkeys([*(name for name in wanted if name in present), *needed, *("text",) * bool(missing)]))
         paths = [path for part in parts for path in self._files[part]]
-        tables = read_tables(paths, read, rows, lambda path: self.intact(path, read))
-        table = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+        tables = read_tables(paths, read, check=lambda path: self.intact(path, read))
+        table = self._joined(split, [_chosen(table, rows) for table in tables])
         for name, values in self._from_metadata(table, missing).items():
             table = table.append_column(name, values)
         return table.select(wanted)
@@ -166,6 +190,18 @@ class Dataset:
             raise UserError(f"{self.folder / 'data'}: no split {missing[0]!r}; there are {known}")
         return parts, rows
 
+    def _joined(self, split: str, tables: list[pa.Table]) -> pa.Table:
+        try:
+            table = pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{self.folder}: the files of split {split} have different columns: {reason}") from None
+        for name in {"text", "file_name"} & set(table.column_names):
+            if table.column(name).null_count:
+                row = pc.index(table.column(name).is_null(), True).as_py()
+                raise UserError(f"{self.folder}: split {split}, row {row}: no {name}; get the dataset again")
+        return table
+
     def _identity_ids(self, split: str) -> pa.Array:
         return self.table(split, ["identity_id"]).column("identity_id").unique().drop_null()
 
@@ -195,7 +231,7 @@ class Dataset:
             document = json.loads(content)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; a dataset folder holds it beside data/") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not valid JSON: {error}") from None
         if not isinstance(document, kind):
             raise UserError(f"{path}: a JSON {'object' if kind is dict else 'list'} is expected at the top")
@@ -213,21 +249,40 @@ def content_digest(sha256s: dict[str, str]) -> str:
     return digest("dataset", sorted(sha256s.items()))
 
 
-def _require_whole(split: str, paths: list[Path]) -> None:
-    """Refuse a split of which a file is missing."""
-    count = paths[0].stem.rsplit("-", 1)[1]
-    expected = [f"{split}-{number:05d}-of-{count}.parquet" for number in range(int(count))]
-    if [path.name for path in paths] != expected:
-        missing = sorted(set(expected) - {path.name for path in paths})
-        problem = f"{missing[0]} is missing" if missing else f"there are {len(paths)}; remove those of another version"
-        raise UserError(f"{paths[0].parent}: split {split} should have {int(count)} files: {problem}")
-
-
 def _require_columns(path: Path) -> None:
-    schema = parquet_file(path).schema_arrow
+    file = parquet_file(path)
+    schema = file.schema_arrow
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}; needed are {', '.join(COLUMNS)}")
-    image = schema.field("image").type
-    if not pa.types.is_struct(image) or not {"bytes", "path"} <= {field.name for field in image}:
-        raise UserError(f"{path}: column 'image' must be struct<bytes, path>, not {image}")
+    check_column(schema, "image", _is_image, "struct<bytes, path>", path)
+    for name in TEXTS:
+        if name in schema.names:
+            check_column(schema, name, lambda kind: is_text(kind) or pa.types.is_null(kind), "text", path)
+    if only_paths(file.metadata, "image"):
+        raise UserError(f"{path}: column 'image' holds paths only, no bytes; publish the dataset with its pictures")
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    names = [field.name for field in kind] if pa.types.is_struct(kind) else []
+    return {"bytes", "path"} <= set(names) and is_binary(kind.field("bytes").type)
+
+
+def _chosen(table: pa.Table, rows: pc.Expression | None) -> pa.Table:
+    """The rows of a file that an expression chooses, in the types of our own files whatever tool wrote it."""
+    table = pa.table({name: _as_ours(name, table.column(name)) for name in table.column_names})
+    return table if rows is None else table.filter(rows)
+
+
+def _as_ours(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if name == "image" and (column.type != IMAGE or column.null_count):
+        return pa.chunked_array([_as_image(chunk) for chunk in column.chunks], IMAGE)
+    if name in TEXTS or is_text(column.type):
+        column = column if column.type == TEXT else column.cast(TEXT)
+    return pc.if_else(pc.equal(column, ""), None, column) if name == "identity_id" else column
+
+
+def _as_image(chunk: pa.StructArray) -> pa.StructArray:
+    return pa.StructArray.from_arrays(
+        [pc.struct_field(chunk, part.name).cast(part.type) for part in IMAGE], fields=list(IMAGE)
+    )

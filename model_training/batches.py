@@ -8,6 +8,7 @@ import torch
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
+from salmu.data.pictures import PictureError
 from salmu.model_training.network import as_tensor
 from salmu.model_training.pictures import Bytes, fitted
 from salmu.model_training.plan import Plan
@@ -82,8 +83,8 @@ class Reader:
         size, resize, crop = self.pictures
         try:
             return fitted(image, size, resize, crop, generator(*key) if crop < 1 else None)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self._name(number)}: not a readable image: {error}") from None
+        except PictureError as error:
+            raise UserError(f"{self._name(number)}: {error}; replace it, or leave it out") from None
 
     def _encoded(self, numbers: np.ndarray) -> list[tuple[Bytes, str]]:
         """The pairs in the order of the numbers, read shard by shard."""

@@ -1,10 +1,11 @@
 """Pictures as the trainer wants them: uint8 squares, whole or randomly cropped."""
 
-import io
 import math
 
 import numpy as np
 from PIL import Image
+
+from salmu.data.pictures import read_header, to_rgb
 
 Bytes = bytes | np.ndarray  # an encoded picture, or a finished uint8 square
 
@@ -12,7 +13,7 @@ Bytes = bytes | np.ndarray  # an encoded picture, or a finished uint8 square
 def square(image: bytes, size: int, resize: str = "squash") -> np.ndarray:
     """An image file as uint8 [size, size, 3], as open_clip's preprocessing in that resize mode gives it.
 
-    Raises OSError or ValueError if it cannot be decoded."""
+    Raises PictureError if it cannot be decoded."""
     picture = _opened(image)
     if resize == "squash":
         return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
@@ -27,7 +28,7 @@ def random_crop(image: bytes, size: int, smallest: float, rng: np.random.Generat
     """A random part of an image file as uint8 [size, size, 3]: area in [smallest, 1], aspect ratio in [3/4, 4/3], the
     law of torchvision's RandomResizedCrop, which open_clip trains with.
 
-    A large JPEG is decoded at the scale that is needed. Raises OSError or ValueError if it cannot be decoded."""
+    A large JPEG is decoded at the scale that is needed. Raises PictureError if it cannot be decoded."""
     picture = _opened(image, at_least=2 * size)
     width, height = picture.size
     for _ in range(10):
@@ -52,7 +53,7 @@ def fitted(image: Bytes, size: int, resize: str, crop: float, rng: np.random.Gen
 
 
 def _opened(image: bytes, at_least: int | None = None) -> Image.Image:
-    picture = Image.open(io.BytesIO(image))
+    picture = read_header(image)
     if at_least:
         picture.draft("RGB", (at_least, at_least))
-    return picture.convert("RGB")
+    return to_rgb(picture)

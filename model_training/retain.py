@@ -5,17 +5,16 @@ The scenes take the place of the general web data of a full-size run.
 """
 
 import hashlib
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import digest, generator
+from salmu.data.pictures import PictureError, read_header
 from salmu.data.procedural import scenes
 from salmu.data.readers import Dataset
 from salmu.model_training.configurations import input_size
@@ -87,14 +86,14 @@ def split_shards(dataset: Dataset, split: str) -> list[Shard]:
 
 
 def split_source(dataset: Dataset, split: str) -> Source:
-    """The pairs of a split, pictures encoded. Raises UserError if it is missing or a file is no picture."""
+    """The pairs of a split, pictures encoded. Raises UserError if it is missing or the header of a picture is bad."""
     table = dataset.table(split, ["image", "text", "file_name"])
     images, texts = table.column("image"), table.column("text")
     for name, image in zip(table.column("file_name").to_pylist(), images, strict=True):
         try:
-            Image.open(io.BytesIO(image["bytes"].as_py()))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{dataset.folder}: split {split}, {name}: not a readable image: {error}") from None
+            read_header(image["bytes"].as_py())
+        except PictureError as error:
+            raise UserError(f"{dataset.folder}: split {split}, {name}: {error}; get the dataset again") from None
     return numbered(
         split,
         len(table),

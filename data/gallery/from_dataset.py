@@ -1,13 +1,20 @@
 """A published dataset as a gallery shows it, ours or the published benchmark's; the rejects where it has them."""
 
-import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 
 from salmu.data.files import listed, location, parquet_file, read_table, size
 from salmu.data.gallery.source import IN_DATASET, Picture, Source, identity_of, person, pictures_in, portrait, reasons
 from salmu.data.publish.publish import STAGES
-from salmu.data.readers import FROM_METADATA, PROOF_OF_FICTION, SENSITIVE_SPLITS, SPLITS, Dataset, open_dataset
+from salmu.data.readers import (
+    FROM_METADATA,
+    PROOF_OF_FICTION,
+    SENSITIVE_SPLITS,
+    SPLITS,
+    Dataset,
+    open_dataset,
+    split_files,
+)
 
 LABELS = ("gender", "age_group", "country_code")
 
@@ -57,14 +64,10 @@ def _name(dataset: Dataset) -> str:
 
 def _paths(folder: Path) -> dict[str, list[Path]]:
     """The files of each split, in which every portrait lies once: a split `sensitive` repeats its three parts."""
-    names = sorted(fnmatch.filter(listed(folder / "data"), "*-of-*.parquet"))
-    splits = {name.rsplit("-", 3)[0] for name in names}
-    splits -= {"sensitive"} if splits >= set(SENSITIVE_SPLITS) else set()
+    files = split_files(folder)
+    splits = set(files) - ({"sensitive"} if set(files) >= set(SENSITIVE_SPLITS) else set())
     order = {split: place for place, split in enumerate(SPLITS)}
-    return {
-        split: [folder / "data" / name for name in names if name.rsplit("-", 3)[0] == split]
-        for split in sorted(splits, key=lambda split: (order.get(split, len(order)), split))
-    }
+    return {split: files[split] for split in sorted(splits, key=lambda split: (order.get(split, len(order)), split))}
 
 
 def _pictures(dataset: Dataset, paths: dict[str, list[Path]], identities: dict[str, str]) -> Iterator[Picture]:

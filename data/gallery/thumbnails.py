@@ -4,13 +4,15 @@ One file a picture, since a browser forgets a picture that is out of sight, but 
 the way through 6,000 portraits the page took 240 MB with files and 490 MB with sheets of 25.
 """
 
-import io
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from salmu.data.pictures import read_header, to_rgb
 
 QUALITY = 80  # of the JPEG files
 PER_FOLDER = 1000
@@ -59,10 +61,14 @@ class Thumbnails:
 
 
 def thumbnail(content: bytes, side: int) -> Image.Image | None:
-    """A picture file, made smaller where its longest side is more than `side` pixels; None if it is damaged."""
+    """A picture file as RGB, made smaller where its longest side is more than `side` pixels; None if it is damaged."""
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.thumbnail((side, side), reducing_gap=1.0)  # JPEG files are decoded at a fraction of their size
-            return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        picture = read_header(content)
+        if not isinstance(picture, JpegImageFile):
+            picture = to_rgb(picture)
+        picture.thumbnail((side, side), reducing_gap=1.0)  # JPEG files are decoded at a fraction of their size
+        return to_rgb(picture)
+    except MemoryError:
+        raise
+    except Exception:  # decoders raise whatever they meet
         return None

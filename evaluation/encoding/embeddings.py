@@ -1,7 +1,7 @@
 """Encode images and texts with a model, once: every metric is array work on the result."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.model_training.loading.clip import ClipModel
@@ -103,12 +102,3 @@ class Encoder:
             np.save(content, embeddings, allow_pickle=False)
             write_atomic(self.cache / f"{name}.npy", content.getvalue())
         return embeddings
-
-
-def decode(files: Iterable[tuple[str, bytes]]) -> Iterator[Image.Image]:
-    """The images in (file name, content) pairs. Raises UserError that names the file if one cannot be read."""
-    for file_name, content in files:
-        try:
-            yield Image.open(io.BytesIO(content)).convert("RGB")
-        except (OSError, ValueError):
-            raise UserError(f"{file_name}: the image is damaged; publish the dataset again") from None

@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from salmu.data.errors import UserError
+from salmu.data.pictures import decode_files
 from salmu.data.readers import Dataset
-from salmu.evaluation.encoding.embeddings import Encoder, decode
+from salmu.evaluation.encoding.embeddings import Encoder
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def encoded_pairs(dataset: Dataset, split: str, encoder: Encoder) -> Pairs:
         gender=_optional(dataset, split, "gender", len(table)),
         age_group=_optional(dataset, split, "age_group", len(table)),
         country=_strings([dataset.identities.get(one, {}).get("country_code") for one in columns["identity_id"]]),
-        images=encoder.images(split, decode(files), len(table)),
+        images=encoder.images(split, decode_files(files), len(table)),
         texts=encoder.texts(columns["text"]),
     )
 

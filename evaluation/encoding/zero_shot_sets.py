@@ -6,6 +6,7 @@
       test/nshards.txt, test/0.tar, 1.tar …           zeroshot_classification_templates.txt   (else open_clip's)
 
 In `classnames.txt` of class folders, line n names the n-th folder by name. ImageNet's folders (n01440764 …) need none.
+A folder without pictures, or one that a system adds (.ipynb_checkpoints, @eaDir, __MACOSX), is no class.
 """
 
 import hashlib
@@ -20,12 +21,15 @@ import numpy as np
 from PIL import Image
 
 from salmu.data.errors import UserError
+from salmu.data.foreign_names import is_content, is_utf8, printable
 from salmu.data.keyed import digest
+from salmu.data.pictures import LARGEST_FILE, decode_files
 from salmu.data.procedural import scenes
-from salmu.evaluation.encoding.embeddings import decode
+from salmu.data.tars import members
 
 NAMES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+LABEL_BYTES = 32
 SYNSET = re.compile(r"n\d{8}")
 IMAGENET_CLASSES, ALIKE = 1000, 900  # a set with so many classes, so many of them named as ImageNet's, is ImageNet-1k
 PROCEDURAL = "procedural scenes"
@@ -46,11 +50,11 @@ class ZeroShotSet(NamedTuple):
 class Images:
     """Encoded images at places in files; iterating decodes one after the other."""
 
-    def __init__(self, places: list[tuple[Path, int, int | None]]):
-        self.places = places  # file, offset, bytes (None: to its end)
+    def __init__(self, places: list[tuple[Path, int, int]]):
+        self.places = places  # file, offset, bytes
 
     def __iter__(self) -> Iterator[Image.Image]:
-        return decode(self._contents())
+        return decode_files(self._contents())
 
     def _contents(self) -> Iterator[tuple[str, bytes]]:
         path, file = None, io.BytesIO()
@@ -60,7 +64,7 @@ class Images:
                     file.close()
                     path, file = wanted, open(wanted, "rb")
                 file.seek(offset)
-                yield f"{path} at byte {offset}", file.read(-1 if size is None else size)
+                yield f"{path} at byte {offset}", file.read(min(size, LARGEST_FILE + 1))
         finally:
             file.close()
 
@@ -97,47 +101,78 @@ def _webdataset(folder: Path) -> tuple[tuple[str, ...], list, list[int]]:
     classes = _lines(folder / NAMES)
     if not classes:
         raise UserError(f"{folder / NAMES}: missing or empty; the names of the classes, one a line, are needed")
-    (count,) = _lines(folder / "test" / "nshards.txt")
     places, labels = [], []
-    for path in (folder / "test" / f"{number}.tar" for number in range(int(count))):
-        found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    for number in range(_count(folder / "test" / "nshards.txt")):
+        path = folder / "test" / f"{number}.tar"
         try:
-            with tarfile.open(path) as tar:
-                for member in tar:
-                    key, _, kind = member.name.partition(".")
-                    found.setdefault(key, {})[f".{kind.lower()}"] = member
-                for key, parts in found.items():
-                    image = next((parts[kind] for kind in parts if kind in IMAGES), None)
-                    if image is None or ".cls" not in parts:
-                        raise UserError(f"{path}: sample {key} lacks its image or its .cls")
-                    places.append((path, image.offset_data, image.size))
-                    labels.append(int(tar.extractfile(parts[".cls"]).read()))
+            for key, (image, label) in _samples(path).items():
+                if image is None or label is None:
+                    raise UserError(f"{path}: sample {printable(key)} lacks its image or its .cls")
+                places.append((path, *image))
+                labels.append(label)
         except (OSError, tarfile.TarError, ValueError) as error:
             raise UserError(f"{path}: missing or damaged ({error}); fetch it again") from None
-    if labels and not 0 <= min(labels) <= max(labels) < len(classes):
+    if not labels:
+        raise UserError(f"{folder / 'test'}: no images in the tars that nshards.txt counts; fetch the set again")
+    if not 0 <= min(labels) <= max(labels) < len(classes):
         raise UserError(f"{folder}: labels {min(labels)} to {max(labels)}, but {NAMES} has {len(classes)} lines")
     return classes, places, labels
 
 
+def _count(path: Path) -> int:
+    lines = _lines(path)
+    if len(lines) != 1 or not re.fullmatch(r"[0-9]{1,9}", lines[0].strip()):
+        raise UserError(f"{path}: the number of tars is expected, alone; fetch the set again")
+    return int(lines[0])
+
+
+def _samples(path: Path) -> dict[str, tuple[tuple[int, int] | None, int | None]]:
+    """Key of each sample of a tar -> offset and bytes of its image, and its label. Raises what a damaged tar raises."""
+    found: dict[str, tuple] = {}
+    for member, content in members(path):
+        key, _, kind = member.name.partition(".")
+        if not member.isfile() or not is_content(member.name):
+            continue
+        image, label = found.get(key, (None, None))
+        if f".{kind.lower()}" in IMAGES and image is None:
+            image = (member.offset_data, member.size)
+        elif kind.lower() == "cls":
+            if member.size > LABEL_BYTES:
+                raise ValueError(f"the label of {printable(key)} has {member.size} bytes")
+            label = int(content())
+        found[key] = (image, label)
+    return found
+
+
 def _class_folders(folder: Path) -> tuple[tuple[str, ...], list, list[int]]:
     root = next((folder / part for part in ("val", "test") if (folder / part).is_dir()), folder)
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
-    places, labels = [], []
-    for label, path in enumerate(folders):
-        for image in sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES):
-            places.append((image, 0, image.stat().st_size))
-            labels.append(label)
-    if not places:
+    folders = {path: _images(path) for path in sorted(root.iterdir()) if path.is_dir() and is_content(path.name)}
+    empty = [path.name for path, images in folders.items() if not images]
+    folders = {path: images for path, images in folders.items() if images}
+    if not folders:
         raise UserError(f"{folder}: neither test/nshards.txt (WebDataset) nor folders of images, one a class")
+    places = [(image, 0, image.stat().st_size) for images in folders.values() for image in images]
+    labels = [label for label, images in enumerate(folders.values()) for _ in images]
+    if odd := next((path for path, *_ in places if not is_utf8(str(path))), None):
+        raise UserError(f"{printable(str(odd))}: its name is not UTF-8; rename it")
     classes = _lines(folder / NAMES)
+    if not classes and (lost := next((name for name in empty if SYNSET.fullmatch(name)), None)):
+        raise UserError(f"{root / lost}: a class without images; fetch the set again, or remove the folder")
     if not classes and len(folders) == IMAGENET_CLASSES and all(SYNSET.fullmatch(path.name) for path in folders):
         import open_clip
 
         classes = tuple(open_clip.IMAGENET_CLASSNAMES)
     classes = classes or tuple(path.name.replace("_", " ") for path in folders)
     if len(classes) != len(folders):
-        raise UserError(f"{folder / NAMES}: {len(classes)} names for {len(folders)} folders in {root}")
+        without = f" ({len(empty)} more hold none, such as {empty[0]})" if empty else ""
+        raise UserError(
+            f"{folder / NAMES}: {len(classes)} names for {len(folders)} folders of images{without} in {root}"
+        )
     return classes, places, labels
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGES and is_content(file.name))
 
 
 def _is_imagenet(classes: tuple[str, ...]) -> bool:
@@ -159,3 +194,5 @@ def _lines(path: Path) -> tuple[str, ...]:
         return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except FileNotFoundError:
         return ()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a text in UTF-8 ({error})") from None

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from salmu.data.keyed import generator
+from salmu.data.pictures import decode_files
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, decode
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.metrics.zero_shot import general_knowledge
 from salmu.model_training.loading.clip import ClipModel
 
@@ -51,7 +52,7 @@ def _sample(table, count: int, *key) -> dict[str, list]:
 
 
 def _pictures(sample: dict[str, list]):
-    return decode((image["path"] or "", image["bytes"]) for image in sample["image"])
+    return decode_files((image["path"] or "", image["bytes"]) for image in sample["image"])
 
 
 def _preprocess(network: torch.nn.Module) -> Callable[[Image.Image], torch.Tensor]:

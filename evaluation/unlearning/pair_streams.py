@@ -14,8 +14,8 @@ from torch import Tensor
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
+from salmu.data.pictures import decode_files
 from salmu.data.readers import Dataset
-from salmu.evaluation.encoding.embeddings import decode
 from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.neighbours import Person
 from salmu.evaluation.unlearning.settings import SPLITS
@@ -122,7 +122,7 @@ class Pool:
             return self._kept[index]
         if index < len(self.file_names):
             content = self._files[self._rows[index].item()].as_py()["bytes"]
-            (image,) = decode([(self.file_names[index], content)])
+            (image,) = decode_files([(self.file_names[index], content)])
         else:
             image = Image.fromarray(self.scenes[index - len(self.file_names)])
         tensor = self._clip.preprocess(image)

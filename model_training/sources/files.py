@@ -4,6 +4,7 @@ import glob
 import hashlib
 import io
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -17,6 +18,7 @@ import numpy as np
 
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
+from salmu.data.foreign_names import is_content, is_utf8, printable
 from salmu.data.keyed import digest
 from salmu.data.private import without_folders
 from salmu.model_training.pictures import Bytes
@@ -25,7 +27,9 @@ from salmu.model_training.sources import Shard, Source
 from salmu.model_training.sources.parquet import as_tar
 from salmu.model_training.sources.tars import Index, read, scan, uid_list
 
-VERSION = 1  # raised by hand when an index means something else
+VERSION = 2  # raised by hand when an index means something else
+MOST_SHARDS = 1_000_000
+RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 Files = WebDatasetSource | ParquetSource
 
 
@@ -33,7 +37,8 @@ def file_source(settings: Files, folder: Path, workers: int) -> Source:
     """The pairs of a WebDataset or of Parquet files. Each shard is read once by one of the `workers`; its index lies in
     `folder` and is used again while settings and shard are the same.
 
-    Raises UserError if nothing matches the URL, a shard cannot be opened, or a column is missing."""
+    Raises UserError if a shard that the URL names is missing or cannot be opened, a column is missing or of another
+    type, or no pair can be used."""
     urls = expanded(settings.urls, ".tar" if settings.kind == "webdataset" else ".parquet")
     uids = uid_list(settings.uids) if settings.kind == "webdataset" else None
     kept = None if uids is None else hashlib.sha256(uids.tobytes()).hexdigest()
@@ -54,7 +59,18 @@ def file_source(settings: Files, folder: Path, workers: int) -> Source:
         return read(str(_tar(index)) if settings.kind == "parquet" else url, _places(index)[rows], tars)
 
     rejects = [(url, *reject) for url, content in zip(urls, contents, strict=True) for reject in content["rejects"]]
-    return Source(shards, pairs, rejects, sum(content["filtered"] for content in contents))
+    found = Source(shards, pairs, rejects, sum(content["filtered"] for content in contents))
+    if not found.rows:
+        raise UserError(f"pair.retain: no pair of {settings.urls} can be used: {_commonest(found)}")
+    return found
+
+
+def _commonest(source: Source) -> str:
+    reasons = counted((reason for _, _, reason in source.rejects), source.filtered)
+    if not reasons:
+        return "the shards are empty"
+    reason = max(reasons, key=reasons.get)
+    return f"{reason} ({reasons[reason]} of {sum(reasons.values())} samples)"
 
 
 def from_environment(urls: str) -> str:
@@ -66,25 +82,46 @@ def from_environment(urls: str) -> str:
 
 
 def expanded(urls: str, suffix: str) -> list[str]:
-    """The files that a folder, a path or a URL with * and {a..b} means, sorted. Raises UserError if there are none."""
-    from braceexpand import braceexpand
+    """The files that a folder, a path or a URL with * and {a..b} means, sorted. Raises UserError if there are none, or
+    a part that the braces name has none."""
+    from braceexpand import UnbalancedBracesError, braceexpand
 
-    found: list[str] = []
     urls = from_environment(urls)
-    for pattern in braceexpand(urls):
-        if "://" not in pattern:
-            folder = Path(pattern).is_dir()
-            found += sorted(glob.glob(f"{pattern}/**/*{suffix}" if folder else pattern, recursive=True))
-            continue
-        try:
-            files, path = fsspec.core.url_to_fs(pattern)
-            matches = files.glob(f"{path}/**/*{suffix}" if files.isdir(path) else path)
-        except (OSError, ImportError, ValueError) as error:
-            raise UserError(f"pair.retain: {pattern}: cannot be listed: {error}") from None
-        found += sorted(files.unstrip_protocol(match) for match in matches)
-    if not found:
+    spans = [abs(float(last) - float(first)) + 1 for first, last in RANGE.findall(urls)]
+    if not math.prod(spans) <= MOST_SHARDS:
+        raise UserError(f"pair.retain: {urls}: names more than {MOST_SHARDS:,} shards; use * instead of a range")
+    try:
+        patterns = list(braceexpand(urls))
+    except UnbalancedBracesError as error:
+        raise UserError(f"pair.retain: {urls}: {error}; close every brace") from None
+    found = {pattern: _matches(pattern, suffix) for pattern in patterns}
+    missing = [pattern for pattern in patterns if not found[pattern]]
+    if len(missing) == len(patterns):
         raise UserError(f"pair.retain: no {suffix} files at {urls}; give a folder, a path or a URL of shards")
-    return found
+    if missing:
+        raise UserError(
+            f"pair.retain: {len(missing)} of {len(patterns)} shards of {urls} are missing, the first is {missing[0]}; "
+            "fetch them, or name those that are there"
+        )
+    files = [file for pattern in patterns for file in found[pattern]]
+    if odd := next((file for file in files if not is_utf8(file)), None):
+        raise UserError(f"pair.retain: {printable(odd)}: its name is not UTF-8; rename it")
+    return files
+
+
+def _matches(pattern: str, suffix: str) -> list[str]:
+    if "://" not in pattern:
+        path = Path(pattern)
+        if not path.is_dir():
+            return sorted(glob.glob(pattern, recursive=True))
+        found = sorted(glob.glob(f"{pattern}/**/*{suffix}", recursive=True))
+        return [file for file in found if is_content(Path(file).relative_to(path).as_posix())]
+    try:
+        files, path = fsspec.core.url_to_fs(pattern)
+        matches = files.glob(f"{path}/**/*{suffix}" if files.isdir(path) else path)
+    except (OSError, ImportError, ValueError) as error:
+        raise UserError(f"pair.retain: {pattern}: cannot be listed: {error}") from None
+    return sorted(files.unstrip_protocol(match) for match in matches)
 
 
 def _key(url: str, settings: Files, uids: str | None) -> str:
@@ -100,8 +137,10 @@ def _indexed(url: str, settings: Files, path: Path) -> dict:
     """What the index file says of a shard; made first if it is not there."""
     if not path.is_file():
         if settings.kind == "parquet":
-            write_atomic(_tar(path), as_tar(url, settings))
+            copy = as_tar(url, settings)
+            write_atomic(_tar(path), copy.tar)
             index = scan(str(_tar(path)), WebDatasetSource(urls=""))
+            index = index._replace(rejects=sorted(copy.rejects + index.rejects))
         else:
             index = scan(url, settings)
         write_atomic(path, _file(index))

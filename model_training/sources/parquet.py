@@ -2,50 +2,79 @@
 
 import io
 import tarfile
+from typing import NamedTuple
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from salmu.data.errors import UserError
+from salmu.data.foreign_columns import as_bytes, check_column, is_binary, is_text, only_paths
+from salmu.data.pictures import LARGEST_FILE
 from salmu.model_training.settings import ParquetSource
+from salmu.model_training.sources.tars import TEXT_BYTES
 
-BATCH_ROWS = 256
+BATCH_ROWS = 32
+LARGEST_TAR = 2**31  # bytes; a small Parquet file can hold a picture a million times
 
 
-def as_tar(url: str, settings: ParquetSource) -> bytes:
-    """The pairs of a Parquet file as a tar shard: members 000000000.jpg and .txt, the number of the row; a null or an
-    empty cell leaves its member out, which the index then counts.
+class Copy(NamedTuple):
+    """A Parquet file as a tar shard, and what was left out."""
 
-    Raises UserError if the file is damaged or lacks a column."""
-    sink = io.BytesIO()
+    tar: bytes
+    rejects: list[tuple[str, str]]  # number of the row, reason
+
+
+def as_tar(url: str, settings: ParquetSource) -> Copy:
+    """The pairs of a Parquet file: members 000000000.jpg and .txt, the number of the row; a null or an empty cell
+    leaves its member out, which the index then counts. Rows beyond the limits are rejects.
+
+    Raises UserError if the file is damaged, lacks a column, has one of another type, or holds too much."""
+    sink, rejects = io.BytesIO(), []
     try:
         with fsspec.open(url, "rb") as source, tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             file, row = pq.ParquetFile(source), 0
-            _check(file.schema_arrow, url, settings)
+            _check(file, url, settings)
             for batch in file.iter_batches(BATCH_ROWS, columns=[settings.image, settings.text]):
-                images, texts = (batch.column(name).to_pylist() for name in (settings.image, settings.text))
-                for image, text in zip(images, texts, strict=True):
-                    content = image.get("bytes") if isinstance(image, dict) else image
-                    _add(tar, f"{row:09d}.jpg", content)
-                    _add(tar, f"{row:09d}.txt", text.encode() if text else None)
-                    if not content and not text:
-                        _add(tar, f"{row:09d}.empty", b"0")
-                    row += 1
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{url}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-    return sink.getvalue()
+                for image, text in zip(*(as_bytes(batch.column(name)) for name in (settings.image, settings.text))):
+                    key, row = f"{row:09d}", row + 1
+                    if reason := _beyond(image, text):
+                        rejects.append((key, reason))
+                        continue
+                    _add(tar, f"{key}.jpg", image)
+                    _add(tar, f"{key}.txt", text)
+                    if not image and not text:
+                        _add(tar, f"{key}.empty", b"0")
+                    if sink.tell() > LARGEST_TAR:
+                        raise UserError(f"{url}: holds more than {LARGEST_TAR:,} bytes of pairs; split it")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{url}: cannot be read as Parquet: {str(error).partition(chr(10))[0]}") from None
+    return Copy(sink.getvalue(), rejects)
 
 
-def _check(schema: pa.Schema, url: str, settings: ParquetSource) -> None:
-    for name in (settings.image, settings.text):
-        if name not in schema.names:
-            raise UserError(f"{url}: no column {name!r}; there are {', '.join(schema.names)}")
-    kind = schema.field(settings.image).type
-    if pa.types.is_struct(kind) and "bytes" in {field.name for field in kind}:
-        return
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        raise UserError(f"{url}: column {settings.image!r} must be binary or a struct with `bytes`, not {kind}")
+def _beyond(image: bytes | None, text: bytes | None) -> str | None:
+    if image and len(image) > LARGEST_FILE:
+        return f"image: longer than {LARGEST_FILE} bytes"
+    if text and len(text) > TEXT_BYTES:
+        return f"caption longer than {TEXT_BYTES} bytes"
+    return None
+
+
+def _check(file: pq.ParquetFile, url: str, settings: ParquetSource) -> None:
+    schema = file.schema_arrow
+    check_column(schema, settings.text, lambda kind: is_text(kind) or is_binary(kind), "text", url)
+    check_column(schema, settings.image, _holds_files, "binary or a struct with `bytes`", url)
+    if only_paths(file.metadata, settings.image):
+        raise UserError(
+            f"{url}: column {settings.image!r} holds paths only, no bytes; write the pictures into the file (datasets: "
+            "map each row to {'bytes': open(path, 'rb').read()})"
+        )
+
+
+def _holds_files(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and is_binary(field.type) for field in kind)
+    return is_binary(kind)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes | None) -> None:

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 
 import fsspec
 import numpy as np
-from PIL import Image
 
 from salmu.data.errors import UserError
+from salmu.data.foreign_names import is_content, printable
+from salmu.data.pictures import LARGEST_FILE, PictureError, decode
+from salmu.data.tars import members
 from salmu.model_training.settings import WebDatasetSource
 
-TEXT_BYTES = 2**16
+TEXT_BYTES, JSON_BYTES = 2**16, 2**20  # of a caption; of a .json member
+JSON_KINDS = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number"}
 
 
 class Index(NamedTuple):
@@ -36,28 +39,31 @@ class Index(NamedTuple):
 def scan(url: str, settings: WebDatasetSource) -> Index:
     """Read a shard from beginning to end and decode every picture once.
 
-    Samples without image or caption, undecodable pictures and what a cut shard lost are rejects with a reason. Raises
+    Samples without image or caption, unusable pictures and what a cut shard lost are rejects with a reason. Raises
     UserError if the shard cannot be opened at all or `uids` is given and no sample has one."""
     places, rejects, filtered, hasher = [], [], 0, hashlib.sha256()
     extensions, wanted, with_uid = settings.image.split(";"), uid_list(settings.uids), 0
+    limits = dict.fromkeys(extensions, LARGEST_FILE) | {settings.text: TEXT_BYTES}
+    if wanted is not None or settings.text == "json":
+        limits["json"] = JSON_BYTES
     with _opened(url) as file:
-        for key, members in _samples(_Hashed(file, hasher)):
-            if isinstance(members, str):
-                rejects.append((key, members))
+        for key, found in _samples(_Hashed(file, hasher), limits):
+            if isinstance(found, str):
+                rejects.append((printable(key), found))
                 continue
             if wanted is not None:
-                uid = _uid(members)
+                uid = _uid(found)
                 with_uid += uid is not None
                 if uid is None or not _holds(wanted, uid):
                     filtered += 1
                     continue
-            image = next((members[name] for name in extensions if name in members), None)
-            text = members.get(settings.text)
-            reason = _unreadable(image, extensions) or _no_caption(text, settings)
+            image = next((found[name] for name in extensions if name in found), None)
+            text = found.get(settings.text)
+            reason = _unusable(image, extensions) or _no_caption(text, settings)
             if reason:
-                rejects.append((key, reason))
+                rejects.append((printable(key), reason))
             else:
-                places.append((image.start, len(image.content), text.start, len(text.content)))
+                places.append((image.start, image.size, text.start, text.size))
     if wanted is not None and filtered and not with_uid:
         raise UserError(f"{url}: no sample has a uid in a .json member; leave `uids` out or use shards that keep them")
     return Index(np.array(places, np.int64).reshape(-1, 4), rejects, filtered, hasher.hexdigest()[:32])
@@ -83,7 +89,8 @@ def read(url: str, places: np.ndarray, settings: WebDatasetSource) -> list[tuple
 
 class _Member(NamedTuple):
     start: int
-    content: bytes
+    size: int
+    content: bytes | None  # None for one beyond its limit
 
 
 class _Hashed(io.RawIOBase):
@@ -98,19 +105,6 @@ class _Hashed(io.RawIOBase):
         return content
 
 
-class _Strict(tarfile.TarInfo):
-    """A header that must be there: tarfile takes a missing, cut or damaged one for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"{error}, where another file or the end mark should be") from None
-
-
 def _opened(url: str):
     try:
         return fsspec.open(url, "rb").open()
@@ -118,25 +112,26 @@ def _opened(url: str):
         raise UserError(f"{url}: cannot be opened: {error}") from None
 
 
-def _samples(file) -> Iterator[tuple[str, dict[str, _Member] | str]]:
-    """Key and members by extension of each sample; a reason instead of the members where the shard is damaged."""
-    current, members = None, {}
+def _samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, _Member] | str]]:
+    """Key and members by extension of each sample; a reason instead of the members where the shard is damaged.
+
+    `limits`: the extensions that are read, with the most bytes of one; files that systems add are passed over."""
+    current, found = None, {}
     try:
-        with tarfile.open(fileobj=file, mode="r|", tarinfo=_Strict) as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                folder, _, name = member.name.rpartition("/")
-                stem, _, extension = name.partition(".")
-                key, extension = f"{folder}/{stem}" if folder else stem, extension.lower()
-                content = tar.extractfile(member).read()
-                if key != current or extension in members:
-                    if members:
-                        yield current, members
-                    current, members = key, {}
-                members[extension] = _Member(member.offset_data, content)
-        if members:
-            yield current, members
+        for member, content in members(file):
+            if not member.isfile() or not is_content(member.name):
+                continue
+            folder, _, name = member.name.rpartition("/")
+            stem, _, extension = name.partition(".")
+            key, extension = f"{folder}/{stem}" if folder else stem, extension.lower()
+            if key != current or extension in found:
+                if found:
+                    yield current, found
+                current, found = key, {}
+            read = member.size <= limits.get(extension, -1)
+            found[extension] = _Member(member.offset_data, member.size, content() if read else None)
+        if found:
+            yield current, found
     except (tarfile.TarError, EOFError, OSError) as error:
         # the members so far may lack the last one, which is where the damage is
         yield current or "", f"shard damaged from here on: {error}"
@@ -144,27 +139,29 @@ def _samples(file) -> Iterator[tuple[str, dict[str, _Member] | str]]:
         pass
 
 
-def _unreadable(image: _Member | None, extensions: list[str]) -> str | None:
+def _unusable(image: _Member | None, extensions: list[str]) -> str | None:
     if image is None:
         return f"no image member ({', '.join(extensions)})"
+    if image.content is None:
+        return f"image: longer than {LARGEST_FILE} bytes"
     try:
-        Image.open(io.BytesIO(image.content)).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"image: {type(error).__name__}: {str(error).split(' <')[0]}"
+        decode(image.content)
+    except PictureError as error:
+        return f"image: {error.reason}"
     return None
 
 
 def _no_caption(text: _Member | None, settings: WebDatasetSource) -> str | None:
     if text is None:
         return f"no caption member ({settings.text})"
-    if len(text.content) > TEXT_BYTES:
-        return f"caption longer than {TEXT_BYTES} bytes"
+    if text.content is None:
+        return f"caption longer than {JSON_BYTES if settings.text == 'json' else TEXT_BYTES} bytes"
     try:
         return None if _caption(text.content, settings) else "caption empty"
-    except UnicodeDecodeError:
+    except UnicodeError:
         return "caption is not UTF-8"
-    except ValueError as error:
-        return f"caption: {error}"
+    except (ValueError, RecursionError) as error:
+        return f"caption: {str(error) or 'nested too deeply'}"
 
 
 def _caption(content: bytes, settings: WebDatasetSource) -> str:
@@ -173,14 +170,17 @@ def _caption(content: bytes, settings: WebDatasetSource) -> str:
     document: Any = json.loads(content)
     if not isinstance(document, dict) or settings.caption_key not in document:
         raise ValueError(f"no field {settings.caption_key!r} in the json")
-    return str(document[settings.caption_key] or "").strip()
+    caption = document[settings.caption_key]
+    if not isinstance(caption, str | None):
+        raise ValueError(f"field {settings.caption_key!r} is {JSON_KINDS[type(caption)]}, not text")
+    return (caption or "").strip().encode().decode()  # raises UnicodeError for half a character, as "\\ud83d"
 
 
-def _uid(members: dict[str, _Member]) -> int | None:
+def _uid(found: dict[str, _Member]) -> int | None:
     """The sample's 128-bit uid, which DataComp writes in hexadecimal."""
     try:
-        return int(json.loads(members["json"].content)["uid"], 16)
-    except (KeyError, ValueError, TypeError):
+        return int(json.loads(found["json"].content)["uid"], 16)
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
 
 

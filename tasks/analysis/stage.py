@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from pydantic import Field
 
 from salmu.data import schemas
 from salmu.data.keyed import digest
 from salmu.data.licences import Model, model
+from salmu.data.pictures import PictureError, decode
 from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
 from salmu.data.summary import Summary
@@ -189,11 +188,9 @@ def ahead(function: Callable, items: Iterable, threads: int, window: int) -> Ite
 def decode_and_detect(engine: Engine, portrait: dict[str, Any]) -> Look | Reject:
     """Decode a picture, find its faces and cut out what the models want to see."""
     try:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(portrait["image"]))).convert("RGB")
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        # the message of an unknown format holds an address in memory, which differs from run to run
-        detail = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)
-        return Reject(portrait["file_name"], "picture is damaged", detail)
+        picture = decode(portrait["image"], upright=True)
+    except PictureError as error:
+        return Reject(portrait["file_name"], "picture is damaged", str(error))
     pixels = np.asarray(picture)
     faces = detect_faces(engine.faces, pixels)
     row = {

@@ -2,9 +2,7 @@
 is refused. Each source picture is opened here, once, and nowhere else."""
 
 import io
-import re
 import struct
-import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,22 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from salmu.data.errors import UserError
+from salmu.data.foreign_names import is_utf8, printable
+from salmu.data.pictures import LARGEST_FILE, QUARTERS, PictureError, read_header, to_rgb, turn_of
 from salmu.tasks.candidates.sources import Picture
 from salmu.tasks.pictures import jpeg_file
 
-FORMATS = ("JPEG", "PNG", "WEBP")
 SMALLEST_SIDE = 96  # pixels; a smaller picture has no face to speak of
-LARGEST_PIXELS = 50_000_000  # more is refused before it is decoded
-LARGEST_FILE = 64_000_000  # bytes
-ORIENTATION = 0x0112  # EXIF
 ZIP_HEADER = struct.Struct("<4s4xH16xHH")  # of a member: signature, method, lengths of its name and extra field
 STORED, DEFLATED = 0, 8
 DECODED_AHEAD = 4  # pictures a thread
-
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused here, by a lower limit
 
 
 class Refused(NamedTuple):
@@ -45,6 +39,8 @@ class Opened(NamedTuple):
 
 def read_file(images: tuple[str, ...], picture: Picture) -> bytes | Refused:
     """The bytes of a picture file. Raises UserError if the file or archive is not there any more."""
+    if not is_utf8(picture.name):
+        return Refused("name is not UTF-8", f"{printable(picture.name)}; rename it")
     path = Path(images[picture.place]).expanduser() / picture.file
     try:
         with open(path, "rb") as file:
@@ -55,7 +51,7 @@ def read_file(images: tuple[str, ...], picture: Picture) -> bytes | Refused:
                 return _too_many_bytes(picture.size)
             file.seek(picture.start)
             return file.read(picture.size) if picture.check is None else _unzipped(file, picture)
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:
         raise UserError(
             f"{path}: cannot be read: {error.strerror}; it was there when it was listed, run again"
         ) from None
@@ -83,25 +79,18 @@ def decode(content: bytes, keep_side: int, quality: int) -> Opened | Refused:
     """A picture file as an upright RGB image of at most keep_side pixels a side. A JPEG to be shrunk by 2 or more is
     decoded at a smaller scale."""
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > LARGEST_PIXELS:
-                return Refused("too large", f"{width} x {height} pixels")
-            if min(width, height) < SMALLEST_SIDE:
-                return Refused("too small", f"{width} x {height} pixels")
-            shrink = max(width, height) / keep_side
-            if shrink >= 2:
-                picture.draft("RGB", (int(width / shrink), int(height / shrink)))  # does nothing to other formats
-            if picture.getexif().get(ORIENTATION, 1) >= 5:  # turned by a quarter
-                width, height = height, width
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except Image.DecompressionBombError as error:
-        pixels = re.search(r"[0-9]+", str(error))  # Pillow raises before it tells width and height
-        return Refused("too large", f"{int(pixels[0]):,} pixels" if pixels else "far too many pixels")
-    except UnidentifiedImageError:
-        return Refused("not an image", "no JPEG, PNG or WebP file")
-    except (OSError, SyntaxError, ValueError, struct.error) as error:  # what Pillow's decoders raise
-        return Refused("damaged image", str(error))
+        picture = read_header(content)
+        width, height = picture.size
+        if min(width, height) < SMALLEST_SIDE:
+            return Refused("too small", f"{width} x {height} pixels")
+        shrink = max(width, height) / keep_side
+        if shrink >= 2:
+            picture.draft("RGB", (int(width / shrink), int(height / shrink)))  # does nothing to other formats
+        upright = to_rgb(picture, upright=True)
+        if turn_of(picture) in QUARTERS:
+            width, height = height, width
+    except PictureError as error:
+        return Refused(error.reason, error.detail)
     return shrunk(upright, keep_side, quality, width, height)
 
 

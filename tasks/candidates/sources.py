@@ -2,24 +2,29 @@
 
 SFHQ is read as Kaggle gives it, unpacked or as the zip of a part: where a folder `images` lies beside `landmarks`,
 `segmentations` or `pretrained_features`, only `images` counts, so that neither the segmentations, which are PNG files
-too, nor the sample folders, which repeat pictures of `images`, are taken for faces."""
+too, nor the sample folders, which repeat pictures of `images`, are taken for faces. FFHQ holds each picture three
+times: of `images1024x1024`, `in-the-wild-images` and `thumbnails128x128` in one folder the first that is there counts.
+What is passed over so, `left_out` tells. Files and folders that systems add by themselves are nobody's pictures."""
 
 import hashlib
 import os
 import posixpath
 import re
-import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from salmu.data.errors import UserError
+from salmu.data.foreign_names import is_content
+from salmu.data.tars import members
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 KINDS = ", ".join(SUFFIXES)
 ARCHIVES = (".zip", ".tar")
 SFHQ_IMAGES, SFHQ_OTHERS = "images", {"landmarks", "segmentations", "pretrained_features"}
+FFHQ = ("images1024x1024", "in-the-wild-images", "thumbnails128x128")  # the same pictures, the best first
 INDEX = re.compile(r"(?<![0-9])[0-9]{8}(?![0-9])")
 ENCRYPTED = 0x1  # flag of a zip's member
 
@@ -55,13 +60,25 @@ def list_pictures(images: Sequence[str]) -> list[Listed]:
             "candidates.source is 'images', but candidates.images is empty: name folders, .zip or .tar files of "
             f"pictures ({KINDS})"
         )
+    return _listed(images, [])
+
+
+def left_out(images: Sequence[str]) -> list[str]:
+    """The pictures that list_pictures passes over because they repeat others or are no faces. Raises as it does."""
+    passed_over: list[str] = []
+    _listed(images, passed_over)
+    return passed_over
+
+
+def _listed(images: Sequence[str], passed_over: list[str]) -> list[Listed]:
     found: list[Listed] = []
     for place, text in enumerate(images):
         path = Path(text).expanduser()
         if not path.exists():
             raise UserError(f"candidates.images: {path} does not exist; name a folder, .zip or .tar file of pictures")
         try:
-            listed = _folder(path, place) if path.is_dir() else _archive(path, place, "")
+            read = partial(_folder, path, place) if path.is_dir() else partial(_archive, path, place, "")
+            listed = read(passed_over)
         except OSError as error:
             raise UserError(f"candidates.images: {error.filename or path} cannot be read: {error.strerror}") from None
         if not listed:
@@ -70,21 +87,26 @@ def list_pictures(images: Sequence[str]) -> list[Listed]:
     return found
 
 
-def _folder(root: Path, place: int) -> list[Listed]:
+def _folder(root: Path, place: int, passed_over: list[str]) -> list[Listed]:
     """The pictures under a folder, or those of the archives in it. Raises UserError if it holds both."""
     pictures, archives, folders = [], [], set()
     for folder, entries in _walk(root):
         folders.add(folder)
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()
-            if suffix in SUFFIXES and not entry.name.startswith("."):
+            if suffix in SUFFIXES and is_content(entry.name):
                 status = entry.stat()
                 pictures.append((folder, entry.name, status.st_size, status.st_mtime_ns))
             elif suffix in ARCHIVES:
                 archives.append((folder, entry.name))
-    read = _folders_to_read(folders)
-    archives = sorted(posixpath.join(folder, name) for folder, name in archives if folder in read)
+    read = _folders_to_read(folders | {posixpath.splitext(posixpath.join(*archive))[0] for archive in archives})
+    archives = sorted(
+        posixpath.join(folder, name)
+        for folder, name in archives
+        if {folder, posixpath.splitext(posixpath.join(folder, name))[0]} <= read
+    )
     names = sorted((posixpath.join(folder, name), *stamp) for folder, name, *stamp in pictures if folder in read)
+    passed_over += sorted(posixpath.join(folder, name) for folder, name, *_ in pictures if folder not in read)
     if names and archives:
         raise UserError(
             f"candidates.images: {root} holds pictures ({names[0][0]}) and archives ({archives[0]}), perhaps of the "
@@ -92,7 +114,7 @@ def _folder(root: Path, place: int) -> list[Listed]:
         )
     if names:
         return [Listed(Picture(place, name), tuple(stamp)) for name, *stamp in names]
-    return [listed for name in archives for listed in _archive(root / name, place, name)]
+    return [listed for name in archives for listed in _archive(root / name, place, name, passed_over)]
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[os.DirEntry]]]:
@@ -104,7 +126,7 @@ def _walk(root: Path) -> Iterator[tuple[str, list[os.DirEntry]]]:
             files = []
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    if not entry.name.startswith("."):
+                    if is_content(entry.name):
                         waiting.append(posixpath.join(folder, entry.name))
                 elif entry.is_file():
                     files.append(entry)
@@ -112,7 +134,7 @@ def _walk(root: Path) -> Iterator[tuple[str, list[os.DirEntry]]]:
 
 
 def _folders_to_read(folders: Iterable[str]) -> set[str]:
-    """Those of the folders (relative, "" for the root) whose pictures count: see SFHQ at the top of this file."""
+    """Those of the folders (relative, "" for the root) whose pictures count: see SFHQ and FFHQ at the top."""
     given = {folder: PurePosixPath(folder) for folder in folders}
     known = {path for one in given.values() for path in (one, *one.parents)}
     parts = [
@@ -120,39 +142,46 @@ def _folders_to_read(folders: Iterable[str]) -> set[str]:
         for path in known
         if path.name == SFHQ_IMAGES and any(path.parent / other in known for other in SFHQ_OTHERS)
     ]
+    copies = [path.parent / worse for path in known if path.name in FFHQ for worse in FFHQ[FFHQ.index(path.name) + 1 :]]
     return {
         folder
         for folder, path in given.items()
         if all(path.is_relative_to(part / SFHQ_IMAGES) for part in parts if path.is_relative_to(part))
+        and not any(path.is_relative_to(copy) for copy in copies)
     }
 
 
-def _archive(path: Path, place: int, file: str) -> list[Listed]:
+def _archive(path: Path, place: int, file: str, passed_over: list[str]) -> list[Listed]:
     """The pictures in a zip or tar file. Raises UserError for another file, and for what cannot or must not be read."""
     try:
         if path.suffix.lower() == ".zip":
-            members, stamp = list(_zip_members(path)), ()
+            content, stamp = list(_zip_members(path)), ()
         elif path.suffix.lower() == ".tar":
             status = path.stat()
-            members, stamp = list(_tar_members(path)), (status.st_size, status.st_mtime_ns)
+            content, stamp = list(_tar_members(path)), (status.st_size, status.st_mtime_ns)
         else:
             raise UserError(
                 f"candidates.images: {path} is neither a folder nor a .zip or .tar file; name one, unpacked if it is "
                 "compressed in another way"
             )
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
-        raise UserError(f"{path}: damaged archive ({error}); get it again") from None
-    for name, *_ in members:
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a zip's names, sizes and dates make zipfile raise anything
+        raise UserError(f"{path}: damaged or cut archive ({error}); get it again") from None
+    for name, *_ in content:
         parts = re.split(r"[/\\]", name)
         if ".." in parts or parts[0] == "" or parts[0].endswith(":"):
             raise UserError(
                 f"{path}: the member {name!r} climbs out of the archive; nothing of it is read, get another"
             )
-    read = _folders_to_read({posixpath.dirname(name) for name, *_ in members})
+    read = _folders_to_read({posixpath.dirname(name) for name, *_ in content})
     found = []
-    for name, start, packed, size, check, problem in members:
+    for name, start, packed, size, check, problem in content:
         folder, base = posixpath.split(name)
-        if posixpath.splitext(base)[1].lower() not in SUFFIXES or base.startswith(".") or folder not in read:
+        if posixpath.splitext(base)[1].lower() not in SUFFIXES or not is_content(name):
+            continue
+        if folder not in read:
+            passed_over.append(name)
             continue
         if problem:
             raise UserError(f"{path}: the member {name!r} {problem}")
@@ -173,13 +202,11 @@ def _zip_members(path: Path) -> Iterator[tuple]:
 
 
 def _tar_members(path: Path) -> Iterator[tuple]:
-    with tarfile.open(path, "r:") as archive:
-        while (info := archive.next()) is not None:
-            archive.members.clear()  # else it keeps all headers
-            if info.isreg():
-                yield info.name, info.offset_data, info.size, info.size, None, ""
-            elif info.issym() or info.islnk():
-                yield info.name, 0, 0, 0, None, ""
+    for info, _ in members(path):
+        if info.isreg():
+            yield info.name, info.offset_data, info.size, info.size, None, ""
+        elif info.issym() or info.islnk():
+            yield info.name, 0, 0, 0, None, ""
 
 
 def identity_ids(names: Sequence[str]) -> list[str]:
@@ -205,5 +232,7 @@ def identity_ids(names: Sequence[str]) -> list[str]:
 
 
 def _hashed(name: str, attempt: int) -> str:
-    value = int.from_bytes(hashlib.blake2b(f"{attempt}/{name}".encode(), digest_size=8).digest(), "big")
+    value = int.from_bytes(
+        hashlib.blake2b(f"{attempt}/{name}".encode(errors="surrogateescape"), digest_size=8).digest(), "big"
+    )
     return f"{value % 10**8:08}"

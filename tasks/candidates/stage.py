@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import Field, field_validator
 
 from salmu.data import licences, schemas
+from salmu.data.foreign_names import NOT_TEXT, printable
 from salmu.data.keyed import digest
 from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
@@ -46,7 +47,7 @@ class Settings(StageSettings):
     images: tuple[str, ...] = Field(
         (),
         description="For source 'images': folders (read with their subfolders), .zip and .tar files (WebDataset), or "
-        "folders of these. SFHQ's parts are read as Kaggle gives them.",
+        "folders of these. SFHQ's parts are read as Kaggle gives them; of FFHQ's copies the best.",
         json_schema_extra=NOT_IN_FINGERPRINT,
     )  # the files' names and stamps are in the shards
     attributes: str | None = Field(
@@ -124,7 +125,7 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     attributes = read_attributes(settings.attributes)
     names = [picture.member or picture.file for picture, _ in listed]
     items = [
-        json.dumps([identity_id, picture, attributes.of(picture.name)], ensure_ascii=False, separators=(",", ":"))
+        _as_item([identity_id, picture, attributes.of(picture.name)])
         for identity_id, (picture, _) in zip(sources.identity_ids(names), listed, strict=True)
     ]
     stamps = chunks([stamp for _, stamp in listed], size)
@@ -132,6 +133,12 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
         Shard(index=index, items=group, inputs=digest(stamped))
         for index, (group, stamped) in enumerate(zip(chunks(items, size), stamps, strict=True))
     ]
+
+
+def _as_item(content: list) -> str:
+    """As JSON; the bytes of a name that is not UTF-8 are escaped, everything else is not."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return NOT_TEXT.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text)
 
 
 def revisions(settings: Settings) -> dict[str, str]:
@@ -207,7 +214,7 @@ def _read(shard: Shard, settings: Settings) -> Iterator[Candidate]:
     items = [json.loads(item) for item in shard.items]
     opened = ahead(partial(_open, settings=settings), items, settings.decoding_threads)
     for (identity_id, place, said), picture in zip(items, opened, strict=True):
-        yield Candidate(identity_id, sources.Picture(*place).name, picture, {"attributes": said})
+        yield Candidate(identity_id, printable(sources.Picture(*place).name), picture, {"attributes": said})
 
 
 def _open(item: list, settings: Settings) -> Opened | Refused:
@@ -237,6 +244,11 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     }
     if rejects:
         tables["Rejected"] = [{"reason": reason, "pictures": count} for reason, count in rejects.most_common()]
+    if settings.source == "images" and (left_out := sources.left_out(settings.images)):
+        text += (
+            f" {len(left_out)} further pictures, such as {printable(left_out[0])}, repeat others or show no faces and "
+        )
+        text += "were not read."
     if settings.attributes and (unknown := read_attributes(settings.attributes).unknown):
         text += f" {unknown.total()} values of the attributes file are unknown and left out."
         tables["Unknown attributes"] = [

@@ -11,10 +11,12 @@ from pydantic import Field
 from salmu.data import schemas
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256
+from salmu.data.foreign_names import is_content, is_utf8, printable
 from salmu.data.keyed import digest
 from salmu.data.licences import Model
+from salmu.data.pictures import LARGEST_FILE
 from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
-from salmu.data.store import Shard, ShardResult, StageView
+from salmu.data.store import Reject, Shard, ShardResult, StageView
 from salmu.data.summary import Summary
 from salmu.tasks.analysis import stage as analysis
 from salmu.tasks.devices import Device
@@ -95,12 +97,15 @@ def load_engine(settings: Settings) -> analysis.Engine | None:
 def run(
     shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: analysis.Engine | None
 ) -> ShardResult:
-    """Measure each reference portrait once; a picture that cannot be decoded is rejected.
+    """Measure each reference portrait once; one that cannot be decoded, or whose name is not UTF-8, is rejected.
 
     Raises UserError if the embeddings do not have the width of the portraits'."""
     files = _pictures(settings.reference)
-    pictures = ({"file_name": name, "identity_id": name, "image": files[name].read_bytes()} for name in shard.items)
+    named = [name for name in shard.items if is_utf8(str(files[name]))]
+    pictures = ({"file_name": name, "identity_id": name, "image": _content(files[name])} for name in named)
     result = analysis.measure(pictures, settings, engine)
+    odd = [Reject(name, "name is not UTF-8", "rename it") for name in shard.items if name not in named]
+    result = result._replace(rejects=[*result.rejects, *odd])
     if result.rows:
         _check_width(result.rows[0], upstream["analysis"])
     return result
@@ -113,14 +118,14 @@ def _as_analysis(settings: Settings) -> analysis.Settings:
 
 
 def _pictures(folder: str | None) -> dict[str, Path]:
-    """Name relative to the folder -> picture file, sorted. Raises UserError if there is none."""
+    """Printable name relative to the folder -> picture file, sorted. Raises UserError if there is none."""
     if folder is None:
         return {}
     top = Path(folder).expanduser()
     found = {
-        path.relative_to(top).as_posix(): path
+        printable(path.relative_to(top).as_posix()): path
         for path in sorted(top.rglob("*"))
-        if path.suffix.lower() in PICTURES and path.is_file()
+        if path.suffix.lower() in PICTURES and is_content(path.relative_to(top).as_posix()) and path.is_file()
     }
     if not found:
         raise UserError(
@@ -128,6 +133,11 @@ def _pictures(folder: str | None) -> dict[str, Path]:
             f"({', '.join(sorted(PICTURES))}); give a folder of portraits, one a person, or leave it out"
         )
     return found
+
+
+def _content(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(LARGEST_FILE + 1)
 
 
 def _check_width(row: dict, portraits: StageView) -> None:

@@ -135,6 +135,76 @@ def test_damage_is_told_in_one_line_that_names_the_place(published, what, messag
     assert message in str(error.value) and str(published) in str(error.value) and "\n" not in str(error.value)
 
 
+def rewritten(folder, number, **columns):
+    """The file with other columns, as another tool writes them."""
+    path = folder / "data" / f"forget-0000{number}-of-00003.parquet"
+    table = pq.read_table(path)
+    for name, change in columns.items():
+        column = change(table.column(name))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, path)
+
+
+def test_what_other_tools_write_is_read_alike(ours, published):
+    expected = {split: open_dataset(ours).table(split, list(COLUMNS)) for split in ("forget", "retain_joint")}
+    rewritten(
+        published, 0, identity_id=lambda ids: ids.dictionary_encode(), image=lambda images: images.cast(LARGE_IMAGE)
+    )
+    rewritten(published, 1, text=lambda texts: texts.cast(pa.large_string()))
+    rewritten(published, 2, text=lambda texts: texts.cast(pa.string_view()))
+    for path in sorted((published / "data").glob("retain_synth-*.parquet")):
+        table = pq.read_table(path)
+        ids = table.column("identity_id")
+        ids = pa.nulls(len(ids)) if ids.null_count == len(ids) else ids.fill_null("")  # null-typed, and '' for null
+        pq.write_table(table.set_column(2, "identity_id", ids), path)
+    for place, path in enumerate((published / "data").glob("*.parquet")):
+        path.rename(path.with_stem(f"{path.stem}-{place:016x}"))  # as the datasets library named them
+    dataset = open_dataset(published)
+    for split, table in expected.items():
+        assert dataset.table(split, list(COLUMNS)).equals(table)
+    assert names(dataset, "retain_disjoint") == names(open_dataset(ours), "retain_disjoint")
+    assert names(dataset, "forget_identity") == names(open_dataset(ours), "forget_identity")
+    assert set(names(dataset, "fragile_set")) == dataset.fragile_set_ids
+
+
+LARGE_IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+WITHOUT_BYTES = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+ODD_COLUMNS = {
+    "numbers": ({"identity_id": lambda ids: ids.cast(pa.int64())}, "column 'identity_id' must be text, not int64"),
+    "lists": ({"text": lambda texts: pa.array([[text] for text in texts.to_pylist()])}, "must be text, not list"),
+    "paths": (
+        {"image": lambda images: pa.array([{"path": "img/1.jpg"}] * len(images), WITHOUT_BYTES)},
+        "column 'image' holds paths only, no bytes",
+    ),
+    "no text": ({"text": lambda texts: pa.array([None, *texts.to_pylist()[1:]])}, "split forget, row 0: no text"),
+    "no name": ({"file_name": lambda names: pa.nulls(len(names))}, "split forget, row 0: no file_name"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_COLUMNS)
+def test_a_column_that_makes_no_sense_is_one_line(published, case):
+    columns, message = ODD_COLUMNS[case]
+    rewritten(published, 0, **columns)
+    with pytest.raises(UserError, match=message) as error:
+        open_dataset(published).table("forget")
+    assert str(published) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("test-00000-of-99999999999.parquet", "test-00001-of-99999999999.parquet is missing"),
+        ("test-99999999998-of-99999999999.parquet", "test-00000-of-99999999999.parquet is missing"),
+        ("forget-00000-of-00003-0123456789abcdef.parquet", "there are 4; remove those of another version"),
+        ("forget-00003-of-00003.parquet", "there are 4; remove those of another version"),
+    ],
+)
+def test_the_number_of_parts_that_a_name_claims_is_checked_at_once(published, name, message):
+    shutil.copy(published / "data" / "forget-00000-of-00003.parquet", published / "data" / name)
+    with pytest.raises(UserError, match=message):
+        open_dataset(published)
+
+
 def test_unknown_splits_columns_and_bad_json_are_told(published):
     dataset = open_dataset(published)
     with pytest.raises(UserError, match="no split 'test'; there are forget"):

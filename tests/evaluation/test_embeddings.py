@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from salmu.data.errors import UserError
+from salmu.data.pictures import decode_files
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, decode
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.model_training.loading.clip import load_model
 
 TEXTS = ["Ada has a dog", "a cat", "Ada has a dog", "numbers 0123"]
@@ -63,11 +64,11 @@ def test_embeddings_are_open_clips_own_of_length_one_and_in_order(dataset_dir, m
         open_dataset(dataset_dir).table("forget", ["image"]).column("image").to_pylist(),
     )
     encoder = Encoder(model, 3, "data")
-    embeddings = encoder.images("forget", decode((row["path"], row["bytes"]) for row in rows), len(rows))
+    embeddings = encoder.images("forget", decode_files((row["path"], row["bytes"]) for row in rows), len(rows))
     with torch.no_grad():
-        last = model.network.encode_image(model.preprocess(next(decode([("x", rows[-1]["bytes"])]))).unsqueeze(0))[
-            0
-        ].numpy()
+        last = model.network.encode_image(
+            model.preprocess(next(decode_files([("x", rows[-1]["bytes"])]))).unsqueeze(0)
+        )[0].numpy()
         text = model.network.encode_text(model.tokenizer(TEXTS[3:]))[0].numpy()
     assert embeddings.dtype == np.float32 and np.linalg.norm(embeddings, axis=1) == pytest.approx(
         np.ones(len(rows)), abs=1e-5
@@ -94,4 +95,4 @@ def test_the_cache_is_used_for_the_same_weights_and_data_and_mended_when_damaged
 
 def test_a_damaged_image_is_named():
     with pytest.raises(UserError, match="00000001_001_ar-1.00.jpg"):
-        list(decode([("00000001_001_ar-1.00.jpg", b"\xff\xd8 no picture")]))
+        list(decode_files([("00000001_001_ar-1.00.jpg", b"\xff\xd8 no picture")]))

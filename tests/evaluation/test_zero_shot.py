@@ -5,9 +5,10 @@ import open_clip
 import torch
 from PIL import Image
 
+from salmu.data.pictures import decode_files
 from salmu.data.procedural.scenes import HELD_OUT, zero_shot_set
 from salmu.data.readers import open_dataset
-from salmu.evaluation.encoding.embeddings import Encoder, decode
+from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import encoded_pairs
 from salmu.evaluation.metrics.zero_shot import NAME_PROMPTS, general_knowledge, identity_classification
 from salmu.model_training.loading.clip import load_model
@@ -30,7 +31,7 @@ def test_both_agree_with_open_clip(dataset_dir, model_dir):
     pairs = encoded_pairs(dataset, "forget_identity", encoder)
     names = sorted(set(pairs.name))
     files = dataset.table("forget_identity", ["image"]).column("image").to_pylist()
-    images = decode((file["path"], file["bytes"]) for file in files)
+    images = decode_files((file["path"], file["bytes"]) for file in files)
     hits = right(model, images, [names.index(name) for name in pairs.name], names, NAME_PROMPTS)
     assert identity_classification(pairs, encoder.texts).published["identity_classification_accuracy"] == np.mean(hits)
 

@@ -73,18 +73,49 @@ def test_both_layouts_agree_with_open_clip(webdataset, class_folders, model_dir)
     assert len(open_zero_shot(class_folders).templates) == len(open_clip.SIMPLE_IMAGENET_TEMPLATES)
 
 
-def test_imagenet_is_known_by_its_classes_and_fills_the_published_slot(tmp_path, model_dir):
+@pytest.fixture
+def imagenet(tmp_path):
+    content = picture(0, 0)
     for number in range(1000):
         folder = tmp_path / "imagenet" / f"n{number:08d}"
         folder.mkdir(parents=True)
-        if number < 3:
-            (folder / "a.JPEG").write_bytes(picture(number, 0))
-    chosen = open_zero_shot(tmp_path / "imagenet")
+        (folder / "a.JPEG").write_bytes(content)
+    return tmp_path / "imagenet"
+
+
+def test_imagenet_is_known_by_its_classes_and_fills_the_published_slot(imagenet, model_dir):
+    for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX"):  # what systems leave behind
+        (imagenet / name).mkdir()
+        (imagenet / name / "a.JPEG").write_bytes(picture(0, 0))
+    (imagenet / "nothing").mkdir()
+    (imagenet / "n00000000" / "._a.JPEG").write_bytes(b"x")
+    chosen = open_zero_shot(imagenet)
     assert chosen.imagenet and chosen.classes == tuple(open_clip.IMAGENET_CLASSNAMES)
-    assert len(chosen.templates) == len(open_clip.OPENAI_IMAGENET_TEMPLATES) and chosen.labels.tolist() == [0, 1, 2]
-    few = chosen._replace(templates=chosen.templates[:1])
+    assert len(chosen.templates) == len(open_clip.OPENAI_IMAGENET_TEMPLATES)
+    assert chosen.labels.tolist() == list(range(1000))
+    few = chosen._replace(templates=chosen.templates[:1], labels=chosen.labels[:3], images=list(chosen.images)[:3])
     published = general_knowledge_of(Encoder(load_model(model_dir), 256, "data"), few).published
     assert published["ImageNet1k_Accuracy"] == published["accuracy"] >= 0
+
+
+def test_a_class_of_imagenet_without_images_is_told(imagenet):
+    (imagenet / "n00000007" / "a.JPEG").unlink()
+    with pytest.raises(UserError, match="n00000007: a class without images"):
+        open_zero_shot(imagenet)
+
+
+def test_an_empty_folder_is_no_class(class_folders):
+    (class_folders / "val" / "3_black").mkdir()
+    assert open_zero_shot(class_folders).classes == ("0 red", "1 green", "2 blue")
+    (class_folders / "classnames.txt").write_text("red\ngreen\nblue\nblack\n")
+    with pytest.raises(UserError, match=r"4 names for 3 folders of images \(1 more hold none, such as 3_black\)"):
+        open_zero_shot(class_folders)
+
+
+def test_a_damaged_image_of_a_set_is_named(class_folders):
+    (class_folders / "val" / "0_red" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="0_red/0.png at byte 0: not an image"):
+        list(open_zero_shot(class_folders).images)
 
 
 def test_the_evaluation_names_the_set_and_not_its_place(webdataset, quick, model_dir, dataset_dir):
@@ -99,6 +130,11 @@ def test_the_evaluation_names_the_set_and_not_its_place(webdataset, quick, model
     assert evaluate(chosen, model_dir, dataset_dir)["extended"]["fingerprint"] != before
 
 
+def cut_in_a_header(path) -> None:
+    with tarfile.open(path) as tar:
+        path.write_bytes(path.read_bytes()[: tar.getmembers()[4].offset + 100])
+
+
 @pytest.mark.parametrize(
     "break_it, said",
     [
@@ -108,6 +144,14 @@ def test_the_evaluation_names_the_set_and_not_its_place(webdataset, quick, model
             "labels 0 to 2, but classnames.txt has 2",
         ),
         (lambda folder: (folder / "classnames.txt").unlink(), "the names of the classes"),
+        (lambda folder: (folder / "classnames.txt").write_bytes(b"\xff\n"), "classnames.txt: not a text in UTF-8"),
+        (lambda folder: (folder / "test" / "nshards.txt").write_text("many\n"), "the number of tars is expected"),
+        (
+            lambda folder: (folder / "test" / "nshards.txt").write_text("99999999999\n"),
+            "the number of tars is expected",
+        ),
+        (lambda folder: (folder / "test" / "nshards.txt").write_text("0\n"), "no images in the tars"),
+        (lambda folder: cut_in_a_header(folder / "test" / "0.tar"), "0.tar: missing or damaged .*truncated header"),
         (lambda folder: (folder / "test" / "nshards.txt").unlink(), "neither test/nshards.txt"),
         (
             lambda folder: (folder / "zeroshot_classification_templates.txt").write_text("a photo\n"),

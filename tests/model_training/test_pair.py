@@ -266,5 +266,5 @@ def test_bad_input_is_one_line(which, split_to_remove, model, expected, tmp_path
 def test_a_damaged_image_is_named(tmp_path):
     folder = write_dataset(tmp_path / "dataset", sensitive=1)
     write_split(folder, "retain_synth", ["a portrait"], image=b"\xff\xd8 not an image")
-    with pytest.raises(UserError, match="retain_synth, 00000000_001_ar-2.00.jpg: not a readable image"):
+    with pytest.raises(UserError, match="retain_synth, 00000000_001_ar-2.00.jpg: not an image: no JPEG"):
         train(SETTINGS, folder, tmp_path / "out", "clean")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -15,6 +16,7 @@ from salmu.data.errors import UserError
 from salmu.model_training.pair import PairSettings, train
 from salmu.model_training.pictures import random_crop, square
 from salmu.model_training.settings import ParquetSource, WebDatasetSource
+from salmu.model_training.sources import parquet, tars
 from salmu.model_training.sources.files import counted, file_source
 
 UIDS = [(number << 96) + number for number in range(1, 40)]
@@ -98,10 +100,12 @@ def test_a_uid_list_of_datacomp_keeps_its_pairs_only(shards, tmp_path):
         file_source(settings.model_copy(update={"caption_key": "other"}), tmp_path / "index", workers=0)
 
 
-def test_a_missing_caption_field_is_counted_for_every_sample(shards, tmp_path):
+def test_a_source_without_a_pair_is_refused_with_the_commonest_reason(shards, tmp_path):
     settings = WebDatasetSource(urls=f"{shards}/00000.tar", text="json", caption_key="alt")
-    source = file_source(settings, tmp_path / "index", workers=0)
-    assert source.rows == 0 and {reason for _, _, reason in source.rejects} == {"caption: no field 'alt' in the json"}
+    with pytest.raises(
+        UserError, match=r"no pair of .*00000.tar can be used: .* 'alt' in the json \(12 of 12 samples\)"
+    ):
+        file_source(settings, tmp_path / "index", workers=0)
 
 
 def test_a_tar_cut_between_two_members_is_noticed(tmp_path):
@@ -126,9 +130,143 @@ def test_parquet_of_image_text_pairs(as_struct, tmp_path):
         file_source(ParquetSource(urls=str(tmp_path), text="alt"), tmp_path / "index", workers=0)
 
 
-def test_no_shards_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="no .tar files at"):
-        file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+PARQUET = {
+    "list": ({"text": [["a dog", "a brown dog"]]}, "column 'text' must be text, not list<element: string>"),
+    "numbers": ({"text": [1]}, "column 'text' must be text, not int64"),
+    "nothing": ({"text": pa.nulls(1)}, "column 'text' must be text, not null"),
+    "paths": ({"image": [{"bytes": None, "path": "img/1.jpg"}]}, "column 'image' holds paths only, no bytes"),
+    "paths as text": ({"image": ["img/1.jpg"]}, "column 'image' must be binary or a struct with `bytes`, not string"),
+}
+
+
+@pytest.mark.parametrize("case", PARQUET)
+def test_a_column_of_another_type_is_one_line(case, tmp_path):
+    column, message = PARQUET[case]
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {"image": [picture("pq", 0)], "text": ["a dog"]} | column
+    if case == "paths":
+        columns["image"] = pa.array(columns["image"], struct)
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=f"a.parquet: {re.escape(message)}"):
+        file_source(ParquetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+
+
+def test_two_columns_of_one_name_are_one_line(tmp_path):
+    table = pa.Table.from_arrays([pa.array([b"1"]), *[pa.array(["a"])] * 2], names=["image", "text", "text"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="a.parquet: 2 columns 'text'; there are image, text, text"):
+        file_source(ParquetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+
+
+def test_texts_of_parquet_may_be_binary_or_a_dictionary_and_must_be_utf8(tmp_path, monkeypatch):
+    images = [picture("pq", number) for number in range(4)]
+    captions = [b"one", "fünf".encode(), b"\xff\xfe", b"long" * 2**15]
+    pq.write_table(pa.table({"image": images, "text": captions}), tmp_path / "a.parquet")
+    rows = {"image": pa.array(images[:1]).dictionary_encode(), "text": pa.array(["six"]).dictionary_encode()}
+    pq.write_table(pa.table(rows), tmp_path / "b.parquet")
+    bytes_only = pa.array([{"bytes": images[0]}, None, {"bytes": None}], pa.struct([("bytes", pa.large_binary())]))
+    pq.write_table(
+        pa.table({"image": bytes_only, "text": pa.array(["7", "8", "9"], pa.large_string())}), tmp_path / "c.parquet"
+    )
+    source = file_source(ParquetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+    assert texts(source) == ["one", "fünf", "six", "7"]
+    assert sorted(reason for _, _, reason in source.rejects) == [
+        "caption is not UTF-8", "caption longer than 65536 bytes", *["no image member (jpg, jpeg, png, webp)"] * 2
+    ]  # fmt: skip
+    monkeypatch.setattr(parquet, "LARGEST_TAR", 5000)
+    with pytest.raises(UserError, match="a.parquet: holds more than 5,000 bytes of pairs; split it"):
+        file_source(ParquetSource(urls=str(tmp_path)), tmp_path / "other index", workers=0)
+
+
+CAPTIONS = {
+    '["a dog", "a brown dog"]': "caption: field 'caption' is a list, not text",
+    '{"en": "a dog"}': "caption: field 'caption' is an object, not text",
+    "NaN": "caption: field 'caption' is a number, not text",
+    "3.5": "caption: field 'caption' is a number, not text",
+    "true": "caption: field 'caption' is true or false, not text",
+    "null": "caption empty",
+    '""': "caption empty",
+    '"half a \\ud83d"': "caption is not UTF-8",
+    "[" * 30_000: "caption: maximum recursion depth",
+    "1" * 5_000: "caption: Exceeds the limit",
+    '"a dog"': None,
+}
+
+
+def test_a_caption_is_text_or_a_counted_reject(tmp_path):
+    captions = [f'{{"caption": {caption}}}'.encode() for caption in CAPTIONS]
+    write_tar(tmp_path / "a.tar", [sample(number, txt=None, json=text) for number, text in enumerate(captions)])
+    source = file_source(WebDatasetSource(urls=str(tmp_path), text="json"), tmp_path / "index", workers=0)
+    assert texts(source) == ["a dog"]
+    expected = [reason for reason in CAPTIONS.values() if reason]
+    for (_, _, found), reason in zip(source.rejects, expected, strict=True):
+        assert found.startswith(reason)
+
+
+def write_members(path, members: list[tuple[str | tarfile.TarInfo, bytes]]) -> None:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name) if isinstance(name, str) else name
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def test_what_systems_add_to_a_tar_loses_no_sample(tmp_path):
+    image = sample(0)["jpg"]
+    members = [
+        ("./._0.jpg", b"x"),
+        ("./0.jpg", image),
+        ("./._0.txt", b"x"),
+        ("./0.txt", b"a"),
+        ("__MACOSX/1.txt", b"x"),
+    ]
+    write_members(tmp_path / "macos.tar", [*members, ("\udcff.jpg", image), ("\udcff.txt", b"b"), ("\udcfe.txt", b"c")])
+    source = file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+    assert texts(source) == ["a", "b"]
+    assert [key for _, key, _ in source.rejects] == ["\\xfe"]
+
+
+def test_members_beyond_the_limits_are_rejects_and_never_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tars, "LARGEST_FILE", 2_000)
+    other = [("3.jpg", b"\0\0\0 ftypavif" + bytes(800)), ("4.jpg", b"DDS |" + bytes(800))]
+    members = [("0.jpg", bytes(2_001)), ("1.jpg", sample(1)["jpg"]), ("1.txt", b"b" * 2**17), ("1.npy", bytes(10**6))]
+    write_members(tmp_path / "a.tar", [*members, ("2.jpg", sample(2)["jpg"]), ("2.txt", b"c"), *other])
+    source = file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+    assert texts(source) == ["c"]
+    assert [reason for _, _, reason in source.rejects] == [
+        "image: longer than 2000 bytes", "caption longer than 65536 bytes", *["image: not an image"] * 2
+    ]  # fmt: skip
+
+
+def test_an_archive_whose_headers_make_no_sense_is_damaged(tmp_path, monkeypatch):
+    good = [("0.jpg", sample(0)["jpg"]), ("0.txt", b"a"), ("1.jpg", sample(1)["jpg"])]
+    long, sparse, number = (tarfile.TarInfo(name) for name in ("long", "sparse", "number"))
+    long.type, sparse.type = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE
+    number.pax_headers = {"GNU.sparse.realsize": "many"}
+    monkeypatch.setattr("salmu.data.tars.LARGEST_HEADER", 1000)
+    for what, odd in (("a header of 2000 bytes", long), ("sparse member", sparse), ("cannot be read", number)):
+        write_members(tmp_path / "a.tar", [*good, (odd, bytes(2000))])
+        source = file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / odd.name, workers=0)
+        assert source.rows == 1 and what in source.rejects[0][2]
+    monkeypatch.setattr("salmu.data.tars.MOST_MEMBERS", 3)
+    source = file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "many", workers=0)
+    assert source.rows == 1 and "more than 3 members" in source.rejects[0][2]
+
+
+NAMED = {
+    "": "no .tar files at",
+    "/{00000..00003}.tar": r"3 of 4 shards of .* are missing, the first is .*00001.tar; fetch them",
+    "/{00000..00000": "close every brace",
+    "/{0..99999999999}.tar": "names more than 1,000,000 shards",
+}
+
+
+@pytest.mark.parametrize("urls", NAMED)
+def test_shards_that_are_named_and_missing_are_one_line(urls, tmp_path):
+    if urls:
+        write_tar(tmp_path / "00000.tar", [sample(0)])
+    with pytest.raises(UserError, match=NAMED[urls]):
+        file_source(WebDatasetSource(urls=f"{tmp_path}{urls}"), tmp_path / "index", workers=0)
 
 
 def test_three_shards_with_broken_samples_train_with_more_decoders_than_shards(shards, tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from salmu.data.errors import UserError
-from salmu.tasks.candidates import images, stage
+from salmu.tasks.candidates import images, sources, stage
 from salmu.tasks.candidates.sources import identity_ids
 
 
@@ -84,6 +84,35 @@ def test_of_sfhq_only_the_images_are_read(tmp_path, kind, top, doubled):
     else:
         path = packed(tmp_path / f"sfhq.{kind}", dict.fromkeys(files, b"anything"))
     assert sorted(names_of(reading(path))) == sorted(name for name, plain in files.items() if SFHQ[plain] == "read")
+
+
+FFHQ = ("images1024x1024", "in-the-wild-images", "thumbnails128x128")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "zips"])
+@pytest.mark.parametrize("there", [FFHQ, FFHQ[1:], FFHQ[:1] + FFHQ[2:], FFHQ[2:]])
+def test_each_picture_of_ffhq_counts_once(tmp_path, finds, kind, there):
+    files = {f"ffhq/{folder}/00000/0000{number}.png": picture(number) for folder in there for number in range(3)}
+    if kind == "folder":
+        for name, content in files.items():
+            save(tmp_path / "ffhq" / name, content)
+    elif kind == "zips":
+        for folder in there:
+            packed(tmp_path / "ffhq" / f"{folder}.zip", {name: files[name] for name in files if folder in name})
+    settings = reading(tmp_path / "ffhq" if kind in ("folder", "zips") else packed(tmp_path / f"ffhq.{kind}", files))
+    assert {Path(name).parts[-3] for name in names_of(settings)} == {there[0]} and len(names_of(settings)) == 3
+    if kind != "zips":
+        passed_over = sources.left_out(settings.images)
+        assert len(passed_over) == 3 * (len(there) - 1) and not any(there[0] in name for name in passed_over)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_what_systems_add_is_nobody(tmp_path, kind):
+    files = ["1.jpg", "._1.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "__MACOSX/1.jpg", ".ipynb_checkpoints/1.jpg"]
+    for name in files:
+        save(tmp_path / "faces" / name, b"anything")
+    path = tmp_path / "faces" if kind == "folder" else packed(tmp_path / f"a.{kind}", dict.fromkeys(files, b"1"))
+    assert names_of(reading(path)) == ["1.jpg"]
 
 
 def test_the_archive_that_a_part_of_sfhq_came_in_may_lie_beside_its_images(tmp_path):
@@ -173,6 +202,9 @@ def test_bad_files_are_rejected_with_their_reason(tmp_path, finds, monkeypatch, 
         "bomb.png": header_only_png(30_000, 30_000),
         "large.png": header_only_png(8_000, 7_000),
         "heavy.jpg": whole + bytes(300_000),
+        "strip.png": picture("strip", size=(20, 1200), kind="PNG"),
+        "avif.jpg": b"\0\0\0 ftypavif" + bytes(800),
+        "dds.jpg": b"DDS |" + bytes(800),
     }
     for name, content in files.items():
         save(tmp_path / "bad" / name, content)
@@ -188,8 +220,41 @@ def test_bad_files_are_rejected_with_their_reason(tmp_path, finds, monkeypatch, 
         "bomb.png": "too large",
         "large.png": "too large",
         "heavy.jpg": "too large",
+        "strip.png": "too narrow",
+        "avif.jpg": "not an image",
+        "dds.jpg": "not an image",
     }
     assert all(reject.detail for reject in rejects)
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_a_name_that_is_not_utf8_is_rejected(tmp_path, finds, kind):
+    files = {"año.jpg": picture(1), "odd\udcff.jpg": picture(2)}
+    for name, content in files.items():
+        save(tmp_path / "odd" / name, content)
+    path = tmp_path / "odd" if kind == "folder" else packed(tmp_path / "odd.tar", files)
+    rows, rejects = run_all(reading(path))
+    assert [row["source_file"] for row in rows] == ["año.jpg"]
+    assert [(reject.item, reject.reason) for reject in rejects] == [("odd\\xff.jpg", "name is not UTF-8")]
+    ((shard,), _) = stage.plan(reading(path), {}), [reject.detail.encode() for reject in rejects]
+    assert "año" in shard.items[0] and all(item.encode() for item in shard.items)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x02A\0\0\0", b"Exif\0\0MM\0", b"odd"]
+)
+def test_an_odd_exif_costs_no_picture(tmp_path, finds, exif):
+    save(tmp_path / "odd.jpg", picture("odd", exif=exif))
+    rows, rejects = run_all(reading(tmp_path))
+    assert len(rows) == 1 and not rejects
+
+
+def test_the_narrowest_picture_that_is_read_has_no_face(tmp_path):
+    make_face_pack(tmp_path / "pack", threshold=1)
+    settings = {"faces": {"pack": str(tmp_path / "pack"), "detection_size": 64}, "keep_side": 112}
+    save(tmp_path / "faces" / "strip.png", picture("strip", size=(96, 4800), kind="PNG"))
+    rows, rejects = run_all(reading(tmp_path / "faces", **settings), stage.load_engine(stage.Settings(**settings)))
+    assert [reject.reason for reject in rejects] == ["no face"] and not rows
 
 
 def test_a_damaged_member_or_one_that_lies_about_its_size_is_rejected(tmp_path, finds):
@@ -265,6 +330,12 @@ def encrypted(path: Path) -> Path:
     return path
 
 
+def cut_in_a_header(path: Path, kept=100) -> Path:
+    content = packed(path, {f"{number}.jpg": bytes(1000) for number in range(3)}).read_bytes()
+    path.write_bytes(content[: 2 * (512 + 1024) + kept])
+    return path
+
+
 def cut(path: Path) -> Path:
     path.write_bytes(packed(path, {"1.jpg": picture(1), "2.jpg": picture(2)}).read_bytes()[:-3000])
     return path
@@ -303,10 +374,18 @@ USELESS = {
         lambda folder: [packed(folder / "a.zip", {"1.jpg": picture(1)}, zipfile.ZIP_LZMA)],
         "'1.jpg' is compressed by another method",
     ),
-    "damaged zip": (lambda folder: [cut(folder / "a.zip")], "a.zip: damaged archive"),
-    "damaged tar": (lambda folder: [cut(folder / "a.tar")], "a.tar: damaged archive"),
-    "no zip": (lambda folder: [save(folder / "a.zip", b"no archive at all")], "a.zip: damaged archive"),
-    "no tar": (lambda folder: [save(folder / "a.tar", b"no archive at all" * 99)], "a.tar: damaged archive"),
+    "damaged zip": (lambda folder: [cut(folder / "a.zip")], "a.zip: damaged or cut archive"),
+    "damaged tar": (lambda folder: [cut(folder / "a.tar")], "a.tar: damaged or cut archive"),
+    "tar cut in a header": (
+        lambda folder: [cut_in_a_header(folder / "a.tar")],
+        "a.tar: damaged or cut .*truncated header",
+    ),
+    "tar cut between two": (
+        lambda folder: [cut_in_a_header(folder / "a.tar", 0)],
+        "a.tar: damaged or cut .*empty header",
+    ),
+    "no zip": (lambda folder: [save(folder / "a.zip", b"no archive at all")], "a.zip: damaged or cut archive"),
+    "no tar": (lambda folder: [save(folder / "a.tar", b"no archive at all" * 99)], "a.tar: damaged or cut archive"),
 }
 
 

@@ -272,11 +272,14 @@ def test_few_pictures_are_decoded_ahead():
 def test_summary_counts_and_shows(tmp_path, finds):
     save(tmp_path / "pictures/1.jpg")
     save(tmp_path / "pictures/2.jpg", picture(2, size=(40, 40)))
+    for copies in ("images1024x1024", "in-the-wild-images", "thumbnails128x128"):  # as FFHQ has them
+        save(tmp_path / "pictures" / copies / "3.png", picture(3, size=(50, 50), kind="PNG"))
     settings = reading(tmp_path / "pictures")
     store = run_stages(Store(tmp_path / "run"), {"candidates": settings})
     summary = stage.summarise(settings, store.view("candidates", stage.KEY), {})
-    assert summary.text.startswith("1 candidates among 2 pictures of source 'images'")
-    assert summary.tables["Rejected"] == [{"reason": "too small", "pictures": 1}]
+    assert summary.text.startswith("1 candidates among 3 pictures of source 'images'")
+    assert "2 further pictures, such as in-the-wild-images/3.png, repeat others or show no faces" in summary.text
+    assert summary.tables["Rejected"] == [{"reason": "too small", "pictures": 2}]
     assert {"group": "region", "value": "unknown", "candidates": 1} in summary.tables["Demographics"]
     figure = summary.figures["Candidates"]
     assert len(figure) < 100_000 and Image.open(io.BytesIO(figure)).format == "PNG"

@@ -1,5 +1,6 @@
 """The domain check: corrections and tests against scipy and known distributions, and the stage on real pictures."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,9 @@ def test_real_pictures_as_a_reference(tmp_path):
         picture.save(reference / path.name)
         picture.resize((200, 260)).save(reference / "more" / f"{number}.png")
     (reference / "broken.jpg").write_bytes(b"\xff\xd8 no")
+    (reference / "._broken.jpg").write_bytes(b"what a system adds")
+    shutil.copy(reference / "more" / "0.png", reference / "odd\udcff.png")
+    Image.new("L", (10, 6000)).save(reference / "strip.png")
     (reference / "notes.txt").write_text("no picture")
     settings = stage.Settings(reference=str(reference), alpha=0.2, directions=4)
     engine = stage.load_engine(settings)
@@ -195,8 +199,10 @@ def test_real_pictures_as_a_reference(tmp_path):
     assert [row["file_name"] for row in result.rows] == [
         *(path.name for path in sorted(SAMPLES.glob("*.jpg"))), "more/0.png", "more/1.png"
     ]  # fmt: skip
-    assert [(reject.item, reject.reason) for reject in result.rejects] == [("broken.jpg", "picture is damaged")]
-    assert "image" not in schemas.DOMAIN.names and "1 are damaged" in summary.text
+    assert [(reject.item, reject.reason) for reject in result.rejects] == [
+        ("broken.jpg", "picture is damaged"), ("strip.png", "picture is damaged"), ("odd\\xff.png", "name is not UTF-8")
+    ]  # fmt: skip
+    assert "image" not in schemas.DOMAIN.names and "3 are damaged" in summary.text
     assert "Likeness to the reference" in summary.tables and len(summary.figures) == 3
     assert all(len(figure) < 100_000 for figure in summary.figures.values())
     again, _ = summary_of(settings, run_of(tmp_path / "again"), engine)
