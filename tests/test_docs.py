@@ -80,6 +80,9 @@ def clone(tmp_path_factory) -> Path:
 def done(command: str, folder: Path, env: dict[str, str]) -> str:
     """Run a command of the book; returns what it printed."""
     words = shlex.split(command)
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        env = env | {name: value}
     if words[:4] == ["salmu", "run", "--profile", "tiny"] or words[:2] == ["salmu", "evaluate"]:
         words[2:2] = [word for change in SMALL for word in ("--set", change)]
     if words[:2] in (["salmu", "unlearn"], ["salmu", "tune"]):

@@ -54,12 +54,6 @@ def own_names() -> list[str]:
     return [info.name for info in pkgutil.iter_modules(folder.__path__)]
 
 
-def names() -> list[str]:
-    """Names of all methods, read without loading them; some of them may turn out to be broken."""
-    others = [*(point.name for point in outside.points()), *(path.stem for path in outside.files())]
-    return list(dict.fromkeys([*own_names(), *others]))
-
-
 def choose(paths: list | None) -> list[str]:
     """Look for methods in these files and folders too, here and in worker processes; None leaves the choice as it is.
     Returns a line for each method that cannot be used. Raises UserError for a path that is not there."""

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         _require_command(arguments)
         options = parser().parse_args(arguments)
         _set_loudness(options)
-        if getattr(options, "methods", None):
+        if getattr(options, "methods", None) or options.command == "methods":
             _load_methods(options.methods)
         command(options.command)(options)
     except UserError as error:
@@ -83,7 +83,7 @@ def command(name: str) -> Callable:
     return getattr(importlib.import_module(f"salmu.flows.command_line.{COMMANDS[name]}"), name)
 
 
-def _load_methods(paths: list[str]) -> None:
+def _load_methods(paths: list[str] | None) -> None:
     """--methods: the other methods work when one cannot be used, so that is a warning."""
     from salmu.evaluation.unlearning.registry import choose
 

@@ -8,14 +8,21 @@ from salmu.flows.command_line.output import show
 
 
 def methods(options) -> None:
-    from salmu.evaluation.unlearning.registry import methods
+    from salmu.evaluation.unlearning.registry import methods, origin
 
     rows = [
-        {"name": name, "sees": sorted(method.sees), "source": method.source, "description": method.description}
+        {
+            "name": name,
+            "sees": sorted(method.sees),
+            "source": method.source,
+            "description": method.description,
+            "from_outside": (found := origin(name)) and found.name,
+        }
         for name, method in sorted(methods().items())
     ]
     lines = [
         f"{row['name']:<32}{', '.join(row['sees']):<18}{_first_source(row['source'])}\n    {row['description']}"
+        + (f" (from {row['from_outside']})" if row["from_outside"] else "")
         for row in rows
     ]
     show(options, rows, f"{'name':<32}{'sees':<18}source\n" + "\n".join(lines))

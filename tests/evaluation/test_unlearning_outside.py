@@ -118,7 +118,7 @@ def test_the_method_of_another_distribution_is_found(folder, monkeypatch):
     (about / "entry_points.txt").write_text("\n".join(["[salmu.methods]", *points]))
     monkeypatch.syspath_prepend(folder)
     registry.catalogue.cache_clear()
-    assert set(registry.names()) - set(registry.own_names()) == {"similarity_floor", "gone"}
+    assert set(registry.methods()) - set(registry.own_names()) == {"similarity_floor"}
     assert registry.get("similarity_floor").name == "similarity_floor"
     origin = registry.origin("similarity_floor")
     assert origin.name == "foreign 1.2" and str(folder) not in origin.digest

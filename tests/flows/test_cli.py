@@ -1,5 +1,6 @@
 """The commands as a person types them, on a small run made once with real worker processes and a real server."""
 
+import doctest
 import json
 import os
 import shutil
@@ -14,7 +15,9 @@ import open_clip
 import psutil
 import pytest
 
+from salmu import api
 from salmu.data.store import Store
+from salmu.evaluation.unlearning import registry
 from salmu.evaluation.unlearning.registry import own_names
 from salmu.flows import names
 from salmu.flows.command_line import cli
@@ -143,6 +146,19 @@ def test_methods_and_settings_are_listed_for_people_and_for_scripts(capsys):
     assert "no setting starts with 'portrait.'" in refused(capsys, "settings", "portrait.")
 
 
+def test_own_methods_are_listed_and_a_broken_file_is_a_warning_of_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SALMU_METHODS", "")  # put back after the test
+    shutil.copy(Path(__file__).parents[2] / "docs" / "examples" / "similarity_floor.py", tmp_path)
+    (tmp_path / "broken.py").write_text("a = 1\nb = c\n")
+    cli.main(["methods", "--json", "--methods", str(tmp_path)])
+    told = capsys.readouterr()
+    assert told.err == f"warning: method left out: {tmp_path}/broken.py:2: NameError: name 'c' is not defined\n"
+    rows = {row["name"]: row["from_outside"] for row in json.loads(told.out)}
+    assert rows["similarity_floor"] == "similarity_floor.py" and rows["scrub"] is None
+    monkeypatch.undo()
+    registry.choose(None)
+
+
 def test_the_page_of_settings_is_up_to_date():
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == as_page(), "write it again: salmu settings --markdown > docs/settings.md"
@@ -226,17 +242,6 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     assert all(row["RetFail_low"] <= row["RetFail"] <= row["RetFail_high"] for row in spread)
     score = next(row["AssocStr"] for row in board if row["model"] == "compromised")
     assert f"| AssocStr | {round(score, 4)} |" in (run / "models" / "compromised" / "README.md").read_text()
-
-
-def test_a_second_run_finds_everything_done(runs):
-    kept = {
-        path: path.stat().st_mtime_ns
-        for folder in ("dataset", "models", "unlearned", "results")
-        for path in (runs / "whole" / folder).rglob("*")
-        if path.is_file()
-    }
-    ended(salmu("run", "--run", "whole", "--runs", str(runs)))
-    assert kept == {path: path.stat().st_mtime_ns for path in kept}
 
 
 def test_status_shows_every_stage_done_then_what_a_lost_file_and_a_new_setting_do(run, capsys):
@@ -414,6 +419,29 @@ def test_a_lock_tells_who_holds_the_run_and_that_a_holder_died(tmp_path):
     assert holder(tmp_path)._replace(since="", host="") == ("", died.pid, "", False)
     with run_lock(tmp_path):  # nobody has to remove anything
         assert holder(tmp_path).alive
+
+
+def test_the_examples_of_the_python_functions_hold_and_a_second_run_finds_everything_done(run, tmp_path, monkeypatch):
+    mine = Path(shutil.move(run, tmp_path / "runs" / "mine"))
+    made = [path for part in ("dataset", "models", "unlearned", "results") for path in (mine / part).rglob("*.*")]
+    stamps = [path.stat().st_mtime_ns for path in made]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SALMU_RUNNER", "thread")
+    done = doctest.testmod(api, optionflags=doctest.ELLIPSIS)  # one of them is salmu.run
+    assert not done.failed and done.attempted >= 20
+    assert len(made) > 20 and stamps == [path.stat().st_mtime_ns for path in made]
+
+
+def test_the_notebook_runs(runs, monkeypatch):
+    monkeypatch.setenv("SALMU_RUN", str(runs / "whole"))
+    notebook = json.loads((Path(__file__).parents[2] / "docs" / "python.ipynb").read_text(encoding="utf-8"))
+    names = {}
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs"), "outputs are not kept"
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert list(names["table"].columns) == ["value", "low", "high", "chance", "should_be", "clean", "compromised"]
+    assert names["results"].to_dict()["extended"]["model"] == str(names["forgot"])
 
 
 def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):
