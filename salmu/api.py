@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from salmu.data.errors import UserError
+from salmu.data.suggestions import did_you_mean
 from salmu.results import Results, Run
 
 if TYPE_CHECKING:
     from salmu.data.readers import Dataset
-    from salmu.model_training.loading.clip import ClipModel
     from salmu.evaluation.unlearning.method import Method
+    from salmu.model_training.loading.clip import ClipModel
 
 Progress = Callable[[int, int], None]  # is told what is done and what there is to do
 Paths = str | Path | Iterable[str | Path]
@@ -29,7 +30,7 @@ def run(
     profile: str | Path | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
-    until: Literal["dataset", "pair", "benchmark"] = "benchmark",
+    until: str = "benchmark",
     runs: str | Path = "runs",
     workers: int | None = None,
     runner: Literal["process", "thread", "ray", "dask", "workpool"] | None = None,
@@ -38,10 +39,11 @@ def run(
 ) -> Run:
     """Make a run, or bring it up to date: dataset, model pair, benchmark, report. The same as `salmu run`.
 
-    `name`: of the run; by default the profile's. `profile`: tiny, small, paper or a YAML file; by default the settings
-    that the run was made with, else tiny. `settings`: single settings above those, {"portraits.per_identity": 40}.
-    `until`: the last part to make. `runs`: folder or URL of all runs. `workers`, `runner`, `address`: as the options of
-    `salmu run`. `methods`: files, or folders of them, with unlearning methods of your own.
+    `name`: of the run; by default the profile's. `profile`: smoke, tiny, small, paper or a YAML file; by default the
+    settings that the run was made with, else tiny. `settings`: single settings above those, for instance
+    {"portraits.per_identity": 40}. `until`: the last part to make: a stage, dataset, pair or benchmark. `runs`: folder
+    or URL of all runs. `workers`, `runner`, `address`: as the options of `salmu run`. `methods`: files, or folders of
+    them, with unlearning methods of your own.
 
     Finished work is kept; the same call continues it. A Prefect server is started for the length of the call, unless
     PREFECT_API_URL names one. Works in a notebook and in a script. Raises UserError for bad settings or input.
@@ -54,18 +56,23 @@ def run(
     """
     for level in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
         os.environ.setdefault(level, "CRITICAL")  # before Prefect loads: progress is printed, logs are in the UI
+    from salmu.flows import settings as run_settings
+    from salmu.flows.checks import check_before_start
     from salmu.flows.everything import run_everything
+    from salmu.flows.names import PARTS, parts_until
     from salmu.flows.running import runners
-    from salmu.flows.settings import load_profile
 
+    if until not in PARTS:
+        raise UserError(f"until {until!r}: no such part{did_you_mean(until, PARTS)}; there are {', '.join(PARTS)}")
     _choose(methods)
-    changes, profile = dict(settings or {}), profile and str(profile)
-    if profile:
-        load_profile(profile, changes)  # refuses bad settings before a server starts
-    name = name or profile or "tiny"
+    changes, profile, runs = dict(settings or {}), profile and str(profile), str(runs)
+    name = name or Path(profile or "tiny").stem
+    _, chosen = run_settings.open_run(runs, name, profile, changes)
+    for note in check_before_start(chosen, parts_until(until)):
+        warnings.warn(note, stacklevel=2)
     with _surroundings(), _main_not_imported_by_workers():
         runners.choose(runner, workers, address)
-        run_everything(name, profile, changes, str(runs), until)
+        run_everything(name, profile, changes, runs, until)
     return open_run(f"{runs}/{name}")
 
 
