@@ -1,10 +1,12 @@
-"""JSON documents that others wrote: bounded in size, checked by a pydantic model, refused in one line."""
+"""JSON and YAML documents that others wrote: bounded in size and depth, refused in one line. JSON is checked by a
+pydantic model here; settings, which are YAML, by data/settings.py."""
 
 import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import yaml
 from pydantic import BaseModel
 
 from salmu.data.errors import UserError
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
 MIB = 2**20
+LONGEST_YAML = MIB  # the longest of this project's has 50,000 bytes
+DEEPEST_YAML = 50  # levels of nesting
 SURROGATE = re.compile(rb"\\u[dD][89abAB]")  # half of a character that JSON writes as two
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -54,3 +58,55 @@ def parsed(content: bytes) -> Any:
 
 def _no_constant(name: str):
     raise ValueError(f"{name} is not a number that JSON has")
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, which can make a small file endless, and without keys that stand twice."""
+
+    depth = 0
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read here; write the value out")
+        self.depth += 1
+        if self.depth > DEEPEST_YAML:
+            raise yaml.YAMLError(f"nested more than {DEEPEST_YAML} levels deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node, deep=False):
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.YAMLError(f"key {key.value!r} stands twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(content: bytes | str, where: str) -> Any:
+    """The one document in some YAML. Raises UserError, beginning with `where`, if it is none."""
+    if len(content) > LONGEST_YAML:
+        raise UserError(f"{where}: longer than {LONGEST_YAML:,} bytes, which no settings are")
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        return yaml.load(text, _PlainLoader)  # noqa: S506  a SafeLoader
+    except UnicodeDecodeError:
+        raise UserError(f"{where}: not UTF-8 text; save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # also dates that do not exist
+        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML document in a file. Raises UserError if it is missing or not YAML."""
+    bytes_there = size(path)
+    if bytes_there is None:
+        raise UserError(f"{path}: no such file")
+    if bytes_there > LONGEST_YAML:
+        raise UserError(f"{path}: longer than {LONGEST_YAML:,} bytes, which no settings are")
+    try:
+        content = read_bytes(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return parse_yaml(content, str(path))

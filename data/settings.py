@@ -1,9 +1,7 @@
 """Base of all settings: described fields, unknown keys refused, values frozen, errors of one line."""
 
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from salmu.data.errors import UserError
@@ -42,18 +40,6 @@ class StageSettings(Settings):
     """What every stage has."""
 
     seed: int = Field(0, ge=0, description="Run seed; the profile's top-level seed unless given here.")
-
-
-def read_yaml(path: Path) -> Any:
-    """The YAML document in a file. Raises UserError if it is missing or not YAML."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
 
 
 def validate(model: type[BaseModel], values: Any, where: str) -> BaseModel:

@@ -7,10 +7,11 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from salmu.data.documents import parse_yaml, read_yaml
 from salmu.data.errors import UserError
 from salmu.data.files import location, size, write_atomic
 from salmu.data.publish.publish import PublishSettings
-from salmu.data.settings import Settings, read_yaml, validate
+from salmu.data.settings import Settings, validate
 from salmu.data.store import Store
 from salmu.data.suggestions import did_you_mean, salmu_command
 from salmu.evaluation.encoding.settings import EvaluationSettings
@@ -138,13 +139,17 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not re.fullmatch(r"[\w.]+", key):
         raise UserError(f"--set {text!r}: write stage.key=value, for instance --set portraits.per_identity=40")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"--set {text!r}: the value is not valid YAML") from None
+    return key, parse_yaml(value, f"--set {text[:200]}")
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes equal values out, each time."""
+
+    def ignore_aliases(self, data) -> bool:
+        return True
 
 
 def save(settings: RunSettings, folder: Path) -> None:
     """Keep the full settings of a run beside its stages; a drill is none of them."""
     document = settings.model_dump(mode="json", exclude={"drill"})
-    write_atomic(folder / "settings.yaml", yaml.safe_dump(document, sort_keys=False).encode())
+    write_atomic(folder / "settings.yaml", yaml.dump(document, Dumper=_Plain, sort_keys=False).encode())

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from salmu.data.documents import read_yaml
 from salmu.data.errors import UserError
-from salmu.data.settings import read_yaml, validate
+from salmu.data.settings import validate
 from salmu.model_training.pair import WHICH, PairSettings, model_folder, planned, train, write_plan
 
 

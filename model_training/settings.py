@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from salmu.data.documents import read_yaml
 from salmu.data.errors import UserError
-from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings, read_yaml
+from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings
 
 CONFIGURATIONS = Path(__file__).with_name("profiles")
 

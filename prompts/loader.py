@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from salmu.data.documents import read_yaml
 from salmu.data.errors import UserError
-from salmu.data.settings import read_yaml, validate
+from salmu.data.settings import validate
 
 FOLDER = Path(__file__).parent
 Model = TypeVar("Model", bound=BaseModel)

@@ -16,9 +16,9 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from salmu.data import keyed
+from salmu.data.documents import read_yaml
 from salmu.data.procedural.person import Person
 from salmu.data.schemas import AGE_GROUPS
-from salmu.data.settings import read_yaml
 from salmu.model_training.analysis_models.clip import COUNTS, square_of_face, square_of_image
 from salmu.model_training.analysis_models.detector import SIDE
 from salmu.model_training.analysis_models.portraits import Portrait, darken, decode
