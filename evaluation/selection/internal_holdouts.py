@@ -20,7 +20,7 @@ from salmu.evaluation.metrics.probe import told_apart
 from salmu.evaluation.metrics.retrieval import chance, own_rank
 from salmu.evaluation.unlearning.method import Method, Work
 from salmu.evaluation.unlearning.pair_streams import Pool, embeddings
-from salmu.evaluation.unlearning.runner import input_side, pools
+from salmu.evaluation.unlearning.runner import input_side, pairs_of, pools
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.loading.clip import ClipModel
@@ -94,7 +94,7 @@ class Bench:
 
     def trial(self, settings: MethodSettings) -> dict[str, Any]:
         """Run the method from the start model, measure, and go back to the start model."""
-        count = round(settings.budget * len(self.parts.forget))
+        count = pairs_of(settings, len(self.parts.forget))
         work = Work(self.method, settings, self.clip, self.seen, count)
         try:
             record = spend(work)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from salmu.data.errors import UserError
 from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.evaluation.unlearning.settings import GradientSettings
@@ -31,7 +32,7 @@ class LevelSettings(GradientSettings):
 
 def clean_level(work, settings: LevelSettings) -> tuple[float, str]:
     """The cosine that a model which never saw the forget pairs would give them, estimated without such a model, and
-    how. Raises UserError if the other CLIP cannot be loaded."""
+    how. Raises UserError if the other CLIP cannot be loaded, or where people are compared and there is one only."""
     if isinstance(settings.clean_level, float):
         return settings.clean_level, "given"
     images, texts, _ = work.forget.before
@@ -41,6 +42,8 @@ def clean_level(work, settings: LevelSettings) -> tuple[float, str]:
         return float(work.retain.before[0].mean(0) @ texts.mean(0)), "forget captions with retain images"
     people = np.array(work.forget.pool.columns["identity_id"])[np.unique(work.forget.order)]
     different = torch.from_numpy(people[:, None] != people[None, :]).to(images.device)
+    if not different.any():
+        raise UserError(f"{work.method.name}: it compares forget pairs of different people, and all are of one person")
     return float((images @ texts.T)[different].mean()), "forget captions with forget images of others"
 
 

@@ -136,28 +136,44 @@ class Stream:
     pass in an order of its own, drawn by `key`. Nothing more comes when they are spent."""
 
     def __init__(self, pool: Pool, count: int, work, *key):
-        self.pool, self.place, self._work = pool, 0, work
+        self.pool, self.place, self.count, self._work = pool, 0, count, work
         passes = range(math.ceil(count / len(pool)))
-        self.order = np.concatenate([generator(*key, number).permutation(len(pool)) for number in passes])[:count]
-        partners = np.concatenate([derangement(len(pool), *key, "captions", number) for number in passes])
-        self._partners = partners[np.arange(count) // len(pool) * len(pool) + self.order]
+        self.passes = np.concatenate([generator(*key, number).permutation(len(pool)) for number in passes])
+        self._partners = np.concatenate([derangement(len(pool), *key, "captions", number) for number in passes])
+
+    @property
+    def order(self) -> np.ndarray:
+        """Numbers of the pairs within the pool, in the order in which they are seen [count]."""
+        return self.passes[: self.count]
 
     @property
     def left(self) -> int:
-        return len(self.order) - self.place
+        return self.count - self.place
 
     def take(self, number: int, captions: Captions = "own") -> "Encoded":
-        """The next pairs: `number` of them, or what is left."""
-        chosen = slice(self.place, self.place + number)
-        self.place += len(self.order[chosen])
-        own = self.order[chosen]
-        return Encoded(self, own, self._partners[chosen] if captions == "shuffled" else own, captions == "generic")
+        """The next pairs: `number` of them, or what is left, and never one of them twice."""
+        number = min(number, self.left, len(self.pool))
+        chosen = np.arange(self.place, self.place + number)
+        self._keep_apart(self.place + number)
+        self.place += number
+        own = self.passes[chosen]
+        partners = self._partners[chosen // len(self.pool) * len(self.pool) + own]
+        return Encoded(self, own, partners if captions == "shuffled" else own, captions == "generic")
 
     def batches(self, number: int, size: int, captions: Captions = "own") -> "Iterator[Encoded]":
-        """The next `number` pairs, or what is left, in batches of equal size, at most `size`."""
-        number = min(number, self.left)
-        for part in shares(number, size):
+        """The next `number` pairs, or what is left, in batches of equal size, at most `size` and at most the pool."""
+        for part in shares(min(number, self.left), min(size, len(self.pool))):
             yield self.take(part, captions)
+
+    def _keep_apart(self, end: int) -> None:
+        """Where the next batch, up to place `end`, reaches into another pass: what it holds already of this pass comes
+        after it in that one."""
+        border = (self.place // len(self.pool) + 1) * len(self.pool)
+        if end <= border:
+            return
+        following = self.passes[border : border + len(self.pool)]
+        fresh = following[~np.isin(following, self.passes[self.place : border])][: end - border]
+        self.passes[border : border + len(self.pool)] = [*fresh, *following[~np.isin(following, fresh)]]
 
     @property
     def before(self) -> tuple[Tensor, Tensor, Tensor]:

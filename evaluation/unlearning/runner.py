@@ -1,6 +1,7 @@
 """Runs a method on a model folder and writes the model that is to have forgotten."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
 from salmu.model_training.retain import scene_pairs
 
-VERSION = 2  # raised by hand when the same settings give other weights
+VERSION = 3  # raised by hand when the same settings give other weights
 RECORD = "unlearning.json"
 CHECKPOINTS = "checkpoints"
 NOT_COPIED = ("*.safetensors", "*.bin", "*.pt", "*.pth", "README.md", TRAINING_RECORD, RECORD, CHECKPOINTS)
@@ -99,8 +100,19 @@ def load(model_dir: Path, device: str) -> ClipModel:
 
 
 def budgeted(settings: MethodSettings, dataset: Dataset) -> int:
-    """Pairs of each kind that the budget allows."""
-    return round(settings.budget * dataset.table("forget", ["file_name"]).num_rows)
+    """Pairs of each kind that the budget allows. Raises UserError if it, or a lower one that is kept, allows none."""
+    return pairs_of(settings, dataset.table("forget", ["file_name"]).num_rows)
+
+
+def pairs_of(settings: MethodSettings, forget_pairs: int) -> int:
+    """As `budgeted`, for a forget set of so many pairs."""
+    for budget in (settings.budget, *getattr(settings, "keep_at", ())):
+        if forget_pairs and not round(budget * forget_pairs):
+            raise UserError(
+                f"a budget of {budget:g} on a forget set of {forget_pairs} rounds to no pair; give at least "
+                f"{math.ceil(100 / forget_pairs) / 100:g}"
+            )
+    return round(settings.budget * forget_pairs)
 
 
 def pools(

@@ -48,6 +48,7 @@ class MethodSettings(StageSettings):
     budget: float = Field(
         5.0,
         gt=0,
+        le=1000,
         description="Pairs seen, as multiples of the forget set: 1 is as many pairs as it has, of each kind that the "
         "method sees. A pair counts each time that the model which is changed encodes it.",
     )

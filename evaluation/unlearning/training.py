@@ -30,6 +30,7 @@ class State:
     places: dict[str, int] = field(default_factory=dict)  # of the streams
     curve: list[dict[str, Any]] = field(default_factory=list)
     stopped: bool = False
+    gradient: float = 0.0  # the largest norm so far
 
 
 def spend(
@@ -42,7 +43,7 @@ def spend(
     """Run the method of `work` until its budget is spent; returns what was seen, what it took and how it went.
 
     `folder`: where the state is kept. `keep(budget, record)` is called when a budget of settings.keep_at is reached.
-    Raises UserError if the loss is not finite."""
+    Raises UserError if the loss is not finite, or if the method did nothing."""
     began, state = time.monotonic(), State()
     if work.method.loss:
         state = _steps(work, progress, folder, fingerprint, keep, began)
@@ -50,6 +51,7 @@ def spend(
         progress(0, 1)
     edited = work.method.edit(work, work.settings) if work.method.edit else None
     _require_finite(work)
+    _require_change(work, state)
     progress(max(state.step, 1), max(state.step, 1))
     state.seconds += time.monotonic() - began
     return _record(work, state) | ({"edit": edited} if edited is not None else {})
@@ -73,10 +75,10 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
         left = kept["left"]
         optimiser.load_state_dict(kept["optimiser"])
         for part, place in state.places.items():
-            work.streams[part].place = place
+            work.streams[part].place, work.streams[part].passes = place, kept["passes"][part].cpu().numpy()
     most = min(settings.batch_size, getattr(settings, "most_a_step", settings.batch_size))
-    sizes = shares(min(left), most)
-    marks = {math.ceil(len(sizes) * budget / settings.budget): budget for budget in settings.keep_at}
+    sizes = shares(min(left), min(most, *(len(stream.pool) for stream in work.streams.values())))
+    marks = _marks(work, len(sizes))
     while state.step < len(sizes) and not state.stopped:
         batch = Batch(work, sizes[state.step], state.step, state.step / len(sizes))
         rate = settings.learning_rate * schedule(state.step, len(sizes), settings.warm_up)
@@ -85,12 +87,27 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
             break
         state.step += 1
         progress(state.step, len(sizes))
-        if state.step in marks and state.step < len(sizes):
+        if state.step in marks:
             elapsed = state.seconds + time.monotonic() - began
             keep(marks[state.step], _record(work, State(**vars(state) | {"seconds": elapsed})))
         if folder and state.step % settings.checkpoint_every == 0 and state.step < len(sizes):
             _save(folder, fingerprint, work, optimiser, masks, left, state, time.monotonic() - began)
     return state
+
+
+def _marks(work: Work, steps: int) -> dict[int, float]:
+    """After which step each lower budget is written. Raises UserError where two of them would be the same model."""
+    settings, marks = work.settings, {steps: work.settings.budget}
+    for budget in sorted(settings.keep_at):
+        step = math.ceil(steps * budget / settings.budget)
+        if step in marks:
+            raise UserError(
+                f"{work.method.name}: keep_at {budget:g} would be the model of budget {marks[step]:g}, as all {steps} "
+                "steps are few; leave it out, or lower batch_size"
+            )
+        marks[step] = budget
+    del marks[steps]
+    return marks
 
 
 def _step(batch: Batch, optimiser, rate: float, changed: list, masks, state: State, steps: int) -> bool:
@@ -110,7 +127,7 @@ def _step(batch: Batch, optimiser, rate: float, changed: list, masks, state: Sta
         group["lr"] = rate
     optimiser.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(changed, 1.0)
+    state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
     optimiser.step()
     _restore(work, masks)
     if batch.step % math.ceil(steps / CURVE_POINTS) == 0 or batch.step == steps - 1:
@@ -141,6 +158,21 @@ def _require_finite(work: Work) -> None:
     broken = [name for name, weight in work.weights.items() if not torch.isfinite(weight).all()]
     if broken:
         raise UserError(f"{work.method.name}: weight {broken[0]} is no longer finite; choose gentler settings")
+
+
+def _require_change(work: Work, state: State) -> None:
+    """Raises UserError if the method did nothing: no weight differs, or only by the decay of weights."""
+    if work.method.loss and not work.method.edit and not state.gradient:
+        why = (
+            f"stop_at_cosine {work.settings.stop_at_cosine:g} is reached before the first step; lower it"
+            if state.stopped
+            else "its loss has no gradient on so few pairs; give it more forget pairs"
+        )
+    elif all(torch.equal(weight, work.start[name]) for name, weight in work.weights.items()):
+        why = "raise the budget, or choose stronger settings"
+    else:
+        return
+    raise UserError(f"{work.method.name}: it changed nothing: {why}")
 
 
 def _record(work: Work, state: State) -> dict[str, Any]:
@@ -175,6 +207,7 @@ def _save(folder: Path, fingerprint: str, work: Work, optimiser, masks, left, st
             "optimiser": optimiser.state_dict(),
             "masks": masks,
             "left": left,
+            "passes": {part: torch.from_numpy(stream.passes) for part, stream in work.streams.items()},
         },
         content,
     )

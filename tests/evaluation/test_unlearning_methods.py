@@ -7,20 +7,24 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from salmu.data.errors import UserError
-from salmu.data.readers import Dataset
+from salmu.data.readers import Dataset, open_dataset
 from salmu.data.settings import validate
 from salmu.evaluation.unlearning import methods as own_methods
 from salmu.evaluation.unlearning import registry
-from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.method import Method, Work
+from salmu.evaluation.unlearning.pair_streams import Pool
 from salmu.evaluation.unlearning.registry import UnlearningSettings, get, methods
-from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.unlearning.runner import pairs_of, unlearn
 from salmu.evaluation.unlearning.settings import SPLITS, GradientSettings, MethodSettings
+from salmu.evaluation.unlearning.training import spend
+from salmu.model_training.loading.clip import load_model
 
 SMALL = {"budget": 0.5, "batch_size": 8, "threads": 1}
 PAIRS = 24  # half of the 48 forget pairs of the dataset
@@ -125,6 +129,55 @@ def test_a_method_keeps_its_promises(name, dataset_dir, model_dir, tmp_path, mon
 
     same, same_again, other = ((tmp_path / folder / WEIGHTS).read_bytes() for folder in "abc")
     assert same == same_again != other
+
+
+@pytest.fixture(scope="module")
+def loaded(dataset_dir, model_dir):
+    """The small model, its dataset, and the retain pairs, decoded once."""
+    clip, dataset = load_model(model_dir), open_dataset(dataset_dir)
+    return clip, dataset, Pool(clip, dataset, "retain")
+
+
+@every_method
+@pytest.mark.parametrize("rows", [(0, -1), (0, 1, -1)], ids=len)
+def test_a_forget_set_smaller_than_a_batch(name, rows, loaded):
+    """No pair comes twice in a step, the model changes, and the budget is kept."""
+    (clip, dataset, retain), method = loaded, get(name)
+    rows = np.arange(dataset.table("forget", ["file_name"]).num_rows)[list(rows)]
+    pools = {part: Pool(clip, dataset, part, rows) if part == "forget" else retain for part in method.sees}
+    few = {field: 6 for field in ("strangers", "others", "looks") if field in method.settings.model_fields}
+    settings = method.settings(budget=5, threads=1, **few)
+    work, taken = Work(method, settings, clip, pools, pairs_of(settings, len(rows))), []
+    for stream in work.streams.values():
+        stream.take = lambda *asked, take=stream.take: taken.append(take(*asked)) or taken[-1]
+    try:
+        record = spend(work)
+        assert any(not torch.equal(weight, work.start[key]) for key, weight in work.weights.items())
+    finally:
+        work.restore()
+    assert taken and all(len(set(batch.indices.tolist())) == len(batch) <= 5 * len(rows) for batch in taken)
+    assert all(0 < part["times"] <= 5 * len(rows) for part in record["saw"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "rows", "said"),
+    [
+        ("finetuning", 0.1, 2, "a budget of 0.1 on a forget set of 2 rounds to no pair; give at least 0.5"),
+        ("npo", 5, 1, "npo: it changed nothing: its loss has no gradient on so few pairs"),
+        ("salun", 1, 2, "salun: it changed nothing: raise the budget"),
+        ("structure_distillation", 5, 2, "it compares forget pairs of different people, and all are of one person"),
+    ],
+)
+def test_a_method_that_can_do_nothing_is_refused(name, budget, rows, said, loaded):
+    (clip, dataset, retain), method = loaded, get(name)
+    pools = {part: Pool(clip, dataset, part, np.arange(rows)) if part == "forget" else retain for part in method.sees}
+    settings = method.settings(budget=budget, threads=1)
+    with pytest.raises(UserError, match=said):
+        work = Work(method, settings, clip, pools, pairs_of(settings, rows))
+        try:
+            spend(work)
+        finally:
+            work.restore()
 
 
 def test_a_broken_file_in_the_folder_is_named_and_the_others_go_on(tmp_path, monkeypatch):

@@ -52,6 +52,29 @@ def test_nothing_comes_when_the_budget_is_spent(work):
     assert shares(10, 4) == [4, 3, 3] and shares(0, 4) == []
 
 
+def test_no_batch_holds_a_pair_twice_and_every_pass_holds_all(work):
+    """The forget set has 48 pairs, the retain set 27; batches of 20 reach from one pass into the next."""
+    for stream, number in ((work.forget, 48), (work.retain, 27)):
+        seen = [stream.take(20).indices.tolist() for _ in range(6)]
+        assert all(len(set(batch)) == 20 for batch in seen) and not stream.left
+        order = sum(seen, [])
+        assert all(
+            sorted(order[start : start + number]) == list(range(number)) for start in (0, number)[: 120 // number]
+        )
+        assert order == stream.order.tolist()
+
+
+def test_a_budget_of_no_pair_is_refused(dataset_dir, model_dir, tmp_path):
+    for values in ({"budget": 0.01}, {"budget": 1.0, "keep_at": (0.01,)}):
+        with pytest.raises(
+            UserError, match="a budget of 0.01 on a forget set of 48 rounds to no pair; give at least 0.03"
+        ):
+            unlearn("npo", settings("npo", **values), model_dir, dataset_dir, tmp_path / "out")
+    with pytest.raises(UserError, match="keep_at 0.95 would be the model of budget 1, as all 6 steps are few"):
+        unlearn("npo", settings("npo", budget=1.0, keep_at=(0.95,)), model_dir, dataset_dir, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_shuffled_captions_are_never_the_own_ones_and_differ_from_pass_to_pass(work):
     count = len(work.forget.pool)
     passes = [work.forget.take(count, "shuffled") for _ in range(2)]
@@ -115,10 +138,9 @@ def test_learning_rate_rises_then_falls_to_nothing():
 
 def test_the_stop_ends_a_run_before_its_budget_is_spent(dataset_dir, model_dir, tmp_path):
     now = settings("negative_gradient", stop_at_cosine=1.0)
-    unlearn("negative_gradient", now, model_dir, dataset_dir, tmp_path / "out")
-    record = record_of(tmp_path / "out")
-    assert record["stopped_early"] and record["steps"] == 0 and record["pairs_seen"] == 8
-    assert record["model_digest"] == record["source_model_digest"]
+    with pytest.raises(UserError, match="it changed nothing: stop_at_cosine 1 is reached before the first step"):
+        unlearn("negative_gradient", now, model_dir, dataset_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
     later = settings("direct_similarity_minimisation", stop_at_cosine=-0.5, budget=10, learning_rate=1e-2)
     unlearn("direct_similarity_minimisation", later, model_dir, dataset_dir, tmp_path / "later")
     record = record_of(tmp_path / "later")
