@@ -108,6 +108,7 @@ def load_faces(settings: FaceSettings):
         raise UserError(
             f"{folder}: the face pack cannot be loaded, restore its files: {type(error).__name__} {error}"
         ) from None
+    _require_one_of_each(app, folder, providers, options)
     if missing := {"detection", "recognition"} - app.models.keys():
         raise UserError(f"{folder}: the face pack has no model for {' and '.join(sorted(missing))}; restore its files")
     if not app.det_model.use_kps:
@@ -115,6 +116,25 @@ def load_faces(settings: FaceSettings):
             f"{folder}: the face pack's detector gives no landmarks, so faces cannot be aligned; use another"
         )
     return app
+
+
+def _require_one_of_each(app, folder: Path, providers: list[str], options) -> None:
+    """insightface takes the first file of a kind, in silence. Raises UserError if another file is of a kind in use;
+    where a manifest says which file is which, there is no doubt."""
+    from insightface.model_zoo import get_model
+
+    if app.model_package is not None:
+        return
+    used = {Path(model.model_file).name: kind for kind, model in app.models.items()}
+    for path in sorted(folder.glob("*.onnx")):
+        if path.name in used:
+            continue
+        model = get_model(str(path), providers=providers, sess_options=options)
+        for name, kind in used.items():
+            if model is not None and model.taskname == kind:
+                raise UserError(
+                    f"{folder}: {name} and {path.name} are both models for {kind}; move one of them out of the pack"
+                )
 
 
 def uses_cuda(settings: FaceSettings) -> bool:

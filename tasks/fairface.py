@@ -6,7 +6,6 @@ a checkpoint; several may be given)."""
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,14 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
+from salmu.data.documents import MIB, read_json
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256
 from salmu.data.keyed import digest
 from salmu.data.licences import Model, model
 from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from salmu.data.settings import Settings
+from salmu.model_training.loading.folders import fetched, require_data_only
 from salmu.tasks.devices import Device, in_parts_that_fit, torch_device
 from salmu.tasks.labels import one_thread
 
@@ -34,6 +35,8 @@ PUBLISHED = (("region", REGIONS), ("gender", ("male", "female")), ("age_group", 
 SYNONYMS = {"man": "male", "woman": "female", "m": "male", "f": "female", "more than 70": "70+", "latino": REGIONS[2]}
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of the pixels in training
 CHIP = 224
+CONFIGURATION, PROCESSOR = "config.json", "preprocessor_config.json"
+ELSEWHERE = ("backbone", "use_timm_backbone", "use_pretrained_backbone")  # keys of config.json
 # dlib's mean face in its get_face_chip with padding 0.25, which made FairFace's training pictures: the middle of each
 # eye and the base of the nose, in shares of the chip
 TEMPLATE = (np.array([[0.2273, 0.2214], [0.7528, 0.2212], [0.4901, 0.6278]]) + 0.25) / 1.5
@@ -159,18 +162,14 @@ def _resnet(path: Path, device: torch.device) -> Network:
     from torchvision.models import resnet34
     from torchvision.transforms.functional import normalize, to_tensor
 
+    from salmu.model_training.loading.weights import read_weights
+
     if "_4_" in path.name:  # it has 18 outputs too, of which three mean nothing
         raise UserError(
             f"{path}: FairFace with 4 regions, whose classes are not those of this project; use "
             "res34_fair_align_multi_7_20190809.pt"
         )
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path}: not a file of weights alone (damaged, or it would run code when loaded); restore it: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from None
+    weights = read_weights(path)
     network = resnet34(weights=None)
     outputs = {}
     for question, labels in PUBLISHED:
@@ -178,10 +177,10 @@ def _resnet(path: Path, device: torch.device) -> Network:
         outputs[question] = {label: first + number for number, label in enumerate(labels)}
     network.fc = torch.nn.Linear(network.fc.in_features, sum(map(len, outputs.values())))
     try:
-        network.load_state_dict({key.removeprefix("module."): value for key, value in weights.items()})
-    except (RuntimeError, AttributeError, TypeError):
-        head = weights.get("fc.weight") if isinstance(weights, dict) else None
-        shape = f"its last layer is {tuple(head.shape)}" if isinstance(head, torch.Tensor) else "it has no layer fc"
+        network.load_state_dict(weights)
+    except RuntimeError:
+        head = weights.get("fc.weight")
+        shape = "it has no layer fc" if head is None else f"its last layer is {tuple(head.shape)}"
         raise UserError(
             f"{path}: not FairFace's published ResNet-34 (last layer (18, 512); {shape}); use "
             "res34_fair_align_multi_7_20190809.pt"
@@ -202,14 +201,22 @@ def _transformer(name: str, folder: Path | None, device: torch.device) -> Networ
         raise UserError(
             f"fairface.checkpoint: {name} needs transformers: pip install transformers; or give the published .pt file"
         ) from None
-    hub, _, revision = name.partition("@")
-    place = {"pretrained_model_name_or_path": str(folder or hub), "revision": None if folder else revision or None}
+    if folder is None:
+        hub, _, revision = name.partition("@")
+        folder = fetched(hub, [CONFIGURATION, PROCESSOR, "model.safetensors"], revision or None)
+    require_data_only(folder)
+    _require_own_network(folder / CONFIGURATION)
+    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        # one backend, since torchvision's and PIL's pixels differ; no code of the repository's own is run
-        prepare = AutoImageProcessor.from_pretrained(**place, backend="pil")
-        network = AutoModelForImageClassification.from_pretrained(**place, use_safetensors=True).eval().to(device)
-    except Exception as error:  # a hub or a folder is asked, each with errors of its own
+        # one backend, since torchvision's and PIL's pixels differ
+        prepare = AutoImageProcessor.from_pretrained(str(folder), backend="pil", **local)
+        network = AutoModelForImageClassification.from_pretrained(str(folder), use_safetensors=True, **local)
+    except Exception as error:  # each kind of file has errors of its own
         raise UserError(f"fairface.checkpoint: {name} cannot be loaded: {str(error).splitlines()[0]}") from None
+    network = network.eval().to(device)
+    for key, weight in network.named_parameters():
+        if not weight.isfinite().all():
+            raise UserError(f"fairface.checkpoint: {name}: weight {key} is not finite (NaN or infinite); it is broken")
     labels = [network.config.id2label[number] for number in range(network.config.num_labels)]
     outputs = _question(labels)
     if outputs is None:
@@ -222,6 +229,14 @@ def _transformer(name: str, folder: Path | None, device: torch.device) -> Networ
         return network(**prepare(pictures, return_tensors="pt").to(device)).logits
 
     return Network(scores, outputs)
+
+
+def _require_own_network(path: Path) -> None:
+    """Raises UserError where a part of the network would be fetched from elsewhere."""
+    document = read_json(path, MIB) if path.is_file() else None
+    named = [key for key in ELSEWHERE if isinstance(document, dict) and document.get(key)]
+    if named:
+        raise UserError(f"{path}: {named[0]} names a network of another repository, which is never fetched or run")
 
 
 def _question(labels: list[str]) -> dict[str, dict[str, int]] | None:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from face_pack import make_face_pack
 from PIL import Image, ImageFilter
 
+from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.data.procedural.person import draw_person
 from salmu.data.procedural.render import render
@@ -103,3 +105,14 @@ def test_a_blurred_face_is_less_sharp(drawn):
         image = np.asarray(Image.fromarray(picture.image).filter(ImageFilter.GaussianBlur(radius)))
         values.append(sharpness(aligned_crop(image, picture.landmarks[0])))
     assert values[0] > values[1] > values[2]
+
+
+def test_two_models_of_a_kind_are_named(tmp_path):
+    """insightface itself takes the file whose name comes first."""
+    pack = make_face_pack(tmp_path / "pack")
+    assert load_faces(FaceSettings(pack=str(pack)))
+    (pack / "a_better_one.onnx").write_bytes((pack / "w600k_r50.onnx").read_bytes())
+    with pytest.raises(
+        UserError, match="a_better_one.onnx and w600k_r50.onnx are both models for recognition; move one"
+    ):
+        load_faces(FaceSettings(pack=str(pack)))

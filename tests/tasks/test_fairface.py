@@ -1,8 +1,10 @@
 """FairFace through the published layouts, random weights: outputs land at their labels, chips where training had them,
 and every wrong file is one line."""
 
+import json
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,10 +163,10 @@ def test_wrong_checkpoints_are_one_line(tmp_path, resnet, vits, capsys, monkeypa
         (tmp_path / "zip_code.pt", "weights alone"),
         (tmp_path / "cut.pt", "weights alone"),
         (tmp_path / "seven.pt", r"last layer is \(7, 512\)"),
-        (tmp_path / "list.pt", "not FairFace's published ResNet-34"),
+        (tmp_path / "list.pt", "a table of names and tensors is expected"),
         (four, "4 regions"),
         (tmp_path / "empty", "cannot be loaded"),
-        ("nobody/no-such-classifier", "cannot be loaded"),
+        ("nobody/no-such-classifier", "cannot be fetched from the hub"),
         (vits["mood"], "has the labels glad, sad"),
         ((str(resnet), vits["gender"]), "answers gender"),
     ):
@@ -175,6 +177,30 @@ def test_wrong_checkpoints_are_one_line(tmp_path, resnet, vits, capsys, monkeypa
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match="pip install transformers"):
         load_fairface(FairFaceSettings(checkpoint=vits["gender"]))
+
+
+def test_code_and_networks_from_elsewhere_are_refused(tmp_path, vits, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked at the terminal"))
+    (tmp_path / "vit").mkdir()
+    for path in Path(vits["gender"]).iterdir():
+        (tmp_path / "vit" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "vit" / "own.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')\n")
+    for name, more, problem in (
+        ("config.json", {"auto_map": {"AutoModelForImageClassification": "own.Net"}}, "config.json: names code of the"),
+        (
+            "preprocessor_config.json",
+            {"auto_map": {"AutoImageProcessor": "own.P"}},
+            "preprocessor_config.json: names code",
+        ),
+        ("config.json", {"backbone": "somebody/net", "use_timm_backbone": True}, "backbone names a network of another"),
+    ):
+        path = tmp_path / "vit" / name
+        before = path.read_text()
+        path.write_text(json.dumps(json.loads(before) | more))
+        with pytest.raises(UserError, match=problem):
+            load_fairface(FairFaceSettings(checkpoint=str(tmp_path / "vit")))
+        path.write_text(before)
+    assert load_fairface(FairFaceSettings(checkpoint=str(tmp_path / "vit"))) and not (tmp_path / "marker").exists()
 
 
 def test_age_groups_of_the_schema_are_among_the_ages():
