@@ -21,19 +21,17 @@ from salmu.data.sealed import sealed
 from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool
+from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.unlearning.registry import get, origin
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
-from salmu.model_training.export import RECORD as TRAINING_RECORD
 from salmu.model_training.export import WEIGHTS, file_digests, whole_folder
-from salmu.model_training.loading.clip import ClipModel, load_model
+from salmu.model_training.loading.clip import DOCUMENTS, ClipModel, load_model
 from salmu.model_training.loop import reproducible
 from salmu.model_training.retain import scene_pairs
 
 VERSION = 3  # raised by hand when the same settings give other weights
-RECORD = "unlearning.json"
 CHECKPOINTS = "checkpoints"
-NOT_COPIED = ("*.safetensors", "*.bin", "*.pt", "*.pth", "README.md", TRAINING_RECORD, RECORD, CHECKPOINTS)
 
 
 def unlearn(
@@ -150,19 +148,19 @@ def _cost(clip: ClipModel, record: dict[str, Any]) -> dict[str, Any]:
 
 def _finished(out_dir: Path, fingerprint: str) -> bool:
     try:
-        return (
-            json.loads((out_dir / RECORD).read_text())["fingerprint"] == fingerprint and (out_dir / WEIGHTS).is_file()
-        )
-    except (OSError, ValueError, KeyError):
+        return read_record(out_dir / RECORD).fingerprint == fingerprint and (out_dir / WEIGHTS).is_file()
+    except UserError:
         return False
 
 
 def _write(clip: ClipModel, record: dict[str, Any], source: Path, out_dir: Path, kept: Path | None = None) -> None:
-    """Write the model's folder whole or not at all: what lies beside the weights is copied from the source; models
-    at lower budgets are taken from `kept`."""
+    """Write the model's folder whole or not at all: the documents that a model is loaded from are copied from the
+    source, nothing else; models at lower budgets are taken from `kept`."""
     weights = {name: weight.detach().cpu().contiguous() for name, weight in clip.network.state_dict().items()}
     with whole_folder(out_dir) as folder:
-        shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
+        for name in DOCUMENTS:
+            if (source / name).is_file():
+                write_atomic(folder / name, (source / name).read_bytes())
         write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
         record = sealed(record | {"files": file_digests(folder)})
         write_atomic(folder / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
+from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import METRICS, difference, headline, interval
+from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.diagnosis import diagnose
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
 
@@ -42,7 +43,7 @@ def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
 
 def records_of(run_folder: Path) -> list[dict[str, Any]]:
     """One record a result file of the run, references first. Raises UserError for a file that is damaged."""
-    results = {path.stem: _read(path) for path in sorted((run_folder / "results").glob("*.json"))}
+    results = {path.stem: read_results(path) for path in sorted((run_folder / "results").glob("*.json"))}
     return [
         record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
         for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
@@ -128,12 +129,5 @@ def _rank(name: str) -> tuple[int, int]:
 
 
 def _training(run_folder: Path, name: str) -> dict[str, Any] | None:
-    path = run_folder / "unlearned" / name / "unlearning.json"
-    return _read(path) if path.is_file() else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"{path}: damaged; remove the file and run the evaluation again") from None
+    path = run_folder / "unlearned" / name / RECORD
+    return read_record(path).model_dump() if path.is_file() else None

@@ -1,19 +1,18 @@
 """Is a model that is handed in for the leaderboard what it claims to be?"""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from salmu.data.errors import UserError
-from salmu.data.files import file_sha256, read_bytes
+from salmu.data.files import file_sha256
 from salmu.data.readers import Dataset, content_digest, content_files, open_dataset
+from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import PUBLISHED, headline
 from salmu.evaluation.scoring.evaluate import VERSION
+from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.model_training.loading.clip import ClipModel, load_model
 
-RECORD = "unlearning.json"
 MAY_SEE = {"forget", "retain_synth"}
 ROUNDING = 2**-10  # relative; twice what half precision loses
 
@@ -27,20 +26,20 @@ def check_submission(model: Path, compromised: Path, dataset_dir: Path, results:
     beyond forget and retain_synth, or a metric is missing. It cannot see what a record conceals; for that, run the
     method again from the record's settings."""
     dataset, clip, start = open_dataset(dataset_dir), load_model(model), load_model(compromised)
-    record, scored = _json(Path(model) / RECORD), _json(Path(results))
+    record, scored = read_record(Path(model) / RECORD), read_results(Path(results))
     own, theirs = clip.weights_digest, start.weights_digest
     extended = scored.get("extended", {})
     missing = [metric for metric in PUBLISHED if headline(scored, metric) is None]
-    seen = {part.get("split") for part in record.get("saw", {}).values()}
+    seen = {part.split for part in record.saw.values()}
     checks = {
         "the weights differ from Compromised's": own != theirs and not _equal_but_for_rounding(clip, start),
-        "the record is of these weights": record.get("model_digest") == own,
+        "the record is of these weights": record.model_digest == own,
         "the results are of these weights": extended.get("model_digest") == own,
-        "the method started from this Compromised": record.get("source_model_digest") == theirs,
+        "the method started from this Compromised": record.source_model_digest == theirs,
         "the files of the dataset are those that were published": _untouched(dataset),
-        "the method was given this dataset": record.get("dataset_digest") == dataset.digest,
+        "the method was given this dataset": record.dataset_digest == dataset.digest,
         "the results are on this dataset": extended.get("dataset_digest") == dataset.digest,
-        f"no holdout was touched (seen: {', '.join(sorted(map(str, seen))) or 'nothing recorded'})": bool(seen)
+        f"no holdout was touched (seen: {', '.join(sorted(seen)) or 'nothing recorded'})": bool(seen)
         and seen <= MAY_SEE,
         f"all ten metrics were measured{' but ' + ', '.join(missing) if missing else ''}": not missing,
         f"the results are of version {VERSION} of the evaluation": extended.get("version") == VERSION,
@@ -63,15 +62,3 @@ def _equal_but_for_rounding(one: ClipModel, other: ClipModel) -> bool:
 def _untouched(dataset: Dataset) -> bool:
     files = content_files(dataset.folder)
     return content_digest({name: file_sha256(dataset.folder / name) for name in files}) == dataset.digest
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(read_bytes(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; a submission needs the model's record and its results") from None
-    except ValueError:
-        raise UserError(f"{path}: damaged, not JSON") from None
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: a JSON object is expected")
-    return document

@@ -97,7 +97,25 @@ def other_data(files, model_dir):
             "not accepted; these do not hold: the results are of these weights$",
         ),
         (lambda files, model_dir: (files / "home" / "results.json").unlink(), "results.json: no such file"),
-        (lambda files, model_dir: (files / "home" / "results.json").write_text("{"), "damaged, not JSON"),
+        (lambda files, model_dir: (files / "home" / "results.json").write_text("[]"), "results.json: .*dictionary"),
+        (
+            lambda files, model_dir: edit(
+                files / "home" / "results.json",
+                lambda results: results["efficacy"].update({"1.1_RetFail": {"MRR": "1"}}),
+            ),
+            "results.json: efficacy.1.1_RetFail.MRR",
+        ),
+        (
+            lambda files, model_dir: edit(
+                files / "home" / "model" / "unlearning.json", lambda record: record.update(saw=["forget"])
+            ),
+            "unlearning.json: saw",
+        ),
+        (
+            lambda files, model_dir: (files / "home" / "model" / "unlearning.json").write_text('{"seconds": NaN}'),
+            "NaN is not a number that JSON has",
+        ),
+        (lambda files, model_dir: (files / "home" / "results.json").write_text("{"), "damaged, or not JSON"),
     ],
 )
 def test_what_does_not_hold_is_named_in_one_line(files, model_dir, cheat, said):

@@ -1,0 +1,72 @@
+"""A result file as it is read: the published layout, and what this project puts under "extended".
+
+Both are checked where numbers are taken from; what a file holds beyond is kept."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmu.data.documents import MIB, read_json
+from salmu.data.settings import validate
+
+LIMIT = 512 * MIB  # the published layout holds a number a row
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Score(Part):
+    """One metric, with the statistics that are headline numbers."""
+
+    mean: Number | None = None
+    MRR: Number | None = None
+    AUC: Number | None = None
+    accuracy: Number | None = None
+    acs_accuracy: Number | None = None
+    identity_classification_accuracy: Number | None = None
+    ImageNet1k_Accuracy: Number | None = None
+    set: str | None = None
+
+
+class Clusters(Part):
+    """Sums and numbers of rows by person, for paired intervals."""
+
+    sums: list[Number]
+    rows: list[int]
+
+
+class Extended(Part):
+    model_digest: str | None = None
+    dataset_digest: str | None = None
+    version: int | None = None
+    split_scheme: str | None = None
+    seed: int | None = None
+    settings: dict[str, Any] = {}
+    cost: dict[str, Any] = {}
+    intervals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)] | None] = {}
+    clusters: dict[str, Clusters | None] = {}
+    chance: dict[str, Number | None] = {}
+    ValueMRR: Score = Score()
+    NameMRR: Score = Score()
+    ACS_matched: Score = Score()
+    MIA: Score = Score()
+    ParaMRR: Score = Score()
+    ParaStr: Score = Score()
+    ImgRes: Score = Score()
+
+
+class Results(Part):
+    efficacy: dict[str, Score] = {}
+    utility: dict[str, Score] = {}
+    extended: Extended = Extended()
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The results in a file, as they stand there. Raises UserError of one line if it is missing, damaged or of another
+    form."""
+    document = read_json(path, LIMIT)
+    validate(Results, document, str(path))
+    return document
