@@ -9,21 +9,24 @@ Beside the splits that lie in the folder there are derived ones, which follow fr
 """
 
 import fnmatch
-import json
 import re
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import RootModel
 
 from salmu.data.checksums import require_intact, require_same
+from salmu.data.documents import MIB, parsed
 from salmu.data.errors import UserError
-from salmu.data.files import file_sha256, listed, location, parquet_file, read_bytes, read_tables
+from salmu.data.files import file_sha256, listed, location, parquet_file, read_bytes, read_tables, size
 from salmu.data.foreign_columns import check_column, is_binary, is_text, only_paths
 from salmu.data.keyed import digest
+from salmu.data.metadata_models import FragileSet, GenericCaptions, Identities, Proofs, SensitiveCaptions
 from salmu.data.provenance import PROVENANCE, Provenance, read_provenance, recorded
 from salmu.data.schemas import BYTES, TEXT
+from salmu.data.settings import validate
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
@@ -32,6 +35,7 @@ TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_gr
 IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])
 # A part of a split; older versions of the datasets library add a hash.
 PART = re.compile(r"(?P<split>.+)-(?P<number>[0-9]{5,12})-of-(?P<count>[0-9]{5,12})(-[0-9a-f]{16})?\.parquet")
+LONGEST_DOCUMENT = 512 * MIB  # bytes; a million pairs have 300,000,000
 FROM_METADATA = ("data_field", "value")  # columns that the JSON files give where the Parquet files do not
 IDENTITIES = "identities_metadata.json"
 CAPTIONS = "sensitive_set_captions_metadata.json"
@@ -123,26 +127,26 @@ class Dataset:
     @cached_property
     def identities(self) -> dict[str, dict]:
         """Identity id -> name, country_code and the eight attributes."""
-        return self._json(IDENTITIES, dict)
+        return self._document(IDENTITIES, Identities)
 
     @cached_property
     def proofs(self) -> dict[str, dict]:
         """Identity id -> data field -> level, rule, source: why the value belongs to nobody. Ours only."""
-        return self._json(PROOF_OF_FICTION, dict)
+        return self._document(PROOF_OF_FICTION, Proofs)
 
     @cached_property
     def captions_metadata(self) -> dict[str, dict]:
         """File name of a sensitive pair -> {data_field, caption}."""
-        return self._json(CAPTIONS, dict)
+        return self._document(CAPTIONS, SensitiveCaptions)
 
     @cached_property
     def generic_captions(self) -> dict[str, str]:
         """File name of a sensitive pair -> caption of its image without personal data."""
-        return self._json(GENERIC_CAPTIONS, dict)
+        return self._document(GENERIC_CAPTIONS, GenericCaptions)
 
     @cached_property
     def fragile_set_ids(self) -> frozenset[str]:
-        return frozenset(self._json(FRAGILE_SET, list))
+        return frozenset(self._document(FRAGILE_SET, FragileSet))
 
     @cached_property
     def provenance(self) -> Provenance | None:
@@ -222,20 +226,23 @@ class Dataset:
             found["value"].append(values)
         return {name: pa.array(found[name], TEXT) for name in names}
 
-    def _json(self, name: str, kind: type):
+    def _document(self, name: str, model: type[RootModel]):
+        """The content of a JSON file of the folder, as its model says. Raises UserError of one line."""
         path = self.folder / name
+        if (size(path) or 0) > LONGEST_DOCUMENT:
+            raise UserError(f"{path}: more than {LONGEST_DOCUMENT:,} bytes; no such document has so many")
         try:
             content = read_bytes(path)
-            if self.provenance:
-                require_same(path, content, recorded(self.folder, self.provenance, name))
-            document = json.loads(content)
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; a dataset folder holds it beside data/") from None
+        if self.provenance:
+            require_same(path, content, recorded(self.folder, self.provenance, name))
+        try:
+            document = parsed(content)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from None
-        if not isinstance(document, kind):
-            raise UserError(f"{path}: a JSON {'object' if kind is dict else 'list'} is expected at the top")
-        return document
+            reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:120]
+            raise UserError(f"{path}: not valid JSON: {reason}") from None
+        return validate(model, document, str(path)).root
 
 
 def content_files(folder: Path) -> list[str]:

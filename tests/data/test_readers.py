@@ -8,7 +8,16 @@ from small_run import small_run
 
 from salmu.data.errors import UserError
 from salmu.data.publish.publish import PublishSettings, publish
-from salmu.data.readers import COLUMNS, JSON_FILES, open_dataset
+from salmu.data.readers import (
+    CAPTIONS,
+    COLUMNS,
+    FRAGILE_SET,
+    GENERIC_CAPTIONS,
+    IDENTITIES,
+    JSON_FILES,
+    PROOF_OF_FICTION,
+    open_dataset,
+)
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +226,31 @@ def test_unknown_splits_columns_and_bad_json_are_told(published):
     (published / "fragile_set_ids.json").unlink()
     with pytest.raises(UserError, match="fragile_set_ids.json: no such file"):
         dataset.table("fragile_set")
+
+
+WRONG = {  # document -> contents that it cannot have
+    "identities": (
+        IDENTITIES,
+        ["[]", '{"1": []}', '{"1": {}}', '{"1": {"name": null}}', '{"1": {"name": "A", "emails": []}}'],
+    ),
+    "captions_metadata": (CAPTIONS, ["null", '{"a.jpg": "city"}', '{"a.jpg": {"data_field": ["city"]}}']),
+    "generic_captions": (GENERIC_CAPTIONS, ['{"a.jpg": null}', '{"a.jpg": ["a dog"]}', '{"a.jpg": "\\ud83d"}']),
+    "fragile_set_ids": (FRAGILE_SET, ["{}", "[1]", "[NaN]", "[" * 5000, '[["a.jpg"]]']),
+    "proofs": (PROOF_OF_FICTION, ['{"1": {"city": "G1"}}', '{"1": {"city": {"level": 1, "rule": []}}}']),
+}
+
+
+@pytest.mark.parametrize(
+    "document, name, content", [(key, name, text) for key, (name, texts) in WRONG.items() for text in texts]
+)
+def test_a_document_of_another_shape_is_one_line_that_names_it(published, document, name, content):
+    (published / name).write_text(content)
+    with pytest.raises(UserError, match=name) as error:
+        getattr(open_dataset(published), document)
+    assert len(str(error.value)) < 900
+
+
+def test_what_others_add_to_a_person_is_read_over(published):
+    people = json.loads((published / IDENTITIES).read_text())
+    (published / IDENTITIES).write_text(json.dumps({who: one | {"shoe_size": 41} for who, one in people.items()}))
+    assert open_dataset(published).table("forget", ["value"]).num_rows
