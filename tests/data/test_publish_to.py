@@ -8,6 +8,7 @@ import pytest
 from hub_server import hub_server  # noqa: F401
 from small_run import small_run
 
+from benchmarks import flips
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, location
 from salmu.data.provenance import folder_digest, read_provenance
@@ -195,6 +196,12 @@ def test_a_run_publishes_again_what_was_damaged(folder, store, tmp_path):
         (copy / name).write_bytes(content)
         publish(store, copy, SETTINGS, {"seed": 0})
         assert contents(copy) == contents(folder)
+
+
+def test_a_flipped_bit_of_any_file_is_refused_in_one_line(folder, store, tmp_path):
+    copy = shutil.copytree(store.folder, tmp_path / "run")
+    found = flips.flipped(copy, flips=0, seed=0)  # the first and the last bit of every file
+    assert found["bad"] == [] and found["all"]["refused"] >= 2 * found["files"] > 60
 
 
 def test_a_target_with_something_else_is_left_alone(folder, tmp_path):
