@@ -1,186 +1,273 @@
-"""Kill runs of the dataset at random moments, resume them, and compare with an undisturbed run.
+"""Kill runs at moments spread over their progress, give the same command again, and compare with an undisturbed run.
 
-    python benchmarks/chaos.py --runs 50 --out benchmarks/chaos.json [--set candidates.count=14 ...]
+    python benchmarks/chaos.py --kills 50 --out benchmarks/chaos.json
 
-Each run is killed once with SIGKILL, at a moment drawn over the length of an undisturbed run: the process of the flow,
-one of its workers, or the Prefect server (started again 3 s later on the same database). Then the same command is given
-until it succeeds. A run that ended before its moment does not count; it shortens the length for the others. Told for
-each: attempts, seconds, whether the dataset's digest is that of the undisturbed run, files that no manifest names, and
-shards whose file was written again after their commit.
+One small run is made undisturbed, with its gallery and a published copy. Each trial copies it, takes away what one
+phase makes, starts the command that makes it, and kills with SIGKILL: the command, one of its workers, or its Prefect
+server. In the dataset stages the moments are numbers of committed shards, spread evenly; in the other phases, shares of
+the time that the phase took undisturbed, spread evenly from its first file on. Start-up begins with the command itself.
+
+Told for each trial: what was killed and when, attempts and exit codes until the command succeeded, processes of the
+command that were left 10 s after its end, and whether everything is equal to the undisturbed run: manifests, published
+files, weights, results without their times, gallery and copy.
 """
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
+import yaml
 
 from salmu.data.keyed import generator
 from salmu.data.store import Store
 from salmu.flows.running.stages import STAGES
 
-TARGETS = ("flow", "worker", "server")
+SETTINGS = {
+    "profile": "tiny",
+    "seed": 0,
+    "candidates": {"source": "procedural", "count": 14, "shard_size": 4},
+    "anchors": {"count": 12},
+    "portraits": {"per_identity": 8, "short_side": 96, "identities_per_shard": 2},
+    "analysis": {"identities_per_shard": 3},
+    "curation": {"identities": 8, "retain_identities": 2, "min_portraits": 4},
+    "captions": {"shard_size": 2},
+    "publish": {"samples_per_tar": 20, "rows_per_file": 20},
+    "pair": {"threads": 1, "scenes": 100, "everyday": 10, "epochs": 1},
+    "unlearning": {
+        "threads": 1,
+        "budgets": [0.5],
+        "methods": {"finetuning": {"retain_scenes": 60}, "negative_gradient": {"retain_scenes": 60}},
+    },
+    "evaluation": {"threads": 1, "zero_shot_per_class": 1, "bootstrap_replicates": 100},
+}
+TARGETS = ("command", "worker", "server")
+MARK = "SALMU_CHAOS"  # in the environment of every process of a trial
 MOST_ATTEMPTS = 6
+GRACE = 10  # seconds in which the processes of a killed command must have ended
+TIMES = re.compile("second|memory|content_digest")  # keys of results that differ from run to run
 
 
-class Server:
-    """A Prefect server on one port and one database, that can be killed and started again."""
+class Phase(NamedTuple):
+    """What a trial takes away, the command that makes it again, and the files that show where it is."""
 
-    def __init__(self, home: Path):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/api"
-        self.surroundings = os.environ | {"PREFECT_HOME": str(home), "PREFECT_API_URL": self.url}
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "salmu.flows.running.processes", str(self.port)]
-        surroundings = self.surroundings | {"PREFECT__SERVER_EPHEMERAL": "1"}
-        self.process = subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while True:
-            with contextlib.suppress(OSError):
-                if urllib.request.urlopen(f"{self.url}/health", timeout=5).status == 200:
-                    return
-            time.sleep(0.3)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    removed: tuple[str, ...]
+    command: str
+    first: str | None  # of this pattern, files that are there when it has begun; None: it begins with the command
+    last: str  # of this pattern, files that are there when it has ended
 
 
-def run_command(folder: Path, arguments: list[str]) -> list[str]:
-    command = ["run", "--run", folder.name, "--runs", str(folder.parent), "--profile", "tiny", "--until", "dataset"]
-    return [sys.executable, "-m", "salmu", *command, *arguments]
+PHASES = {
+    "start-up": Phase(("assembly",), "run", None, "assembly/manifest.json"),
+    "stages": Phase(tuple(STAGES), "run", None, "assembly/manifest.json"),
+    "publish": Phase(("dataset",), "run", ".dataset.new", "dataset/provenance.json"),
+    "pair": Phase(("models",), "run", "models", "models/*/training.json"),
+    "unlearning": Phase(("unlearned",), "run", "unlearned", "unlearned/*/unlearning.json"),
+    "evaluation": Phase(("results", "cache"), "run", "cache", "results/*.json"),
+    "report": Phase(("report", "leaderboard.jsonl"), "run", "leaderboard.jsonl", "report/index.html"),
+    "gallery": Phase(("gallery",), "gallery", None, "gallery/index.html"),
+    "publish --to": Phase(("copy",), "publish", None, "copy/provenance.json"),
+}
+ROUND = (*PHASES, "stages", "start-up", "stages", "pair")  # the phases of the trials, over and over
 
 
-def digest_of(folder: Path) -> str:
-    return json.loads((folder / "dataset" / "provenance.json").read_text())["dataset_digest"]
+def words(command: str, folder: Path) -> list[str]:
+    """A command of the command line on a run."""
+    more = ["--to", str(folder / "copy")] if command == "publish" else []
+    return [sys.executable, "-m", "salmu", command, "--run", folder.name, "--runs", str(folder.parent), *more]
 
 
-def commits(folder: Path) -> dict[tuple[str, str], int]:
-    """(stage, fingerprint) of each committed shard -> when its file was written, in nanoseconds."""
-    store, found = Store(folder), {}
-    for stage in STAGES:
-        for entry in store.manifest(stage).shards:
-            with contextlib.suppress(FileNotFoundError):
-                written = store.part_path(stage, entry.index).stat().st_mtime_ns
-                found[stage, entry.fingerprint] = written
+def started(command: list[str], mark: str, log: Path) -> subprocess.Popen:
+    surroundings = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {MARK: mark}
+    surroundings["PREFECT_HOME"] = str(log.with_suffix(".prefect"))
+    with log.open("a") as output:
+        return subprocess.Popen(command, env=surroundings, stdout=output, stderr=output)
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """The living processes of a trial, whoever is their parent now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
     return found
 
 
-def strike(target: str, run: subprocess.Popen, server: Server, rng) -> str:
-    """Kill the target; returns what was killed, which is the flow where there is no worker at this moment."""
-    if target == "server":
-        server.kill()
-        time.sleep(3)
-        server.start()
-        return "server"
-    with contextlib.suppress(psutil.NoSuchProcess):
-        children = psutil.Process(run.pid).children(recursive=True)
-        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-        if target == "worker" and workers:
-            workers[int(rng.integers(len(workers)))].kill()
-            return "worker"
-    run.send_signal(signal.SIGKILL)
-    return "flow"
+def left_over(mark: str) -> int:
+    """How many processes are left after GRACE seconds; they are ended then."""
+    deadline = time.monotonic() + GRACE
+    while (found := marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return len(found)
 
 
-def disturbed(number: int, seed: int, folder: Path, arguments: list[str], length: float, server: Server) -> dict:
-    rng = generator(seed, "chaos", number)
-    target, moment = TARGETS[int(rng.integers(len(TARGETS)))], float(rng.uniform(0.0, 1.0)) * length
-    began, errors = time.perf_counter(), []
-    log = folder.with_suffix(".log")
-    with log.open("w") as output:
-        run = subprocess.Popen(run_command(folder, arguments), env=server.surroundings, stdout=output, stderr=output)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run.wait(moment)
-        ended_before = run.poll() is not None
-        before = commits(folder)
-        killed = None if ended_before else strike(target, run, server, rng)
-        code, attempts = run.wait(), 1
-        while code != 0 and attempts < MOST_ATTEMPTS:
-            errors.append(code)
-            run = subprocess.Popen(
-                run_command(folder, arguments), env=server.surroundings, stdout=output, stderr=output
-            )
-            code, attempts = run.wait(), attempts + 1
-    after, store = commits(folder), Store(folder)
+def committed(folder: Path) -> int:
+    """Shards that the manifests name."""
+    return sum(len(Store(folder).manifest(stage).shards) for stage in STAGES)
+
+
+def count(folder: Path, pattern: str) -> int:
+    return sum(1 for _ in folder.glob(pattern))
+
+
+def await_moment(phase: str, share: float, folder: Path, whole: Path, seconds: float, alive: Callable) -> None:
+    """Return at the moment of the kill, or when the command has ended."""
+    _, _, first, last = PHASES[phase]
+    if phase == "stages":
+        shards = share * committed(whole)
+        while alive() and committed(folder) < shards:
+            time.sleep(0.05)
+        return
+    while alive() and first and not count(folder, first):
+        time.sleep(0.02)
+    deadline = time.monotonic() + share * seconds
+    while alive() and time.monotonic() < deadline and count(folder, last) < count(whole, last):
+        time.sleep(0.02)
+
+
+def strike(target: str, command: subprocess.Popen, mark: str) -> str:
+    """Kill the target; returns what was killed, which is the command where there is no such process at this moment."""
+    words_of = {"worker": "spawn_main", "server": "salmu.flows.running.processes"}
+    if target in words_of:
+        for process in marked(mark):
+            with contextlib.suppress(psutil.Error):
+                if words_of[target] in " ".join(process.cmdline()):
+                    process.kill()
+                    return target
+    command.send_signal(signal.SIGKILL)
+    return "command"
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """What must be equal: name -> digest."""
+    found = {f"manifest of {stage}": Store(folder).manifest(stage).digest for stage in STAGES}
+    for place in ("dataset", "copy", "gallery", "models", "unlearned", "results"):
+        for path in sorted((folder / place).rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if not path.is_file() or path.name in ("training.json", "unlearning.json") or "/logs/" in name:
+                continue
+            content = path.read_bytes()
+            if place == "results":
+                content = json.dumps(without_times(json.loads(content)), sort_keys=True).encode()
+            found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {key: without_times(inner) for key, inner in value.items() if not TIMES.search(key)}
+    return [without_times(inner) for inner in value] if isinstance(value, list) else value
+
+
+def undisturbed(folder: Path) -> dict[str, float]:
+    """Make the run whole, with gallery and copy. Returns the seconds of each phase but the stages."""
+    profile = folder.with_suffix(".yaml")
+    profile.write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    ends, began = {}, time.time()
+    for command in ("run", "gallery", "publish"):
+        more = ["--profile", str(profile)] if command == "run" else []
+        ends[f"before {command}"] = time.time()
+        process = started([*words(command, folder), *more], "undisturbed", folder.with_suffix(".log"))
+        if process.wait():
+            raise SystemExit(folder.with_suffix(".log").read_text())
+        ends[command] = time.time()
+
+    def last(pattern: str) -> float:
+        return max(path.stat().st_mtime for path in folder.glob(pattern))
+
+    order = ["assembly/manifest.json", *(PHASES[phase].last for phase in list(PHASES)[2:7])]
+    moments = [last(pattern) for pattern in order]
+    found = {phase: moments[at + 1] - moments[at] for at, phase in enumerate(list(PHASES)[2:7])}
+    found["start-up"] = min(path.stat().st_ctime for path in folder.glob("candidates/part-*")) - began
+    found |= {
+        phase: ends[PHASES[phase].command] - ends[f"before {PHASES[phase].command}"] for phase in list(PHASES)[7:]
+    }
+    return {phase: round(max(value, 0.05), 2) for phase, value in found.items()}
+
+
+def trial(number: int, seed: int, trials: int, folder: Path, whole: Path, seconds: dict[str, float]) -> dict:
+    """One kill, and the same command until it succeeds."""
+    phase = ROUND[number % len(ROUND)]
+    same = [other for other in range(trials) if ROUND[other % len(ROUND)] == phase]
+    share = (same.index(number) + 0.5) / len(same)
+    target = TARGETS[int(generator(seed, "chaos", number).integers(len(TARGETS)))]
+    shutil.copytree(whole, folder)
+    for name in PHASES[phase].removed:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    mark, log, began = folder.name, folder.with_suffix(".log"), time.perf_counter()
+    command = started(words(PHASES[phase].command, folder), mark, log)
+    await_moment(phase, share, folder, whole, seconds.get(phase, 0.0), lambda: command.poll() is None)
+    row = {"trial": number, "phase": phase, "share": round(share, 3), "second": round(time.perf_counter() - began, 1)}
+    row |= {"committed": committed(folder), "killed": "nothing: it had ended"}
+    if command.poll() is None:
+        row["killed"] = strike(target, command, mark)
+    codes = [command.wait()]
+    left = left_over(mark)
+    while codes[-1] != 0 and len(codes) < MOST_ATTEMPTS:
+        codes.append(started(words(PHASES[phase].command, folder), mark, log).wait())
+    left += left_over(mark)
+    theirs, ours = fingerprints(whole), fingerprints(folder)
+    differing = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+    orphans = sum(len(Store(folder).orphans(stage)) for stage in STAGES)
+    row |= {"exit_codes": codes, "processes_left": left, "orphans": orphans, "equal": not differing}
+    return row | ({"differing": differing[:5]} if differing else {})
+
+
+def summary(rows: list[dict], seconds: dict[str, float], asked: int) -> dict:
     return {
-        "run": number,
-        "killed": killed,
-        "at_second": round(moment, 1),
-        "committed_then": len(before),
-        "attempts": attempts,
-        "exit_codes": [*errors, code],
-        "seconds": round(time.perf_counter() - began, 1),
-        "digest": digest_of(folder) if code == 0 else None,
-        "orphans": sum(len(store.orphans(stage)) for stage in STAGES),
-        "made_again": sum(after.get(key) != written for key, written in before.items()),
+        "settings": SETTINGS,
+        "seconds_undisturbed": seconds,
+        "trials_asked_for": asked,
+        "trials": len(rows),
+        "killed": Counter(row["killed"] for row in rows),
+        "phases": Counter(row["phase"] for row in rows),
+        "equal": sum(row["equal"] for row in rows),
+        "processes_left": sum(row["processes_left"] for row in rows),
+        "orphans": sum(row["orphans"] for row in rows),
+        "attempts": Counter(len(row["exit_codes"]) for row in rows),
+        "rows": rows,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--set", action="append", default=[], dest="assignments")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="written after every trial")
     options = parser.parse_args()
-    arguments = [word for assignment in options.assignments for word in ("--set", assignment)]
-    arguments += ["--workers", str(options.workers)]
-    home = Path(tempfile.mkdtemp(prefix="salmu-chaos-"))
-    server = Server(home / "prefect")
-    try:
-        start = time.perf_counter()
-        command = run_command(home / "undisturbed", arguments)
-        subprocess.run(command, env=server.surroundings, check=True, stdout=subprocess.DEVNULL)
-        length, expected = time.perf_counter() - start, digest_of(home / "undisturbed")
-        print(f"undisturbed: {length:.1f} s, {expected}", flush=True)
-        rows, number, spared = [], 0, 0
-        while len(rows) < options.runs:
-            row = disturbed(number, options.seed, home / f"run-{number}", arguments, length, server)
-            row["equal"] = row.pop("digest") == expected
-            print(json.dumps(row), flush=True)
-            if row["equal"]:
-                shutil.rmtree(home / f"run-{number}")
-            number += 1
-            if row["killed"] or not row["equal"]:
-                rows.append(row)
-            else:
-                spared, length = spared + 1, min(length, row["seconds"])
-        result = {
-            "settings": ["profile tiny, until dataset", *options.assignments],
-            "workers": options.workers,
-            "undisturbed_seconds": round(length, 1),
-            "runs": len(rows),
-            "ended_before_their_moment": spared,
-            "killed": Counter(str(row["killed"]) for row in rows),
-            "equal_digests": sum(row["equal"] for row in rows),
-            "orphans": sum(row["orphans"] for row in rows),
-            "shards_made_again_after_their_commit": sum(row["made_again"] for row in rows),
-            "attempts": Counter(row["attempts"] for row in rows),
-            "rows": rows,
-        }
-        print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1))
+    home, rows = Path(tempfile.mkdtemp(prefix="salmu-chaos-")), []
+    seconds = undisturbed(home / "whole")
+    print(json.dumps(seconds), flush=True)
+    for number in range(options.kills):
+        folder = home / f"trial-{number}"
+        row = trial(number, options.seed, options.kills, folder, home / "whole", seconds)
+        print(json.dumps(row), flush=True)
+        rows.append(row)
         if options.out:
-            options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    finally:
-        server.kill()
-        if not any(home.glob("run-*/")):
-            shutil.rmtree(home, ignore_errors=True)
+            told = summary(rows, seconds, options.kills)
+            options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        if row["equal"]:
+            shutil.rmtree(folder)
+    if all(row["equal"] for row in rows):
+        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":
