@@ -2,9 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import BaseModel, Field
+
+from salmu.data.errors import UserError
 from salmu.data.files import read_bytes, write_atomic
+from salmu.data.sealed import is_intact, sealed
+from salmu.data.suggestions import salmu_command
+
+FILE = "summary.json"
+
+
+class Kept(BaseModel):
+    """summary.json; `figures`: title -> name of a file beside it."""
+
+    text: str
+    tables: dict[str, list[dict[str, Any]]]
+    figures: dict[str, Annotated[str, Field(pattern=r"^summary-\d{1,4}\.png$")]]
 
 
 class Summary(NamedTuple):
@@ -18,18 +33,28 @@ def write_summary(folder: Path, summary: Summary) -> None:
     files = {title: f"summary-{number}.png" for number, title in enumerate(summary.figures)}
     for title, name in files.items():
         write_atomic(folder / name, summary.figures[title])
-    document = {"text": summary.text, "tables": summary.tables, "figures": files}
-    write_atomic(folder / "summary.json", json.dumps(document, indent=1, ensure_ascii=False).encode())
+    document = sealed({"text": summary.text, "tables": summary.tables, "figures": files})
+    write_atomic(folder / FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
 
 
 def read_summary(folder: Path) -> Summary | None:
-    """The summary kept in a stage's folder, or None."""
+    """The summary kept in a stage's folder, or None. Raises UserError if it is damaged."""
     try:
-        document = json.loads(read_bytes(folder / "summary.json"))
+        document = json.loads(read_bytes(folder / FILE))
     except FileNotFoundError:
         return None
-    return Summary(
-        document["text"],
-        document["tables"],
-        {title: read_bytes(folder / name) for title, name in document["figures"].items()},
-    )
+    except (ValueError, RecursionError):
+        raise _damaged(folder, "not JSON") from None
+    try:
+        kept = Kept.model_validate(document)
+        figures = {title: read_bytes(folder / name) for title, name in kept.figures.items()}
+    except (ValueError, FileNotFoundError):
+        raise _damaged(folder, "not a summary, or a figure is missing") from None
+    if not is_intact(document):
+        raise _damaged(folder, "its digest is another")
+    return Summary(kept.text, kept.tables, figures)
+
+
+def _damaged(folder: Path, how: str) -> UserError:
+    again = salmu_command(f"stage {folder.name}", folder.parent)
+    return UserError(f"{folder / FILE}: damaged, {how}; run {again} to write it again")

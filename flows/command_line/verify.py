@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from salmu.data.errors import UserError
-from salmu.data.files import file_sha256, listed, parquet_source, size
+from salmu.data.files import file_sha256, listed, parquet_file, size
 from salmu.data.keyed import digest
 from salmu.data.publish.check import compare_files
 from salmu.data.readers import open_dataset
@@ -134,7 +132,10 @@ def _shard(name: str, path, there: dict, bytes: int, sha256: str, rows: int, col
         return Checked(name, path, 0, "missing")
     if held != bytes or file_sha256(path) != sha256:
         return Checked(name, path, held, "differs from its manifest")
-    file = pq.ParquetFile(parquet_source(path))
+    try:
+        file = parquet_file(path)
+    except UserError as error:
+        return Checked(name, path, held, str(error).removeprefix(f"{path}: "))
     if not columns <= set(file.schema_arrow.names):
         return Checked(name, path, held, "lacks columns of its schema")
     return Checked(name, path, held, "" if file.metadata.num_rows == rows else f"does not hold {rows} rows")

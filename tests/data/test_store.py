@@ -14,6 +14,7 @@ from salmu.data import checksums
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
 from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint
+from salmu.data.summary import Summary, read_summary, write_summary
 
 SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
 
@@ -189,6 +190,19 @@ def test_every_flipped_bit_of_a_manifest_is_refused_or_says_the_same(store):
         except UserError as error:
             assert "remove the file and run salmu stage things --run run --runs /" in str(error)
         path.write_bytes(whole)
+
+
+def test_a_damaged_summary_is_one_line(tmp_path):
+    folder = tmp_path / "run" / "things"
+    write_summary(folder, Summary("two things", {"Sizes": [{"size": float("nan")}]}, {"Plot": b"png"}))
+    path = folder / "summary.json"
+    whole = path.read_text()
+    assert read_summary(folder).figures == {"Plot": b"png"}
+    for text in (whole[:-9], whole.replace("two", "ten"), whole.replace("summary-0", "../summary"), "[]", "[" * 9999):
+        path.write_text(text)
+        with pytest.raises(UserError, match="summary.json: damaged, .*; run salmu stage things --run run") as error:
+            read_summary(folder)
+        assert "\n" not in str(error.value)
 
 
 def test_a_manifest_of_an_older_version_is_read_and_one_with_other_keys_is_not(store):
