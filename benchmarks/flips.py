@@ -2,13 +2,13 @@
 
     python benchmarks/flips.py --run runs/tiny --flips 2400 --out benchmarks/flips.json
 
-Files: up to 40 shards and rejects files over all stages, every manifest, and every file of the published folder. After
+Files: 40 over all stages, rejects files first, then shards; every manifest; every file of the published folder. After
 each flip, what reads the file is asked as in a new process: for a stage its rows, rejects, digests, `salmu inspect` and
 the counts of its manifest; for the published folder its splits, JSON documents, digest, and `salmu verify --dataset`.
 
-Told for each kind of file: flips that were refused in one line; those that changed nothing that a reader gives back
-(the same value, spelt otherwise); tracebacks; and silent changes, which must not be. The flips are drawn by a seed, one
-more at the first and at the last byte of every file.
+Told for each kind of file, and counted by reads of a file with a flipped bit: those refused in one line; those that gave
+back the same (a value spelt otherwise); tracebacks; and silent changes, which must not be. The flips are drawn by a seed,
+one more at the first and at the last bit of every file.
 """
 
 import argparse
@@ -62,8 +62,9 @@ def targets(run: Path, seed: int) -> dict[Path, tuple[str, list[Reader]]]:
     """File -> its kind and what reads it."""
     found: dict[Path, tuple[str, list[Reader]]] = {}
     shards = [path for stage in STAGES for path in sorted((run / stage).glob("*-*.parquet"))]
-    order = generator(seed, "flips", "shards").permutation(len(shards))[:SHARDS]
-    for path in sorted(shards[place] for place in order):
+    order = [shards[place] for place in generator(seed, "flips", "shards").permutation(len(shards))]
+    rejects_first = sorted(order, key=lambda path: not path.name.startswith("rejects"))
+    for path in sorted(rejects_first[:SHARDS]):
         found[path] = (path.name.split("-")[0], [lambda stage=path.parent.name: read_stage(run, stage)])
     for stage in STAGES:
         if (path := run / stage / "manifest.json").is_file():
