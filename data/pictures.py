@@ -20,6 +20,7 @@ from salmu.data.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of Pillow's others one starts an outside program
 NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+NO_IMAGE = "not an image"  # the reason of an empty file and of another format
 LARGEST_FILE = 64_000_000  # bytes
 LARGEST_PIXELS = 50_000_000
 LARGEST_RATIO = 50  # of the longer to the shorter side; a narrower strip explodes when its shorter side is fitted
@@ -50,13 +51,13 @@ class PictureError(ValueError):
 def read_header(content: bytes | None) -> Image.Image:
     """A picture file with its limits checked, not decoded yet. Raises PictureError."""
     if not content:
-        raise PictureError("not an image", "no bytes")
+        raise PictureError(NO_IMAGE, "no bytes")
     if len(content) > LARGEST_FILE:
         raise PictureError("too large", f"{len(content)} bytes")
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
-        raise PictureError("not an image", f"no {NAMES} file") from None
+        raise PictureError(NO_IMAGE, f"no {NAMES} file") from None
     except Image.DecompressionBombError as error:
         pixels = re.search(r"[0-9]+", str(error))  # Pillow raises before it tells width and height
         raise PictureError("too large", f"{int(pixels[0]):,} pixels" if pixels else "far too many pixels") from None

@@ -19,7 +19,7 @@ import numpy as np
 
 from salmu.data.errors import UserError
 from salmu.data.foreign_names import is_content, printable
-from salmu.data.pictures import LARGEST_FILE, PictureError, decode
+from salmu.data.pictures import LARGEST_FILE, NO_IMAGE, PictureError, decode
 from salmu.data.tars import members
 from salmu.model_training.settings import WebDatasetSource
 
@@ -146,8 +146,8 @@ def _unusable(image: _Member | None, extensions: list[str]) -> str | None:
         return f"image: longer than {LARGEST_FILE} bytes"
     try:
         decode(image.content)
-    except PictureError as error:
-        return f"image: {error.reason}"
+    except PictureError as error:  # of a reason that is the same for many pictures
+        return f"image: {error if error.reason == NO_IMAGE else error.reason}"
     return None
 
 
