@@ -78,8 +78,10 @@ def to_rgb(picture: Image.Image, upright: bool = False) -> Image.Image:
 
     `upright`: turned as its EXIF says; an EXIF that cannot be read turns nothing. Raises PictureError."""
     try:
-        picture.load()
-        turn = turn_of(picture) if upright else None
+        turn = None
+        if upright:
+            picture.load()  # first, since turn_of takes what the decoder raises for an odd EXIF
+            turn = turn_of(picture)
         if picture.mode[0] in WHITE:
             picture = Image.fromarray(_eight_bits(np.asarray(picture), picture.mode[0]))
         picture = picture.convert("RGB")
