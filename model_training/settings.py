@@ -22,7 +22,7 @@ class WebDatasetSource(Settings):
     )
     image: str = Field("jpg;jpeg;png;webp", description="Extensions of the image member, the first that is there.")
     text: str = Field("txt", description="Extension of the caption member; json: the caption is `caption_key` in it.")
-    caption_key: str = Field("caption", description="Key of the caption where `text` is json.")
+    caption_key: str = Field("caption", description="Key of the caption, a string, where `text` is json.")
     uids: str | None = Field(
         None, description="DataComp's list of uids to keep (.npy of pairs of uint64); needs the .json members."
     )
@@ -37,7 +37,7 @@ class ParquetSource(Settings):
         "read from the environment, for signed URLs."
     )
     image: str = Field("image", description="Column of encoded images: binary, or a struct with `bytes`.")
-    text: str = Field("text", description="Column of captions.")
+    text: str = Field("text", description="Column of captions: strings, or bytes in UTF-8.")
 
 
 Source = Annotated[WebDatasetSource | ParquetSource, Field(discriminator="kind")]
