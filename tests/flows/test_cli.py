@@ -181,6 +181,51 @@ def test_the_shell_completes_commands_stages_and_methods(tmp_path, capsys):
         assert done.stdout.split() == completed, done
 
 
+def test_evaluate_and_unlearn_print_their_numbers_and_nothing_is_overwritten(runs, tmp_path, capsys):
+    run = runs / "whole"
+    arguments = ["evaluate", "--model", str(run / "models" / "clean"), "--dataset", str(run / "dataset")]
+    arguments += ["--out", str(run / "results" / "clean.json"), "--set", "evaluation.zero_shot_per_class=1"]
+    arguments += ["--set", "evaluation.bootstrap_replicates=100"]
+    cli.main(arguments)  # these results are there already
+    table = capsys.readouterr().out
+    cli.main([*arguments, "--json"])
+    results = json.loads(capsys.readouterr().out)
+    assert f"RetFail      efficacy  {results['efficacy']['1.1_RetFail']['MRR']:.4f}" in table
+    arguments = ["unlearn", "negative_gradient", "--model", str(run / "models" / "compromised")]
+    arguments += ["--dataset", str(run / "dataset"), "--set", "unlearning.methods={}"]
+    arguments += ["--set", "unlearning.retain_scenes=60", "--budget", "0.5", "--json", "--out"]
+    out = run / "unlearned" / "negative_gradient-0.5x-s0"
+    cli.main([*arguments, str(out)])
+    assert json.loads(capsys.readouterr().out) == json.loads((out / "unlearning.json").read_text())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    assert "add --force" in refused(capsys, *arguments, str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_plan_inspect_and_clean_speak_json_or_say_what_is_wrong(runs, tmp_path, capsys):
+    where = ["--run", "whole", "--runs", str(runs)]
+    cli.main(["plan", *where, "--json"])
+    assert {row["state"] for row in json.loads(capsys.readouterr().out)["stages"]} == {"done"}
+    cli.main(["inspect", "portraits", *where, "--rows", "2", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 2 and rows[0]["image"]["bytes"] > 500
+    cli.main(["inspect", "portraits", *where, "--rows", "2"])
+    assert capsys.readouterr().err == "note: the first 2 rows; --rows shows more\n"
+    cli.main(["publish", *where, "--to", str(tmp_path / "out"), "--dry-run", "--json"])
+    assert {row["state"] for row in json.loads(capsys.readouterr().out)["files"]} == {"new"}
+    for command in ("plan", "clean", "inspect portraits", "stage captions"):
+        err = refused(capsys, *command.split(), "--run", "whoel", "--runs", str(runs))
+        assert "no run in" in err and "did you mean 'whole'?" in err
+    assert not (runs / "whoel").exists()
+
+
+def test_a_quiet_run_prints_the_final_result_only(runs, capsys):
+    cli.main(["run", "--run", "whole", "--runs", str(runs), "--until", "anchors", "--runner", "thread", "--quiet"])
+    out, err = capsys.readouterr()
+    assert out.startswith("done in ") and out.count("\n") == 1 and not err
+
+
 def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_same_bytes(runs):
     process = salmu(*small("killed", runs, "dataset", "--workers", "1"))
     store = Store(runs / "killed")
