@@ -1,7 +1,7 @@
 """The arguments of the command line. Nothing that takes time to load is imported here."""
 
 import argparse
-import importlib.metadata
+import math
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -33,6 +33,8 @@ class Parser(argparse.ArgumentParser):
 
 class ShowVersion(argparse.Action):
     def __call__(self, parser, *_):
+        import importlib.metadata
+
         print(f"salmu {importlib.metadata.version('salmu')}")
         parser.exit()
 
@@ -46,6 +48,23 @@ def one_of(what: str, known: Iterable[str]) -> Callable[[str], str]:
                 f"no {what} {text!r}{did_you_mean(text, known) or '; there are ' + ', '.join(known)}"
             )
         return text
+
+    return checked
+
+
+def at_least(least: float, kind: type = int) -> Callable[[str], float]:
+    """The type of an argument that is a finite number."""
+
+    def checked(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {'a whole' if kind is int else 'a'} number of at least {least}"
+            )
+        return value
 
     return checked
 
@@ -99,7 +118,7 @@ def parser() -> Parser:
                 help="a Python file with an unlearning method, or a folder of them; may be given many times",
             )
         if work:
-            sub.add_argument("--workers", metavar="N", type=int, help="number of workers (default: one a core)")
+            sub.add_argument("--workers", metavar="N", type=at_least(1), help="number of workers (default: one a core)")
             sub.add_argument(
                 "--runner",
                 choices=["process", "thread", "ray", "dask", "workpool"],
@@ -140,9 +159,9 @@ def parser() -> Parser:
         "plan", "show what a run would do, and what it costs, before it starts", change=True, json=True, methods=True
     )
     profile(plan)
-    plan.add_argument("--workers", metavar="N", type=int, default=os.cpu_count(), help="cores to plan with")
-    plan.add_argument("--gpus", metavar="N", type=int, default=1, help="GPUs to plan with (default: 1)")
-    plan.add_argument("--gpu-price", type=float, default=2.5, help="price of a GPU-hour (default: 2.5)")
+    plan.add_argument("--workers", metavar="N", type=at_least(1), default=os.cpu_count(), help="cores to plan with")
+    plan.add_argument("--gpus", metavar="N", type=at_least(1), default=1, help="GPUs to plan with (default: 1)")
+    plan.add_argument("--gpu-price", type=at_least(0, float), default=2.5, help="price of a GPU-hour (default: 2.5)")
     verify = command("verify", "check every file that a run holds, or judge its personas again", json=True)
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
     verify.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
@@ -159,13 +178,19 @@ def parser() -> Parser:
         "--where", metavar="COLUMN=VALUE", action="append", default=[], help="only rows with this value"
     )
     inspect.add_argument("--rejects", action="store_true", help="what was dropped, and why")
-    inspect.add_argument("--rows", metavar="N", type=int, default=5, help="show at most this many rows (default: 5)")
+    inspect.add_argument(
+        "--rows", metavar="N", type=at_least(1), default=5, help="show at most this many rows (default: 5)"
+    )
     inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
     clean = command("clean", "remove files that no manifest names")
     clean.add_argument("--dry-run", action="store_true", help="list them, remove nothing")
     crashed = command("crashed", "mark flow runs that nobody works on any more, on the Prefect server", run=False)
     crashed.add_argument(
-        "--silent", type=float, default=600, metavar="SECONDS", help="without a sign of life (default: 600)"
+        "--silent",
+        type=at_least(0, float),
+        default=600,
+        metavar="SECONDS",
+        help="without a sign of life (default: 600)",
     )
     crashed.add_argument("--retry", action="store_true", help="start them again; only what is missing is made")
     crashed.add_argument("--dry-run", action="store_true", help="list them, change nothing")
@@ -173,7 +198,9 @@ def parser() -> Parser:
     gallery = command("gallery", "write a page that shows people, portraits and captions, and opens offline")
     gallery.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
     gallery.add_argument("--out", metavar="DIR", help="default: gallery in the run's folder, or DIR-gallery")
-    gallery.add_argument("--side", type=int, default=160, help="pixels of a picture's longest side (default: 160)")
+    gallery.add_argument(
+        "--side", type=at_least(16), default=160, help="pixels of a picture's longest side (default: 160)"
+    )
     evaluate = command("evaluate", "score a model with the benchmark's metrics", run=False, change=True, json=True)
     evaluate.add_argument(
         "--model", metavar="DIR", required=True, help="folder in open_clip's layout, or any name that open_clip knows"
@@ -189,7 +216,7 @@ def parser() -> Parser:
     unlearn.add_argument(
         "--budget", type=float, default=5.0, help="pairs seen, as a multiple of the forget set (default: 5)"
     )
-    unlearn.add_argument("--seed", type=int, default=0)
+    unlearn.add_argument("--seed", type=at_least(0), default=0)
     unlearn.add_argument("--out", metavar="DIR", required=True, help="folder to write")
     unlearn.add_argument("--force", action="store_true", help="replace what --out holds, whatever it is")
     tune = command(
@@ -206,9 +233,13 @@ def parser() -> Parser:
     )
     tune.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
     tune.add_argument(
-        "--trials", metavar="N", type=int, default=8, help="the same for every method that is compared (default: 8)"
+        "--trials",
+        metavar="N",
+        type=at_least(1),
+        default=8,
+        help="the same for every method that is compared (default: 8)",
     )
-    tune.add_argument("--seed", type=int, default=0)
+    tune.add_argument("--seed", type=at_least(0), default=0)
     tune.add_argument(
         "--out",
         metavar="DIR",

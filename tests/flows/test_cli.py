@@ -128,7 +128,10 @@ def test_a_typo_is_told_what_was_probably_meant(arguments, close, capsys):
     assert f"did you mean {close!r}?" in refused(capsys, *arguments)
 
 
-@pytest.mark.parametrize("arguments", [[], ["run", "--until"], ["plan", "--workers", "two"], ["run", "-q", "-v"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["run", "--until"], ["plan", "--workers", "0"], ["plan", "--gpu-price", "nan"], ["run", "-q", "-v"]],
+)
 def test_bad_arguments_are_one_line(arguments, capsys):
     assert "--help" in refused(capsys, *arguments)
 
