@@ -209,13 +209,15 @@ def unlearn(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     methods: Paths | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Make the model in a folder forget, and write the result to the folder `out` in open_clip's layout, with
     unlearning.json: what was seen, how long it took. The same as `salmu unlearn`. Returns the folder.
 
     `method`: one of `salmu.methods()`. `budget`: pairs seen, as a multiple of the forget set. `settings`: the method's
-    own. `methods`: files, or folders of them, with methods of your own. Raises UserError for input that cannot be used.
+    own. `methods`: files, or folders of them, with methods of your own. `force`: replace what `out` holds; this very
+    result is kept anyway. Raises UserError for input that cannot be used.
 
     >>> import salmu
     >>> few = {"learning_rate": 1e-4, "retain_scenes": 0}
@@ -233,7 +235,7 @@ def unlearn(
     changes = {f"unlearning.methods.{method}.{key}": value for key, value in (settings or {}).items()}
     chosen = load_profile("tiny", changes).unlearning.run(method, budget, seed)
     folder = dataset.folder if isinstance(dataset, Dataset) else location(str(dataset))
-    unlearn(method, chosen.settings, Path(model), folder, Path(out), progress or _silent)
+    unlearn(method, chosen.settings, Path(model), folder, Path(out), progress or _silent, replace=force)
     return Path(out)
 
 
