@@ -92,7 +92,7 @@ def words(command: str, folder: Path) -> list[str]:
 
 def started(command: list[str], mark: str, log: Path) -> subprocess.Popen:
     surroundings = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {MARK: mark}
-    surroundings["PREFECT_HOME"] = str(log.with_suffix(".prefect"))
+    surroundings["PREFECT_HOME"] = str(log.with_name("prefect"))  # of all trials, as a person has one
     with log.open("a") as output:
         return subprocess.Popen(command, env=surroundings, stdout=output, stderr=output)
 

@@ -6,9 +6,9 @@ Files: 40 over all stages, rejects files first, then shards; every manifest; eve
 each flip, what reads the file is asked as in a new process: for a stage its rows, rejects, digests, `salmu inspect` and
 the counts of its manifest; for the published folder its splits, JSON documents, digest, and `salmu verify --dataset`.
 
-Told for each kind of file, and counted by reads of a file with a flipped bit: those refused in one line; those that gave
-back the same (a value spelt otherwise); tracebacks; and silent changes, which must not be. The flips are drawn by a seed,
-one more at the first and at the last bit of every file.
+Told for each kind of file are the reads of a file with a flipped bit: those refused in one line; those that gave back
+the same (a value spelt otherwise); tracebacks; and silent changes, which must not be. A seed draws the flips, one
+more at the first and at the last bit of every file.
 """
 
 import argparse
