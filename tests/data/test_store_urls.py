@@ -67,6 +67,18 @@ def test_rows_come_back_and_a_store_is_named_by_its_text(runs):
     assert not again.is_done("things", entry, "f") and store.manifest("nothing").shards == []
 
 
+@pytest.mark.parametrize("runs", ["memory"], indirect=True)
+def test_a_damaged_object_is_refused(runs):
+    store = Store(f"{runs}/tiny")
+    commit(store, shard(0, "a"))
+    path = store.part_path("things", 0)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=f"{runs}/tiny/things/part-00000.parquet: damaged, .*salmu stage things"):
+        store.view("things", "name").row_digests()
+
+
 def test_what_another_process_writes_is_seen_at_once(bucket):  # noqa: F811
     store, client = Store(f"{bucket}/run"), boto3.client("s3")
     commit(store, shard(0, "a"))
