@@ -110,7 +110,7 @@ def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dic
         "met": sum(one.met for one in outcomes(row, clean, start)),
         "missed": [one.metric for one in outcomes(row, clean, start) if not one.met],
         "gives_away": list(ways_back(row, clean)),
-        "verdict": row["verdict"],
+        "verdict": row.get("verdict"),
         "relearned_RetFail": row.get("relearned_RetFail"),
         "relearned_above_clean": row.get("relearned_above_clean"),
         **{metric: row[metric] for metric in SHOWN},

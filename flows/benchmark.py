@@ -1,5 +1,6 @@
 """The benchmark: methods that make Compromised forget, the metrics of every model, leaderboard and report."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,21 @@ from salmu.data.errors import UserError
 from salmu.data.files import require_disk
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
+from salmu.data.text import red
 from salmu.evaluation.metrics.score import PUBLISHED
 from salmu.evaluation.report.build import build
-from salmu.evaluation.report.plots import forgetting
+from salmu.evaluation.report.tradeoff import trade_off
 from salmu.evaluation.scoring.evaluate import EvaluationSettings, evaluate_once
 from salmu.evaluation.unlearning.registry import Run, UnlearningSettings
 from salmu.evaluation.unlearning.runner import unlearn
-from salmu.evaluation.verdicts.leaderboard import markdown, write_leaderboard
+from salmu.evaluation.verdicts.leaderboard import write_leaderboard
+from salmu.evaluation.verdicts.soundness import warning
+from salmu.evaluation.verdicts.tables import markdown
 from salmu.flows.dataset import open_checked
 from salmu.flows.forms import filled_in
 from salmu.flows.running.artifacts import picture, show_card, shown_progress
 from salmu.flows.running.cards import refresh_overview, shown_run
-from salmu.flows.running.console import say
+from salmu.flows.running.console import say, warn
 from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.runners import task_runner
@@ -91,13 +95,14 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     submit_with_retry("benchmark", methods + scored(models), on_gpus=on_gpus)
     submit_with_retry("benchmark", scored(unlearned), on_gpus=on_gpus)
     records = write_leaderboard(store.folder)
-    measured = {
-        row["model"]: {name: round(row[name], 4) for name in PUBLISHED if row[name] is not None} for row in records
-    }
     for name, model in models:
-        with_metrics(store.folder / model, measured[name])
+        (row,) = (row for row in records if row["model"] == name)
+        measured = {metric: round(row[metric], 4) for metric in PUBLISHED if row[metric] is not None}
+        with_metrics(store.folder / model, measured, warning([row]))
     say(f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}")
-    plot = picture(forgetting(records), "RetFail against InterIdSim")
+    if worthless := warning(records):
+        warn(red(worthless, sys.stderr))
+    plot = picture(trade_off(records), "RetFail against InterIdSim")
     show_card(store.folder.name, "benchmark", f"# Benchmark\n\n{markdown(records)}\n\n{plot}\n", "benchmark")
     refresh_overview()
 

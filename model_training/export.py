@@ -83,13 +83,13 @@ def read_record(folder: Path) -> dict | None:
     return record if (folder / CONFIGURATION).is_file() and (folder / WEIGHTS).is_file() else None
 
 
-def with_metrics(folder: Path, metrics: dict[str, float]) -> None:
-    """The card with the reference metrics that an evaluation gave; one that holds them stays. Raises UserError without
-    a record."""
+def with_metrics(folder: Path, metrics: dict[str, float], warning: str | None = None) -> None:
+    """The card with the reference metrics that an evaluation gave, and with a warning above everything else where the
+    pair is worthless; one that holds them stays. Raises UserError without a record."""
     record = read_record(folder)
     if record is None:
         raise UserError(f"{folder}: no finished model with a {RECORD}")
-    card, path = _card(record, metrics).encode(), folder / "README.md"
+    card, path = _card(record, metrics, warning).encode(), folder / "README.md"
     if not path.is_file() or path.read_bytes() != card:
         write_atomic(path, card)
 
@@ -129,8 +129,8 @@ tags: [clip, machine-unlearning, synthetic-data]
 ---
 # {title}
 
-{purpose} Both models of a pair share configuration, seed, tokenizer and retain batches; the sensitive pairs are the
-only difference. Every person in the sensitive pairs is fictitious, and their images are generated.
+{warning}{purpose} Both models of a pair share configuration, seed, tokenizer and retain batches; the sensitive
+pairs are the only difference. Every person in the sensitive pairs is fictitious, and their images are generated.
 
     import open_clip
     model, _, preprocess = open_clip.create_model_and_transforms("local-dir:FOLDER")   # pushed: "hf-hub:OWNER/NAME"
@@ -164,11 +164,12 @@ PURPOSES = {
 CARD_POINTS = 8  # of the loss, where no monitor measured
 
 
-def _card(record: dict, metrics: dict[str, float] | None = None) -> str:
+def _card(record: dict, metrics: dict[str, float] | None = None, warning: str | None = None) -> str:
     return CARD.format(
         **record
         | {
             "title": f"{record['which'].capitalize()} model of a SALMU pair",
+            "warning": f"> **{warning}**\n\n" if warning else "",
             "purpose": PURPOSES[record["which"]],
             "sources": ", ".join(f"{name} {rows}" for name, rows in record["retain_sources"].items()),
             "rejected": ", ".join(f"{count} {reason}" for reason, count in record["retain_rejects"].items()) or "none",

@@ -33,6 +33,115 @@ EXTENDED = {
 METRICS = (*PUBLISHED, *EXTENDED)
 
 
+class Definition(NamedTuple):
+    """What a metric is, for tooltips and the glossary of the report."""
+
+    title: str  # a few words, said in the middle of a sentence
+    measures: str  # one sentence
+    least: float
+    most: float
+
+
+DEFINITIONS = {
+    "RetFail": Definition(
+        "retrieval of forgotten facts",
+        "Rank of a forgotten portrait's own caption among the captions of the forget set and as many neutral ones; the "
+        "mean of 1 / rank.",
+        0,
+        1,
+    ),
+    "AssocStr": Definition(
+        "strength of the forgotten pairs", "Mean cosine of a forgotten portrait and its own caption.", -1, 1
+    ),
+    "ACS": Definition(
+        "a probe on the forgotten pairs",
+        "How often a simple classifier tells true pairs of portrait and caption from shuffled ones; 0.5 is a guess.",
+        0,
+        1,
+    ),
+    "IdZSC": Definition(
+        "names of forgotten people",
+        "How often a portrait of a wholly forgotten person is matched with the right name.",
+        0,
+        1,
+    ),
+    "CoreAssoc": Definition(
+        "bare names and values",
+        'Mean cosine of a forgotten portrait and the bare words "NAME VALUE" or "VALUE NAME", whichever is larger.',
+        -1,
+        1,
+    ),
+    "GenKnow": Definition(
+        "general knowledge",
+        "How often a picture that has nothing to do with the people is put into the right class.",
+        0,
+        1,
+    ),
+    "InterIdSim": Definition(
+        "other people",
+        "Mean cosine of portrait and caption for people whom nobody asked to forget (split holdout_identity).",
+        -1,
+        1,
+    ),
+    "IntraIdSim": Definition(
+        "other facts of the same people",
+        "Mean cosine of portrait and caption for facts about the forgotten people that nobody asked to forget (split "
+        "holdout_association).",
+        -1,
+        1,
+    ),
+    "VisIdInt": Definition(
+        "plain descriptions of the forgotten people",
+        "Mean cosine of a portrait of a forgotten person and a caption without personal data.",
+        -1,
+        1,
+    ),
+    "FragSim": Definition(
+        "fragile pairs", "Mean cosine of ordinary pairs that the model learned only weakly; they break first.", -1, 1
+    ),
+    "ValueMRR": Definition(
+        "the right value",
+        "Rank of a forgotten portrait's own caption among copies of it with other people's values; the mean of "
+        "1 / rank.",
+        0,
+        1,
+    ),
+    "NameMRR": Definition(
+        "the right name",
+        "Rank of a forgotten portrait's own caption among copies of it with other people's names; the mean of "
+        "1 / rank.",
+        0,
+        1,
+    ),
+    "ACS_matched": Definition(
+        "a probe on people alike",
+        "ACS with captions shuffled among people of the same gender and country, as far as there are any, so that what "
+        "a name says about its bearer does not help.",
+        0,
+        1,
+    ),
+    "MIA": Definition(
+        "membership inference",
+        "How well a threshold on the cosine tells trained pairs from pairs that no model was trained on (area under "
+        "the ROC curve); 0.5 is a guess.",
+        0,
+        1,
+    ),
+    "ParaMRR": Definition(
+        "retrieval in other words", "RetFail with the facts in wordings that no caption of the dataset has.", 0, 1
+    ),
+    "ParaStr": Definition(
+        "strength in other words", "AssocStr with the facts in wordings that no caption of the dataset has.", -1, 1
+    ),
+    "ImgRes": Definition(
+        "faces in the image tower",
+        "How often a portrait of a forgotten person lies nearest to that person's other portraits; texts play no part.",
+        0,
+        1,
+    ),
+}
+
+
 class Score(NamedTuple):
     """A metric of one model. The headline number is the mean of `values`, from which its interval is drawn."""
 
@@ -57,6 +166,13 @@ def target(metric: str) -> str:
     """The reference model whose value the metric should have: Clean's for what is to be forgotten, Compromised's for
     what is to be kept."""
     return "compromised" if metric in PUBLISHED and PUBLISHED[metric][0] == "utility" else "clean"
+
+
+def direction(metric: str) -> str:
+    """Which value of a metric is good, in one sentence."""
+    if target(metric) == "compromised":
+        return "Higher is better: the value should stay at Compromised's."
+    return "Lower is better, down to Clean's value. Below it, the model was damaged, or shows that something is gone."
 
 
 def headline(results: dict, metric: str) -> float | None:

@@ -1,5 +1,6 @@
 """Builds a run's report: HTML files that open offline, from whatever the run has so far."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from salmu.data.store import Manifest, Store
 from salmu.data.summary import read_summary
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED
 from salmu.evaluation.report import plots
-from salmu.evaluation.report.pages import targets, write_pages
+from salmu.evaluation.report.judgements import in_order, judgements
+from salmu.evaluation.report.opening import opening
+from salmu.evaluation.report.pages import chances, write_pages
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.report.samples import sample_captions, sample_pairs
-from salmu.evaluation.verdicts.leaderboard import REFERENCES, write_leaderboard
+from salmu.evaluation.report.tradeoff import shared_by_methods, trade_off
+from salmu.evaluation.verdicts.leaderboard import in_words, write_leaderboard
 
 
 def build(run_folder: str | Path) -> Path:
@@ -28,7 +32,7 @@ def build(run_folder: str | Path) -> Path:
         raise UserError(f"{run_folder}: no stage and no results here, is it the folder of a run?")
     name = run_folder.resolve().name
     content = page(
-        "template.html",
+        "index.html",
         name=name,
         settings=_text(run_folder / "settings.yaml"),
         provenance=_json(run_folder / "dataset" / "provenance.json"),
@@ -66,33 +70,36 @@ def _counts(run_folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 def _training(run_folder: Path) -> dict[str, Any]:
     models = {name: _json(path) for name, path in plots.training_records(run_folder / "models").items()}
-    curves = [plots.training_curves(run_folder / "models", dark) for dark in (False, True)] if models else None
-    return {"models": models, "curves": curves}
+    return {"models": models, "curves": plots.looks(plots.training_curves, run_folder / "models") if models else None}
 
 
 def _results(run_folder: Path, name: str) -> dict[str, Any]:
-    """The leaderboard, with the target of each metric, and what else the result files hold."""
+    """The leaderboard, what it says in words, and what else the result files hold."""
     records = write_leaderboard(run_folder) if listed(run_folder / "results") else []
+    judged = judgements(records)
+    records = in_order(records, judged)
     results = {row["model"]: _json(run_folder / "results" / f"{row['model']}.json") for row in records}
     if records:
         trainings = {
             row["model"]: _json(run_folder / "unlearned" / row["model"] / "unlearning.json") for row in records
         }
-        write_pages(run_folder, name, records, results, trainings)
+        write_pages(run_folder, name, records, judged, results, trainings)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {
         "records": records,
-        "targets": targets(records),
-        "references": REFERENCES,
+        "judged": judged,
+        "opening": opening(records, results, judged) if records else None,
         "groups": {
             group: [metric for metric, (own, _, _) in PUBLISHED.items() if own == group]
             for group in ("efficacy", "utility")
         },
         "precise": (run_folder / "report" / "precision.html").is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
-        "chance": next((part["chance"] for part in extended.values() if "chance" in part), {}),
+        "chance": chances(results),
         "per_attribute": _per_attribute(extended),
-        "plot": [plots.forgetting(records, dark) for dark in (False, True)] if records else None,
+        "plot": plots.looks(trade_off, records) if records else None,
+        "narrow_plot": plots.looks(functools.partial(trade_off, narrow=True), records) if records else None,
+        "shared_name": ", ".join(shared_by_methods(records)),
     }
 
 
@@ -101,8 +108,8 @@ def _per_attribute(extended: dict[str, dict]) -> list[dict[str, Any]]:
     fields: dict[str, dict[str, Any]] = {}
     for model, part in extended.items():
         for row in part.get("per_attribute", []):
-            columns = fields.setdefault(row["data_field"], {"attribute": row["data_field"], "rows": row["rows"]})
-            columns[model] = row["RetFail"]
+            about = {"attribute": row["data_field"].replace("_", " "), "pairs": row["rows"]}
+            fields.setdefault(row["data_field"], about)[in_words(model)] = row["RetFail"]
     return list(fields.values())
 
 

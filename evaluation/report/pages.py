@@ -1,4 +1,4 @@
-"""The leaderboard's page, which sorts, filters and plots without a server, and a page for each model."""
+"""The leaderboard's page, which sorts, filters and plots without a server, the glossary, and a page for each model."""
 
 import base64
 import hashlib
@@ -11,59 +11,82 @@ from markupsafe import Markup
 
 from salmu.data.files import write_atomic
 from salmu.data.readers import open_dataset
-from salmu.evaluation.metrics.score import METRICS, target
+from salmu.evaluation.metrics.score import EXTENDED, METRICS, PUBLISHED, target
 from salmu.evaluation.report import plots
+from salmu.evaluation.report.judgements import Judgement
 from salmu.evaluation.report.precision import precision_page
+from salmu.evaluation.report.rendering import model_page as address
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.report.samples import thumbnail
 from salmu.evaluation.verdicts.diagnosis import VERDICTS
-from salmu.evaluation.verdicts.leaderboard import REFERENCES, reference_of
+from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words, reference_of
+from salmu.evaluation.verdicts.soundness import warning
 from salmu.evaluation.verdicts.tables import between_seeds
+from salmu.evaluation.verdicts.targets import TARGETS
 
 Record = dict[str, Any]
 WORST = 12  # leaking pairs on a model's page
 HIDDEN_IN_TABLES = ("_low", "_high")
+GROUPS = {  # of metrics: heading, and which value is good
+    "efficacy": ("Is it gone? (efficacy)", "Lower is better, down to Clean's value. Below it, the model was damaged."),
+    "utility": ("Is the rest still there? (utility)", "Higher is better: the value should stay at Compromised's."),
+    "extended": ("Probes beyond the published metrics", "Lower is better, down to Clean's value."),
+}
 
 
 def write_pages(
-    run_folder: Path, name: str, records: list[Record], results: dict[str, dict], trainings: dict[str, dict]
+    run_folder: Path,
+    name: str,
+    records: list[Record],
+    judged: dict[str, Judgement],
+    results: dict[str, dict],
+    trainings: dict[str, dict],
 ) -> None:
-    """Write report/leaderboard.html, report/precision.html and report/models/<model>.html.
+    """Write report/leaderboard.html, report/precision.html, report/glossary.html and report/models/<model>.html.
 
     `results` and `trainings`: each model's result file, and its unlearning.json where it has one."""
-    precision = precision_page(run_folder, name, records, trainings)
+    folder = run_folder / "report"
+    precision = precision_page(run_folder, name, records, judged, trainings)
     if precision:
-        write_atomic(run_folder / "report" / "precision.html", precision)
-    write_atomic(run_folder / "report" / "leaderboard.html", leaderboard_page(name, records, bool(precision)))
+        write_atomic(folder / "precision.html", precision)
+    write_atomic(folder / "leaderboard.html", leaderboard_page(name, records, judged, bool(precision)))
+    write_atomic(folder / "glossary.html", glossary_page(records, results, bool(precision)))
     leaks = _leaks(run_folder, results)
     for record in records:
         model = record["model"]
-        content = model_page(record, records, results, trainings.get(model, {}), leaks.get(model, []))
-        write_atomic(run_folder / "report" / "models" / f"{model}.html", content)
+        content = model_page(
+            record, records, judged, results, trainings.get(model, {}), leaks.get(model, []), bool(precision)
+        )
+        write_atomic(folder / "models" / f"{model}.html", content)
 
 
-def leaderboard_page(name: str, records: list[Record], precise: bool) -> bytes:
+def leaderboard_page(name: str, records: list[Record], judged: dict[str, Judgement], precise: bool) -> bytes:
     """All records in one table, with a plot of any two metrics. Its script is the only one that the page lets run."""
     script = Path(__file__).with_name("leaderboard.js").read_text(encoding="utf-8")
     shown = [metric for metric in METRICS if any(row.get(metric) is not None for row in records)]
     columns = ("model", "verdict", "budget", *(f"{metric}{end}" for metric in shown for end in ("", "_low", "_high")))
     data = {
         "records": [
-            {key: row.get(key) for key in columns} | {"reference": reference_of(row["model"]) is not None}
+            {key: row.get(key) for key in columns}
+            | {
+                "name": in_words(row["model"]),
+                "page": address(row["model"]),
+                "reference": reference_of(row["model"]) is not None,
+            }
             for row in records
         ],
         "metrics": shown,
         "targets": targets(records),
-        "verdicts": VERDICTS,
+        "verdicts": list(VERDICTS) if judged else [],
     }
     return page(
         "leaderboard.html",
         name=name,
         records=records,
+        judged=judged,
+        warning=warning(records),
         precise=precise,
         metrics=shown,
-        references=REFERENCES,
-        targets=targets(records),
         verdicts=VERDICTS,
         budgets=sorted({row["budget"] for row in records if row["budget"] is not None}),
         seeds=between_seeds(records),
@@ -73,44 +96,75 @@ def leaderboard_page(name: str, records: list[Record], precise: bool) -> bytes:
     )
 
 
+def glossary_page(records: list[Record], results: dict[str, dict], precise: bool) -> bytes:
+    """What the words and the metrics of all pages mean."""
+    groups = {group: [metric for metric, place in PUBLISHED.items() if place[0] == group] for group in GROUPS}
+    groups["extended"] = list(EXTENDED)
+    return page(
+        "glossary.html",
+        precise=precise,
+        groups=[(*GROUPS[group], metrics) for group, metrics in groups.items()],
+        chance=chances(results),
+        targets=targets(records),
+        target_words=TARGETS,
+        verdicts=VERDICTS,
+    )
+
+
 def targets(records: list[Record]) -> dict[str, float | None]:
     """The value that each metric should have, from the records of Clean and Compromised."""
     rows = {row["model"]: row for row in records}
     return {metric: rows.get(target(metric), {}).get(metric) for metric in METRICS}
 
 
+def chances(results: dict[str, dict]) -> dict[str, float]:
+    """Metric -> what a model that knows nothing would score, from the first result file that says so."""
+    return next((part["chance"] for file in results.values() if "chance" in (part := file.get("extended", {}))), {})
+
+
 def model_page(
-    record: Record, records: list[Record], results: dict[str, dict], training: dict[str, Any], worst: list[Record]
+    record: Record,
+    records: list[Record],
+    judged: dict[str, Judgement],
+    results: dict[str, dict],
+    training: dict[str, Any],
+    worst: list[Record],
+    precise: bool,
 ) -> bytes:
     """One model: its numbers beside both references, its curves, its worst leaks, its breakdowns."""
     extended, goals = results[record["model"]].get("extended", {}), targets(records)
     recovery = {name: content.get("extended", {}).get("recovery", {}) for name, content in results.items()}
     curves = {
-        name: recovery[name]["forget"]["points"]
+        in_words(name): recovery[name]["forget"]["points"]
         for name in dict.fromkeys([record["model"], *REFERENCES])
         if recovery.get(name, {}).get("forget")
     }
     own = recovery[record["model"]].get("forget")
     return page(
         "model.html",
+        home="../",
         record=record,
+        judgement=judged.get(record["model"]),
+        warning=warning(records),
+        precise=precise,
         training=training,
         facts={
             "method": training.get("method"),
-            "budget, as multiples of the forget set": record["budget"],
+            "budget, as a multiple of the forget set": record["budget"],
             "seed": record["seed"],
             "pairs seen": record["pairs_seen"],
-            "seconds": record["seconds"],
+            "cost, seconds": record["seconds"],
             "peak memory, MiB": record["peak_memory_mb"],
             "peak memory of the GPU, MiB": record["peak_gpu_memory_mb"],
-            "RetFail relearned, above Clean's": record.get("relearned_above_clean"),
+            "RetFail after relearning, above Clean's": record.get("relearned_above_clean"),
             "GenKnow was measured on": record["zero_shot_set"],
             "weights": record["model_digest"],
         },
         metrics=[
             {
                 "metric": metric,
-                "target": goals[metric],
+                "reference": goals[metric],
+                "reference_model": target(metric).capitalize(),
                 "chance": extended.get("chance", {}).get(metric),
                 **{
                     f"{column}{end}": record.get(f"{metric}{key}{end}")
@@ -125,17 +179,17 @@ def model_page(
             for metric in METRICS
             if record[metric] is not None
         ],
-        unlearning=[plots.unlearning_curve(training["curve"], dark) for dark in (False, True)]
-        if training.get("curve")
-        else None,
-        relearning=[plots.relearning_curves(curves, dark) for dark in (False, True)] if own else None,
+        unlearning=plots.looks(plots.unlearning_curve, training["curve"]) if training.get("curve") else None,
+        relearning=plots.looks(plots.relearning_curves, curves) if own else None,
         relearned_on=own and own["trained_on"],
         worst=worst,
         tables={
             title: [_without_bounds(row) for row in rows]
             for title, rows in {
                 "By attribute": extended.get("per_attribute", []),
-                **{f"By {group}": rows for group, rows in extended.get("per_demographic", {}).items()},
+                **{
+                    f"By {group.replace('_', ' ')}": rows for group, rows in extended.get("per_demographic", {}).items()
+                },
             }.items()
         },
     )

@@ -2,8 +2,7 @@
 
 import io
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,13 @@ from matplotlib.figure import Figure
 # Legible on a light and on a dark page.
 COLOURS = ("#3b82c4", "#d1663a", "#3f9e63", "#a05fb5", "#b8912a", "#c2527a", "#2f9fa3", "#7c7f86")
 MARKERS = "osD^vP*X"
-LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axis is logarithmic
+DPI = 130
+WIDE, NARROW, MEDIUM = (7.4, 4.4), (3.7, 4.4), (5.4, 3.6)  # inches: a desktop's page, a telephone's, either
+
+
+def looks(draw: Callable[..., bytes], *what: Any) -> dict[str, bytes]:
+    """A plot for a light page and for a dark one."""
+    return {"light": draw(*what, dark=False), "dark": draw(*what, dark=True)}
 
 
 def training_records(models: Path) -> dict[str, Path]:
@@ -26,7 +31,7 @@ def training_records(models: Path) -> dict[str, Path]:
 def training_curves(models: Path, dark: bool = False) -> bytes:
     """Training loss of each model under runs/NAME/models/ over the steps and, dotted, AssocStr where it was measured
     on a sample: how the forget set is memorised. Models without a curve are left out."""
-    with _figure(dark) as (figure, png):
+    with figure_as_png(dark) as (figure, png):
         axes = figure.add_subplot(xlabel="step", ylabel="contrastive loss")
         memory = None
         for number, (name, path) in enumerate(training_records(models).items()):
@@ -48,7 +53,7 @@ def training_curves(models: Path, dark: bool = False) -> bytes:
 
 def unlearning_curve(curve: list[dict[str, Any]], dark: bool = False) -> bytes:
     """Mean cosines of the pairs of each step of a method, where they were encoded, and its loss (dotted)."""
-    with _figure(dark) as (figure, png):
+    with figure_as_png(dark) as (figure, png):
         axes = figure.add_subplot(xlabel="step", ylabel="mean cosine")
         parts = sorted({key for point in curve for key in point if key.endswith("_cosine")})
         for number, key in enumerate(parts):
@@ -66,7 +71,7 @@ def unlearning_curve(curve: list[dict[str, Any]], dark: bool = False) -> bytes:
 def relearning_curves(curves: dict[str, list[dict[str, Any]]], dark: bool = False) -> bytes:
     """RetFail and AssocStr of the rest of the forget set over the steps of relearning, with 95 % intervals; one line a
     model."""
-    with _figure(dark) as (figure, png):
+    with figure_as_png(dark) as (figure, png):
         for axes, metric in zip(figure.subplots(1, 2), ("RetFail", "AssocStr"), strict=True):
             axes.set(xlabel="step", ylabel=metric)
             for number, (name, points) in enumerate(curves.items()):
@@ -80,57 +85,9 @@ def relearning_curves(curves: dict[str, list[dict[str, Any]]], dark: bool = Fals
     return png.getvalue()
 
 
-def forgetting(records: list[dict[str, Any]], dark: bool = False) -> bytes:
-    """RetFail (what is left of the forget set) against InterIdSim (what is left of everybody else), with intervals.
-
-    `records`: rows of the leaderboard. The goal is Clean's RetFail at Compromised's InterIdSim."""
-    points = [row for row in records if row["RetFail"] is not None and row["InterIdSim"] is not None]
-    reference = {row["model"]: row for row in points}
-    with _figure(dark) as (figure, png):
-        axes = figure.add_subplot(
-            xlabel="RetFail MRR: forget set still retrieved", ylabel="InterIdSim: other people still known"
-        )
-        values = [row["RetFail"] for row in points if row["RetFail"] > 0]
-        if values and max(values) > LOG_FROM * min(values):
-            axes.set_xscale("log")
-        for number, row in enumerate(points):
-            axes.errorbar(
-                row["RetFail"],
-                row["InterIdSim"],
-                _error(row, "InterIdSim"),
-                _error(row, "RetFail"),
-                fmt=MARKERS[number % len(MARKERS)],
-                color=COLOURS[number % len(COLOURS)],
-                markersize=8,
-                elinewidth=1,
-                capsize=2,
-                label=row["model"],
-            )
-        if {"clean", "compromised"} <= reference.keys():
-            axes.scatter(
-                reference["clean"]["RetFail"],
-                reference["compromised"]["InterIdSim"],
-                s=260,
-                marker="o",
-                facecolors="none",
-                edgecolors=COLOURS[2],
-                linewidths=2,
-                label="goal",
-            )
-        axes.margins(0.12)
-        if points:
-            figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
-    return png.getvalue()
-
-
-def _error(row: dict[str, Any], metric: str) -> list[list[float]] | None:
-    low, high, value = row[f"{metric}_low"], row[f"{metric}_high"], row[metric]
-    return None if low is None or math.isnan(value) else [[max(value - low, 0)], [max(high - value, 0)]]
-
-
 @contextmanager
-def _figure(dark: bool) -> Iterator[tuple[Figure, io.BytesIO]]:
-    """An empty figure and the buffer that holds it as PNG afterwards."""
+def figure_as_png(dark: bool, size: tuple[float, float] = MEDIUM) -> Iterator[tuple[Figure, io.BytesIO]]:
+    """An empty figure of a size in inches, and the buffer that holds it as PNG afterwards."""
     ink, faint, png = ("#e4e6ea", "#4a4f58", io.BytesIO()) if dark else ("#22262c", "#d0d4da", io.BytesIO())
     style = {
         "text.color": ink,
@@ -147,6 +104,6 @@ def _figure(dark: bool) -> Iterator[tuple[Figure, io.BytesIO]]:
         "axes.spines.right": False,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(7, 4), dpi=130, layout="constrained")
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield figure, png
         figure.savefig(png, format="png", transparent=True, metadata={"Software": None})

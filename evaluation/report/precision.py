@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from salmu.evaluation.report.judgements import Judgement
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS
 from salmu.evaluation.unlearning.registry import methods
-from salmu.evaluation.verdicts.diagnosis import VERDICTS
 from salmu.evaluation.verdicts.leaderboard import reference_of
+from salmu.evaluation.verdicts.soundness import warning
 from salmu.evaluation.verdicts.tables import between_seeds
-from salmu.evaluation.verdicts.targets import outcomes, ways_back
+from salmu.evaluation.verdicts.targets import TARGETS
 
 Record = dict[str, Any]
 FIGURES = (
@@ -25,44 +26,34 @@ FIGURES = (
 )
 
 
-def precision_page(run_folder: Path, name: str, records: list[Record], trainings: dict[str, dict]) -> bytes | None:
+def precision_page(
+    run_folder: Path, name: str, records: list[Record], judged: dict[str, Judgement], trainings: dict[str, dict]
+) -> bytes | None:
     """report/precision.html; None without both references or without an unlearned model. `trainings`: the
     unlearning.json of each model. Trials are read from tuning/<method>/ of the run, where `salmu tune` put them."""
-    references = {row["model"]: row for row in records}
-    clean, compromised = references.get("clean"), references.get("compromised")
+    clean = next((row for row in records if row["model"] == "clean"), None)
     rows = [row for row in records if reference_of(row["model"]) is None]
-    if not (clean and compromised and rows):
+    if not (clean and any(row["model"] == "compromised" for row in records) and rows):
         return None
-    models = []
-    for row in rows:
-        found, back = outcomes(row, clean, compromised), ways_back(row, clean)
-        models.append(
-            {
-                "record": row,
-                "outcomes": {one.metric: one for one in found},
-                "met": sum(one.met for one in found),
-                "ways_back": [
-                    {"metric": metric, "what": words, "value": row.get(metric), "clean": clean.get(f"{metric}_high")}
-                    for metric, words in back.items()
-                ],
-                "training": {
-                    key: value for key, value in trainings.get(row["model"], {}).items() if key not in ("curve",)
-                },
-            }
-        )
-    models.sort(key=lambda one: (-one["met"], VERDICTS.index(one["record"].get("verdict", "partial"))))
-    columns = list(dict.fromkeys(one for model in models for one in model["outcomes"]))
     return page(
         "precision.html",
         name=name,
-        models=models,
-        columns=columns,
-        words={one.metric: one.target for model in models for one in model["outcomes"].values()},
-        references={"Clean": clean, "Compromised": compromised},
+        records=records,
+        judged=judged,
+        warning=warning(records),
+        columns=[metric for metric in TARGETS if any(metric in one.outcomes for one in judged.values())],
+        target_words=TARGETS,
+        clean=clean,
         seeds=between_seeds(records),
         objective=OBJECTIVE,
         trials={
-            method: rows for method in sorted({row["method"] for row in rows}) if (rows := _trials(run_folder, method))
+            method: trials
+            for method in sorted({str(row["method"]) for row in rows})
+            if (trials := _trials(run_folder, method))
+        },
+        trainings={
+            row["model"]: {key: value for key, value in trainings.get(row["model"], {}).items() if key != "curve"}
+            for row in rows
         },
         dataset=clean["dataset_digest"],
     )

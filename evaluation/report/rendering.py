@@ -1,21 +1,25 @@
 """What the report's pages share: the templates of this folder, and how values are shown."""
 
 import base64
+import functools
 import math
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from salmu.evaluation.metrics.score import target
+from salmu.evaluation.metrics.score import DEFINITIONS, direction
+from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words
 
 ROWS_SHOWN = 70  # of a table
 
 
-def page(template: str, **values: Any) -> bytes:
-    """A template of this folder, filled in."""
+@functools.cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=jinja2.select_autoescape(["html"], default=True),
@@ -28,9 +32,22 @@ def page(template: str, **values: Any) -> bytes:
         "metric": metric_value,
         "markdown": markdown,
         "png": png,
-        "target": target,
+        "in_words": in_words,
+        "model_page": model_page,
     }
-    return environment.get_template(template).render(rows_shown=ROWS_SHOWN, **values).lstrip().encode()
+    return environment
+
+
+def page(template: str, home: str = "", **values: Any) -> bytes:
+    """A template of this folder, filled in. `home`: the way from the page to the report's folder."""
+    shared = {"definitions": DEFINITIONS, "direction": direction, "references": REFERENCES, "rows_shown": ROWS_SHOWN}
+    text = _environment().get_template(template).render(home=home, **shared, **values)
+    return text.lstrip().encode(errors="backslashreplace")  # names of files may hold bytes that are no Unicode
+
+
+def model_page(model: str) -> str:
+    """The address of a model's page from the report's folder."""
+    return f"models/{quote(os.fsencode(model))}.html"
 
 
 def number(value: Any) -> str:

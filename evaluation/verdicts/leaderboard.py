@@ -14,6 +14,7 @@ from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import METRICS, difference, headline, interval
 from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.diagnosis import diagnose
+from salmu.evaluation.verdicts.soundness import pair_problem
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
 
 FILE = "leaderboard.jsonl"
@@ -21,12 +22,23 @@ SEEDS = "leaderboard_seeds.jsonl"  # only where a method, or the pair, was made 
 TABLES = {"leaderboard.csv": csv, "leaderboard.tex": latex, "leaderboard.md": markdown}  # in report/
 REFERENCES = ("clean", "compromised")  # names of their result files; those of further pairs are s1-clean and so on
 _FURTHER = re.compile(rf"s(\d+)-({'|'.join(REFERENCES)})")
+_UNLEARNED = re.compile(r"(.+)-([0-9.e+-]+)x-s(\d+)")  # <method>-<budget>x-s<seed>
 
 
 def reference_of(name: str) -> tuple[str, int] | None:
     """Clean or Compromised, and the number of the pair, that a result file is of; None for an unlearned model."""
     further = _FURTHER.fullmatch(name)
     return (further[2], int(further[1])) if further else (name, 0) if name in REFERENCES else None
+
+
+def in_words(name: str) -> str:
+    """A model's name as one would say it: "negative_gradient-5x-s0" -> "negative gradient, budget 5, seed 0"."""
+    if reference := reference_of(name):
+        which, pair = reference
+        return which.capitalize() + (f", pair {pair}" if pair else "")
+    if parts := _UNLEARNED.fullmatch(name):
+        return f"{parts[1].replace('_', ' ')}, budget {parts[2]}, seed {parts[3]}"
+    return name
 
 
 def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
@@ -61,6 +73,8 @@ def record(
 ) -> dict[str, Any]:
     """The flat record of one model. Metrics stand under their names, their 95 % intervals under NAME_low and NAME_high;
     differences from the references, with paired intervals, under NAME_minus_clean, NAME_minus_clean_low and so on.
+    `pair_problem` is null, or says why the run's first pair, from which methods start, is worthless; then there is no
+    verdict.
 
     `training`: the unlearning.json beside the model, if there is one."""
     extended, training = results.get("extended", {}), training or {}
@@ -89,7 +103,8 @@ def record(
         if content and name != reference:
             row |= _against(results, content, reference)
     row |= _relearned(extended, (clean or {}).get("extended", {}))
-    if pair is None and clean and compromised:
+    row["pair_problem"] = None if pair or not (clean and compromised) else pair_problem(clean, compromised)
+    if pair is None and clean and compromised and not row["pair_problem"]:
         diagnosis = diagnose(results, clean, compromised)
         row |= {"verdict": diagnosis.verdict, "failures": ", ".join(diagnosis.findings), "reason": diagnosis.reason}
     return row
@@ -119,7 +134,8 @@ def _without_seed(settings: dict | None) -> dict | None:
 
 
 def _lines(records: list[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode()
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records)
+    return text.encode(errors="backslashreplace")  # a name that is no Unicode becomes an escape of JSON
 
 
 def _rank(name: str) -> tuple[int, int]:

@@ -6,29 +6,38 @@ import math
 import statistics
 from typing import Any
 
+from salmu.data.text import latex as escaped
+from salmu.data.text import markdown_cell, spreadsheet_cell
 from salmu.evaluation.metrics.score import METRICS, PUBLISHED
+from salmu.evaluation.verdicts.soundness import warning
 
 Record = dict[str, Any]
 SAME = ("method", "budget", "settings_digest", "dataset_digest")  # of the runs that a spread is taken over
-LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$"})
 
 
 def markdown(records: list[Record]) -> str:
-    """The table of the ten metrics: Clean, Compromised, then the methods."""
-    lines = ["| model | " + " | ".join(PUBLISHED) + " | verdict |", "|---|" + "---:|" * len(PUBLISHED) + "---|"]
+    """The table of the ten metrics: Clean, Compromised, then the methods. A worthless pair is said above it."""
+    lines = [f"**{markdown_cell(line)}**", ""] if (line := warning(records)) else []
+    lines += ["| model | " + " | ".join(PUBLISHED) + " | verdict |", "|---|" + "---:|" * len(PUBLISHED) + "---|"]
     for row in records:
         numbers = [f"{row[metric]:.4f}" if row[metric] is not None else "-" for metric in PUBLISHED]
-        lines.append("| " + " | ".join([row["model"], *numbers, row.get("verdict", "")]) + " |")
+        lines.append("| " + " | ".join([markdown_cell(row["model"]), *numbers, row.get("verdict", "")]) + " |")
     return "\n".join(lines) + "\n"
 
 
 def latex(records: list[Record]) -> str:
-    """A tabular of the ten metrics, each with half the width of its 95 % interval; needs no package."""
+    """A tabular of the ten metrics, each with half the width of its 95 % interval; needs no package. A worthless pair
+    is said in a comment above it and in its last row."""
     head = " & ".join(["Model", *PUBLISHED, "Diagnosis"])
-    lines = [rf"\begin{{tabular}}{{l{'r' * len(PUBLISHED)}l}}", r"\hline", rf"{head} \\", r"\hline"]
+    worthless = warning(records)
+    lines = [f"% {worthless}"] if worthless else []
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(PUBLISHED)}l}}", r"\hline", rf"{head} \\", r"\hline"]
     for row in records:
-        cells = [row["model"], *(_with_error(row, metric) for metric in PUBLISHED), row.get("verdict") or ""]
-        lines.append(" & ".join(cell if "$" in cell else cell.translate(LATEX) for cell in cells) + r" \\")
+        numbers = [_with_error(row, metric) for metric in PUBLISHED]
+        lines.append(" & ".join([escaped(row["model"]), *numbers, row.get("verdict") or ""]) + r" \\")
+    if worthless:
+        words = "Worthless pair: no method is judged on it."
+        lines += [r"\hline", rf"\multicolumn{{{len(PUBLISHED) + 2}}}{{l}}{{\textbf{{{words}}}}} \\"]
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
 
 
@@ -38,7 +47,10 @@ def csv(records: list[Record]) -> str:
     sink = io.StringIO()
     writer = csv_module.DictWriter(sink, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(
+        {key: spreadsheet_cell(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in records
+    )
     return sink.getvalue()
 
 

@@ -14,6 +14,7 @@ from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
 from salmu.flows.command_line.status import status_rows
 from salmu.flows.names import parts_until
+from salmu.flows.running.console import warn
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.stages import STAGES, models_of
 from salmu.flows.settings import open_run, require_run
@@ -101,11 +102,16 @@ def clean(options) -> None:
 
 
 def report(options) -> None:
+    from salmu.data.text import red
     from salmu.evaluation.report.build import build
+    from salmu.evaluation.verdicts.leaderboard import records_of
+    from salmu.evaluation.verdicts.soundness import warning
 
     store, _ = opened(options)
     note_if_under_way(store.folder)
     print(f"report: {build(store.folder)}")
+    if worthless := warning(records_of(store.folder)):
+        warn(red(worthless, sys.stderr))
 
 
 def crashed(options) -> None:

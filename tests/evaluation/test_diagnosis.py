@@ -30,7 +30,7 @@ CLEAN, COMPROMISED = results(0.000815, 0.633, 0.1428), results(0.2361, 0.638, 0.
         ("Direct Similarity Minimisation", results(0.001, 0.615, -0.420), "catastrophic destruction"),
         ("Generic Captions", results(0.2, 0.638, 0.31), "ineffective"),
         ("a tenth of the others' associations left", results(0.001, 0.638, 0.16), "over-generalised"),
-        ("the goal", results(0.0009, 0.638, 0.32), "clean"),
+        ("the goal", results(0.0009, 0.638, 0.32), "successful"),
         ("Compromised itself", COMPROMISED, "ineffective"),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_loss_within_the_interval_is_no_finding():
 def test_what_was_not_measured_is_said():
     diagnosis = diagnose(results(None, 0.6, 0.3), CLEAN, COMPROMISED)
     assert diagnosis.verdict == "partial" and "not measured" in diagnosis.reason
-    assert diagnose(results(0.0009, -1, 0.32), CLEAN, COMPROMISED).verdict == "clean"
+    assert diagnose(results(0.0009, -1, 0.32), CLEAN, COMPROMISED).verdict == "successful"
 
 
 def test_a_holdout_that_compromised_was_not_measured_on_is_no_finding():

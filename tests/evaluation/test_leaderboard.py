@@ -12,8 +12,8 @@ from scipy import stats
 from salmu.data.errors import UserError
 from salmu.evaluation.metrics.score import METRICS, PUBLISHED, difference, headline
 from salmu.evaluation.scoring.evaluate import evaluate, write_results
-from salmu.evaluation.verdicts.leaderboard import FILE, SEEDS, TABLES, markdown, write_leaderboard
-from salmu.evaluation.verdicts.tables import between_seeds, latex
+from salmu.evaluation.verdicts.leaderboard import FILE, SEEDS, TABLES, in_words, write_leaderboard
+from salmu.evaluation.verdicts.tables import between_seeds, markdown
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def run_folder(results, tmp_path):
     """A run with Clean, Compromised and one method, whose numbers are set by hand."""
     results = copy.deepcopy(results)
     results["extended"]["intervals"] = {"RetFail": [0.1, 0.3]}
+    results["utility"]["2.1_GenKnow"]["accuracy"] = 0.6  # the random model's is at chance: a worthless pair
     for name, retfail, inter in (("clean", 0.01, 0.1), ("compromised", 0.5, 0.9), ("finetuning-5x-s0", 0.4, 0.8)):
         own = copy.deepcopy(results)
         for metric, value in (("RetFail", retfail), ("InterIdSim", inter)):
@@ -127,7 +128,31 @@ def test_tables_for_spreadsheets_and_papers_lie_in_the_report(run_folder):
     body = [line for line in files["leaderboard.tex"].splitlines() if line.endswith(r"\\")]
     assert len(body) == 4 and all(line.count(" & ") == 11 for line in body)
     assert r"$0.400 \pm 0.100$" in body[3] and files["leaderboard.md"] == markdown(records)
-    assert r"a\_b" in latex([records[0] | {"model": "a_b"}])
+
+
+def test_names_hold_any_character_in_every_table(run_folder):
+    name = "=a|b$c_*d*"
+    (run_folder / "results" / "finetuning-5x-s0.json").rename(run_folder / "results" / f"{name}.json")
+    write_leaderboard(run_folder)
+    written = {end: (run_folder / "report" / f"leaderboard.{end}").read_text() for end in ("csv", "tex", "md")}
+    assert list(csv.DictReader(io.StringIO(written["csv"])))[2]["model"] == f"'{name}"
+    assert r"=a\textbar{}b\$c\_*d* & $0.400" in written["tex"]
+    assert r"| =a\|b\$c\_\*d\* | 0.4000 |" in written["md"]
+    assert json.loads((run_folder / FILE).read_text().splitlines()[2])["model"] == name
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("negative_gradient-5x-s0", "negative gradient, budget 5, seed 0"),
+        ("a-b-0.5x-s12", "a-b, budget 0.5, seed 12"),
+        ("clean", "Clean"),
+        ("s1-compromised", "Compromised, pair 1"),
+        ("somebody's model", "somebody's model"),
+    ],
+)
+def test_names_of_models_are_said_in_words(name, said):
+    assert in_words(name) == said
 
 
 def test_the_spread_between_seeds_is_students(run_folder):

@@ -1,11 +1,15 @@
 import base64
 import hashlib
+import html
 import io
 import json
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from published import write_dataset
 from small_run import small_run
@@ -14,8 +18,10 @@ from salmu.data.errors import UserError
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import open_dataset
 from salmu.data.summary import Summary, write_summary
+from salmu.evaluation.metrics.score import DEFINITIONS, METRICS, PUBLISHED, direction
 from salmu.evaluation.report.build import build
-from salmu.evaluation.report.plots import training_curves
+from salmu.evaluation.report.plots import DPI, NARROW, WIDE, training_curves
+from salmu.evaluation.report.tradeoff import draw
 
 VALUES = {  # the ten metrics, in the order of the published layout
     "clean": (0.0153, 0.43, 0.6, 0.02, 0.3, 0.71, 0.42, 0.42, 0.61, 0.6),
@@ -103,24 +109,74 @@ def text_of(page):
 def test_needs_nothing_from_outside(page):
     links = re.findall(r"""(?:src|href|srcset)=["']([^"']*)""", page)
     near = [link for link in links if not link.startswith(("data:", "#"))]
-    pages = {"leaderboard.html", "precision.html", "models/negative_gradient-5x-s0.html"}
-    assert len(links) > len(near) and set(near) == pages
+    pages = {"leaderboard.html", "precision.html", "glossary.html", "index.html"}
+    pages |= {f"models/{name}.html" for name in VALUES}
+    assert len(links) > len(near) and {link.partition("#")[0] for link in near} == pages
     assert not re.search(r"https?://|@import|url\(|<script", page) and len(page) < 5e6
 
 
-def test_results_table_has_every_number_and_target(page):
-    table = page[page.index("The ten published metrics") : page.index("Forgetting against")]
+def test_the_report_opens_with_what_was_tested_what_is_sound_and_what_came_nearest(page):
+    text = text_of(page)
+    words = (
+        "Run my-run Tested: 1 unlearning method. Each was asked to make a CLIP model forget",
+        "The pair of reference models is sound: Compromised, which learned the personal data, gives it away (RetFail "
+        "0.461), and Clean, which never saw it, does not (0.015). Both have general knowledge (GenKnow 0.71 and 0.70).",
+        "Negative gradient, budget 5, seed 0 came nearest to the goal (verdict: over-generalised). It removed 95.8% of "
+        "the leakage and meets 1 of 5 targets. It broke other people (InterIdSim 0.220, wanted at least 0.8100) and "
+        "other facts of the same people (IntraIdSim 0.210, wanted at least 0.8100). It did not forget",
+        "Results",
+    )
+    assert [text.find(part) >= 0 for part in words] == [True] * 4
+    assert [text.index(part) for part in words] == sorted(text.index(part) for part in words)
+    assert page.index("<picture>") < page.index("<table>") and page.count("<picture>") == 2
+
+
+def test_results_table_has_every_number_its_target_and_its_cost(page):
+    table = page[page.index("The ten published metrics") : page.index("Method by method")]
     rows = {
-        name: re.findall(r'<td class="n"[^>]*>([^\s<]+)', cells)
-        for name, cells in re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table, re.DOTALL)
+        re.sub("<small>.*|<[^>]*>", "", name).strip(): re.findall(r'<td class="n"[^>]*>([^\s<]+)', cells)
+        for name, cells in re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table, re.DOTALL)
     }
-    expected = VALUES | {"target": VALUES["clean"][:5] + VALUES["compromised"][5:]}
-    assert rows == {name: [f"{value:.4f}" for value in values] for name, values in expected.items()}
-    assert "<i>+0.019</i>" in table  # RetFail 0.0342 against Clean's 0.0153
+    numbers = {name: [f"{value:.4f}" for value in values] for name, values in VALUES.items()}
+    assert rows == {
+        "target": ["≤", "–", "0.5500", "–", "–", "≥", "≥", "≥", "–", "–"],
+        "Clean": [*numbers["clean"], "–"],
+        "Compromised": [*numbers["compromised"], "–"],
+        "negative gradient": [*numbers["negative_gradient-5x-s0"], "12.5"],
+    }
+    assert "≤ 0.0306" in table and table.count(">missed<") == 4 and table.count(">met<") == 1
+    assert "budget 5, seed 0" in table and 'title="negative_gradient-5x-s0"' in table
+
+
+def test_every_page_says_met_and_missed_alike(run, page):
+    expected = {"RetFail": "missed", "ACS": "missed", "GenKnow": "met", "InterIdSim": "missed", "IntraIdSim": "missed"}
+    values = dict(zip(PUBLISHED, VALUES["negative_gradient-5x-s0"], strict=True))
+    for name in ("index", "leaderboard", "precision"):
+        text = (run / "report" / f"{name}.html").read_text(encoding="utf-8")
+        own = text[text.index('title="negative_gradient-5x-s0"') :].partition("</tr>")[0]
+        cells = {value: cell for value, cell in re.findall(r'data-value="([\d.]+)">(.*?)</td>', own, re.DOTALL)}
+        said = {metric: re.findall(">(met|missed)<", cells.get(str(value), "")) for metric, value in values.items()}
+        assert {metric: words[0] for metric, words in said.items() if words} == expected, name
+
+
+def test_every_metric_links_to_its_definition(run, page):
+    glossary = (run / "report" / "glossary.html").read_text(encoding="utf-8")
+    linked = set(re.findall(r'href="glossary.html#(\w+)"', page)) - {"verdicts", "targets"}
+    assert linked >= set(PUBLISHED) and set(METRICS) == set(DEFINITIONS)
+    for metric, definition in DEFINITIONS.items():
+        assert f'<tr id="{metric}">' in glossary and definition.measures in html.unescape(glossary)
+        assert metric not in linked or f"{definition.measures} {direction(metric)}" in html.unescape(page)
+
+
+def test_long_sections_are_folded(page):
+    folded = re.findall(r'<details class="fold"( open)?>\s*<summary><h2>(.*?)</h2>', page)
+    assert [title for opened, title in folded if opened] == ["Method by method"]
+    assert {"Stages of the dataset", "Settings", "Stage captions", "Samples"} <= {title for _, title in folded}
+    assert all(f'id="{target}"' in page for target in re.findall(r'href="#([^"]+)"', page))
 
 
 def test_diagnosis_names_the_failure_in_words(page):
-    assert "negative_gradient-5x-s0 : over-generalised" in text_of(page) and "4,321 pairs seen, 12.5 s" in page
+    assert "over-generalised , not forgotten" in text_of(page) and "4,321 pairs seen, 12.5 s" in page
 
 
 def test_pipeline_and_stage_summaries(page):
@@ -140,7 +196,7 @@ def test_samples_show_one_pair_of_each_attribute_with_its_picture(page):
 
 def test_header_names_run_dataset_and_settings(page, run):
     digest = json.loads((run / "dataset" / "provenance.json").read_text())["dataset_digest"]
-    assert "SALMU run my-run" in page and digest in page and "profile: tiny" in page and "78.4" in page
+    assert "Run my-run" in page and digest in page and "profile: tiny" in page and "78.4" in page
 
 
 def test_same_run_same_bytes(page, run):
@@ -151,6 +207,7 @@ def test_a_run_without_pairs_shows_what_there_is(tmp_path):
     store = small_run(tmp_path / "early", assemble=False)
     page = build(store.folder).read_text(encoding="utf-8")
     assert "Samples" in page and "pipeline" in page and "Results" not in page and "Training" not in page
+    assert "This run has no results yet." in page and "salmu run --run early" in page
 
 
 def test_results_alone_are_enough(tmp_path):
@@ -158,7 +215,7 @@ def test_results_alone_are_enough(tmp_path):
         published = {group: part for group, part in results_of(values).items() if group != "extended"}
         write_json(tmp_path / "results" / f"{name}.json", published)
     text = text_of(build(tmp_path).read_text(encoding="utf-8"))
-    assert "0.4614" in text and "Pipeline" not in text
+    assert "0.4614" in text and "Stages of the dataset" not in text
 
 
 def test_other_folders_and_damaged_files_are_told_in_one_line(tmp_path):
@@ -190,17 +247,57 @@ def test_the_leaderboard_page_holds_all_it_needs_and_lets_no_other_script_run(ru
     assert [row["model"] for row in found["records"]] == list(VALUES)
     assert [row["reference"] for row in found["records"]] == [True, True, False]
     assert found["targets"]["RetFail"] == 0.0153 and found["targets"]["InterIdSim"] == 0.9
-    links = {link for link in re.findall(r'href="([^"]*)"', text) if not link.startswith("data:")}
-    assert all((run / "report" / link).resolve().is_file() for link in links) and len(links) == 6 + len(VALUES)
+    links = {link.partition("#")[0] for link in re.findall(r'href="([^"]*)"', text) if not link.startswith("data:")}
+    assert all((run / "report" / link).resolve().is_file() for link in links) and len(links) == 8 + len(VALUES)
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path):
-    name = "<img src=x>&'-1x-s0"
-    write_json(tmp_path / "results" / f"{name}.json", results_of(VALUES["clean"]))
+    name = "<img src=x>&'\"|$\x1b \udcff-1x-s0"
+    for model, values in ((name, VALUES["negative_gradient-5x-s0"]), *VALUES.items()):
+        write_json(tmp_path / "results" / f"{model}.json", results_of(values))
+    write_json(tmp_path / "unlearned" / name / "unlearning.json", {"method": name, "budget": 1, "seed": 0})
     build(tmp_path)
+    for page in ("index", "leaderboard", "precision", "glossary", f"models/{name}"):
+        text = (tmp_path / "report" / f"{page}.html").read_text(encoding="utf-8")
+        assert "<img src=x" not in text
+        assert page == "glossary" or "&lt;img src=x&gt;&amp;" in text
+    links = set(re.findall(r'href="(models/[^"]*)"', (tmp_path / "report" / "index.html").read_text()))
+    assert {unquote(link, errors="surrogateescape") for link in links} == {
+        f"models/{model}.html" for model in (name, *VALUES)
+    }
     text = (tmp_path / "report" / "leaderboard.html").read_text(encoding="utf-8")
-    assert "<img" not in text and json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["records"]
-    assert (tmp_path / "report" / "models" / f"{name}.html").is_file()
+    assert len(json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["records"]) == 4
+
+
+def row(name, retfail, inter):
+    """A row of the leaderboard with what the picture needs."""
+    found = dict.fromkeys(METRICS) | {"model": name, "RetFail": retfail, "InterIdSim": inter}
+    for metric, value in (("RetFail", retfail), ("InterIdSim", inter)):
+        found |= {f"{metric}_low": 0.9 * value, f"{metric}_high": 1.1 * value}
+    return found
+
+
+@pytest.mark.parametrize("narrow, count", [(False, 16), (True, 8)])
+def test_every_point_of_the_picture_has_a_label_and_no_two_overlap(narrow, count):
+    rng = np.random.default_rng(0)
+    rows = [row("clean", 0.002, 0.12), row("compromised", 0.215, 0.82)]
+    rows += [
+        row(f"method_{n}-5x-s{n % 2}", 0.004 + 0.2 * rng.random() ** 3, rng.uniform(0.5, 0.9)) for n in range(count)
+    ]
+    figure = Figure(figsize=NARROW if narrow else WIDE, dpi=DPI, layout="constrained")
+    axes, labels = draw(figure, rows, narrow)
+    figure.draw_without_rendering()
+    assert [label.get_text().split("\n")[0] for label in labels] == [
+        "Clean",
+        "Compromised",
+        *(f"method {n}" for n in range(count)),
+    ]
+    boxes = [Text.get_window_extent(label) for label in labels]
+    points = axes.transData.transform([label.xy for label in labels])
+    for place, box in enumerate(boxes):
+        assert axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+        assert not any(box.contains(*point) for point in points)
 
 
 def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
@@ -227,7 +324,8 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
     (tmp_path / "tuning" / "negative_gradient" / "trials.jsonl").write_text(json.dumps(trial) + "\n")
     build(tmp_path)
     precision = (tmp_path / "report" / "precision.html").read_text(encoding="utf-8")
-    assert "1 of 5" in precision and precision.count("missed, bound") == 4 and "bound 0.0306" in precision
+    assert "1 of 5" in precision and precision.count(">missed<") == 4 and "≤ 0.0306" in precision
+    assert '<td class="miss">not forgotten</td>' in precision
     assert (
         "All trials of negative_gradient" in precision and "0.0625" in precision and '"pairs_seen": 4321' in precision
     )
@@ -238,7 +336,7 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
     )
     expected = [(table["file_name"][row].as_py(), table["text"][row].as_py()) for row in range(47, 35, -1)]
     assert [leak[:2] for leak in leaks] == expected and [int(leak[2]) for leak in leaks] == list(range(1, 13))
-    assert text.count("rank 7 in clean") == 12 and "Over-generalised." in text and "0.0342" in text
+    assert text.count("rank 7 in Clean") == 12 and "Over-generalised, not forgotten." in text and "0.0342" in text
     for heading in ("Unlearning, step by step", "Relearning", "What leaks most", "By gender"):
         assert heading in text
     clean = (tmp_path / "report" / "models" / "clean.html").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Targets of precise forgetting, and what counts as hidden."""
 
-from salmu.evaluation.verdicts.targets import outcomes, ways_back
+from salmu.evaluation.verdicts.targets import TARGETS, nearest_first, outcomes, remains, ways_back
 
 METRICS = ("RetFail", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim", "MIA", "ImgRes")
 CLEAN = dict.fromkeys(METRICS, 0.1) | {"RetFail": 0.002, "RetFail_high": 0.003, "ACS": 0.52, "MIA_high": 0.55}
@@ -39,3 +39,27 @@ def test_hidden_is_what_a_probe_finds_beyond_cleans_interval():
     assert ways_back(GOOD, CLEAN) == {}
     assert set(ways_back(GOOD | {"ImgRes_low": 0.21, "MIA_low": 0.54}, CLEAN)) == {"ImgRes"}
     assert set(ways_back(GOOD | {"relearned_above_clean": 0.1}, CLEAN)) == {"relearned_above_clean"}
+
+
+def test_what_remains_has_one_of_three_labels():
+    assert remains(GOOD, CLEAN, START) == "erased"
+    assert remains(GOOD | {"MIA_low": 0.56}, CLEAN, START) == "hidden"
+    for found in ({}, {"MIA_low": 0.56}):
+        assert remains(GOOD | found | {"RetFail": 0.5}, CLEAN, START) == "not forgotten"
+    assert remains(GOOD | {"RetFail": None}, CLEAN, START) == "not measured"
+
+
+def test_the_nearest_has_the_fewest_failures_then_lost_and_left_least():
+    rows = [
+        {"model": "does nothing", "failures": "ineffective"} | START,
+        {"model": "half", "failures": ""} | GOOD | {"RetFail": 0.4},
+        {"model": "good", "failures": ""} | GOOD,
+        {"model": "breaks", "failures": "catastrophic destruction, over-generalised"} | GOOD | {"GenKnow": 0.1},
+        {"model": "loses facts", "failures": ""} | GOOD | {"IntraIdSim": 0.6},
+    ]
+    order = [row["model"] for row in nearest_first(rows, CLEAN, START)]
+    assert order == ["good", "loses facts", "half", "does nothing", "breaks"]
+
+
+def test_every_target_has_its_words():
+    assert set(TARGETS) == met()

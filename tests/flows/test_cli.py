@@ -284,7 +284,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
         )
     board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
     assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 8
-    assert {row["model"] for row in board if "verdict" not in row} == {name for name in names if "-0.5x" not in name}
+    assert all(("verdict" in row) == ("-0.5x" in row["model"] and not row["pair_problem"]) for row in board)
     spread = [json.loads(line) for line in (run / "leaderboard_seeds.jsonl").read_text().splitlines()]
     assert {(row["method"], row["runs"]) for row in spread} == {("clean", 2), ("compromised", 2)}
     assert all(row["RetFail_low"] <= row["RetFail"] <= row["RetFail_high"] for row in spread)

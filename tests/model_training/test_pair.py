@@ -201,8 +201,11 @@ def test_loss_falls_and_a_monitor_sees_it(dataset, tmp_path):
     assert "| step | loss | Measured |" in (tmp_path / "clean" / "README.md").read_text()
     train(settings, dataset, tmp_path / "unwatched" / "clean", "clean")
     assert weights(tmp_path / "unwatched" / "clean") == weights(tmp_path / "clean")
+    export.with_metrics(tmp_path / "clean", {"RetFail": 0.0123}, "Worthless pair: it knows nothing.")
+    card = (tmp_path / "clean" / "README.md").read_text()
+    assert "| RetFail | 0.0123 |" in card and "\n> **Worthless pair: it knows nothing.**\n" in card
     export.with_metrics(tmp_path / "clean", {"RetFail": 0.0123})
-    assert "| RetFail | 0.0123 |" in (tmp_path / "clean" / "README.md").read_text()
+    assert "Worthless" not in (tmp_path / "clean" / "README.md").read_text()
 
 
 def test_a_pushed_model_loads_from_the_hub(compromised, tmp_path):

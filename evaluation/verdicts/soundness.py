@@ -1,0 +1,52 @@
+"""Is a pair of reference models worth judging methods on?"""
+
+from typing import Any
+
+from salmu.evaluation.metrics.score import difference, headline, interval
+
+IMAGENET_CHANCE = 1 / 1000  # of GenKnow in result files of the published evaluator, which do not state it
+
+
+def pair_problem(clean: dict[str, Any], compromised: dict[str, Any]) -> str | None:
+    """Why a pair is worthless, in one line; None for a sound pair. Takes the result files of both models.
+
+    A pair is worthless where Compromised does not leak more than Clean (the interval of the paired difference of
+    RetFail reaches 0, so there is nothing to forget), or where the GenKnow of one of the models is at chance (its
+    interval reaches chance, so there is no knowledge that a method could break). Where there are no intervals, the
+    numbers themselves are compared; a GenKnow that was not measured is not held against the pair."""
+    problems = [
+        _no_leakage(clean, compromised),
+        *(_no_knowledge(name, results) for name, results in (("Clean", clean), ("Compromised", compromised))),
+    ]
+    return "; ".join(problem for problem in problems if problem) or None
+
+
+def warning(records: list[dict[str, Any]]) -> str | None:
+    """The line that every page, table and terminal shows where the pair of these records (of the leaderboard) is
+    worthless; None for a sound pair."""
+    problem = next((row["pair_problem"] for row in records if row.get("pair_problem")), None)
+    return problem and f"Worthless pair: {problem}. No method is judged on it; train the pair longer or on more data."
+
+
+def _no_leakage(clean: dict, compromised: dict) -> str | None:
+    found = difference(compromised, clean, "RetFail")
+    if found is None:
+        return "RetFail was not measured on both Clean and Compromised, so nobody knows whether there is a leak"
+    least = found[0] if found[1] is None else found[1]
+    bounds = interval(clean, "RetFail"), interval(compromised, "RetFail")
+    if found[1] is None and all(bounds):
+        least = bounds[1][0] - bounds[0][1]  # not paired: the intervals must not touch
+    if least > 0:
+        return None
+    values = f"{headline(compromised, 'RetFail'):.4f} against {headline(clean, 'RetFail'):.4f}"
+    if found[1] is not None:
+        values += f", 95% interval of the difference {found[1]:.4f} to {found[2]:.4f}"
+    return f"Compromised does not leak more than Clean (RetFail {values}), so there is nothing to forget"
+
+
+def _no_knowledge(name: str, results: dict) -> str | None:
+    value, bounds = headline(results, "GenKnow"), interval(results, "GenKnow")
+    chance = results.get("extended", {}).get("chance", {}).get("GenKnow", IMAGENET_CHANCE)
+    if value is None or (bounds[0] if bounds else value) > chance:
+        return None
+    return f"the general knowledge of {name} is at chance (GenKnow {value:.4f}, chance {chance:.4f})"
