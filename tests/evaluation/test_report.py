@@ -140,9 +140,9 @@ def test_results_table_has_every_number_its_target_and_its_cost(page):
     numbers = {name: [f"{value:.4f}" for value in values] for name, values in VALUES.items()}
     assert rows == {
         "target": ["≤", "–", "0.5500", "–", "–", "≥", "≥", "≥", "–", "–"],
-        "Clean": [*numbers["clean"], "–"],
-        "Compromised": [*numbers["compromised"], "–"],
-        "negative gradient": [*numbers["negative_gradient-5x-s0"], "12.5"],
+        "Clean": ["–", *numbers["clean"]],
+        "Compromised": ["–", *numbers["compromised"]],
+        "negative gradient": ["12.5", *numbers["negative_gradient-5x-s0"]],
     }
     assert "≤ 0.0306" in table and table.count(">missed<") == 4 and table.count(">met<") == 1
     assert "budget 5, seed 0" in table and 'title="negative_gradient-5x-s0"' in table
