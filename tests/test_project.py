@@ -1,7 +1,8 @@
 """README, CI script and deployments agree with each other and with the code."""
 
-import importlib
+import importlib.util
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from salmu.flows.command_line import cli
 from salmu.flows.dataset import STAGE_FLOWS
 from salmu.flows.running.stages import STAGES
+from salmu.flows.settings import load_profile, parse_assignment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,7 +58,24 @@ def test_no_module_of_the_flows_hides_one_of_the_standard_library():
     assert not {path.stem for path in (ROOT / "flows").glob("*.py")} & set(sys.stdlib_module_names)
 
 
-def test_the_commands_that_the_readme_shows_exist():
-    commands = cli.parser()._subparsers._group_actions[0].choices
-    shown = set(re.findall(r"^    salmu (\w+)", README, flags=re.M))
-    assert shown and shown <= set(commands) == set(cli.COMMANDS)
+def test_every_command_of_the_readme_is_understood():
+    """By the parser and the settings; files, modules and deployments that a line names are there."""
+    lines = re.findall(r"^    (\S.*)$", README, flags=re.M) + re.findall(r"`((?:salmu \w[^`\n]* --|python )[^`\n]+)`", README)
+    shown = set()
+    for line in lines:
+        words = shlex.split(line.replace("|", " "), comments=True) if " -> " not in line else []
+        if words[:1] == ["salmu"]:
+            options = cli.parser().parse_args(words[1:])
+            load_profile("tiny", dict(parse_assignment(text) for text in getattr(options, "assignments", [])))
+            shown.add(options.command)
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]), line
+        elif words[:2] == ["python", "-c"]:
+            compile(words[2], line, "exec")
+        elif words[:1] == ["python"]:
+            assert all((ROOT / "benchmarks" / Path(word).name).is_file() for word in words if word.endswith(".py")), (
+                line
+            )
+        elif words[1:3] == ["deployment", "run"]:
+            assert words[3].rpartition("/")[2] in {deployment["name"] for deployment in DEPLOYMENTS}, line
+    assert shown <= set(cli.COMMANDS) and {"run", "evaluate", "unlearn", "submission", "verify"} <= shown

@@ -44,6 +44,7 @@ def render(
         identities=len(personas),
         scheme_column=SCHEMES[settings.scheme],
         other_scheme=other(settings.scheme),
+        first_file=min(path.stem for path in (folder / "data").glob("*.parquet")),
         last_tar=tars[-1].stem[-6:] if tars else "000000",
         composition=[
             {

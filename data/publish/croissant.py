@@ -1,7 +1,11 @@
 """croissant.json: the dataset in the Croissant 1.1 vocabulary of MLCommons, with its responsible-AI vocabulary.
 
-https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html"""
+https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 
+There is a record set for all pairs, one a split, and one a Parquet file. mlcroissant finds the files of the first two
+kinds in a folder only; over http it reads those of the third, once their URLs are absolute (see the card)."""
+
+from pathlib import PurePosixPath
 from typing import Any
 
 from salmu.data.publish.columns import COLUMNS
@@ -52,6 +56,10 @@ _CONTEXT = {
 def document(files: dict[str, dict], settings, made_from: dict[str, Any], demographics: str) -> dict[str, Any]:
     """The description of a folder. `files`: its listing, with bytes and sha256 of each file; `settings`:
     PublishSettings; `made_from`: the provenance's inputs; `demographics`: a sentence that counts the groups."""
+    parquet = [path for path in map(PurePosixPath, files) if path.match("data/*.parquet")]
+    splits = dict.fromkeys(path.name.rsplit("-", 3)[0] for path in parquet)
+    sets = {"pairs": ("data/*.parquet", "One image, one caption.")}
+    sets |= {split: (f"data/{split}-*.parquet", f"The pairs of the split {split}.") for split in splits}
     released = {"datePublished": settings.released.isoformat()} if settings.released else {}
     return {
         "@context": _CONTEXT,
@@ -72,25 +80,35 @@ def document(files: dict[str, dict], settings, made_from: dict[str, Any], demogr
         "Unlearning. CVPR 2026, arXiv:2603.26316",
         **_responsible_ai(made_from, demographics),
         "distribution": [_file_object(name, file) for name, file in files.items()]
-        + [
-            {
-                "@type": "cr:FileSet",
-                "@id": "parquet-files",
-                "name": "parquet-files",
-                "encodingFormat": PARQUET,
-                "includes": "data/*.parquet",
-            }
-        ],
+        + [_file_set(name, pattern) for name, (pattern, _) in sets.items()],
         "recordSet": [
-            {
-                "@type": "cr:RecordSet",
-                "@id": "pairs",
-                "name": "pairs",
-                "description": "One image, one caption.",
-                "key": {"@id": "pairs/file_name"},
-                "field": [_field(column) for column in COLUMNS],
-            }
+            *(_record_set(name, about, {"fileSet": {"@id": f"{name}-files"}}) for name, (_, about) in sets.items()),
+            *(
+                _record_set(path.stem, f"The rows of one file, {path}.", {"fileObject": {"@id": str(path)}})
+                for path in parquet
+            ),
         ],
+    }
+
+
+def _file_set(name: str, pattern: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{name}-files",
+        "name": f"{name}-files",
+        "encodingFormat": PARQUET,
+        "includes": pattern,
+    }
+
+
+def _record_set(name: str, about: str, source: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": about,
+        "key": {"@id": f"{name}/file_name"},
+        "field": [_field(name, column, source) for column in COLUMNS],
     }
 
 
@@ -144,14 +162,14 @@ def _file_object(name: str, file: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _field(column) -> dict[str, Any]:
-    source = {"fileSet": {"@id": "parquet-files"}, "extract": {"column": column.name}}
+def _field(record_set: str, column, source: dict[str, Any]) -> dict[str, Any]:
+    source = source | {"extract": {"column": column.name}}
     if column.dtype == "image":
         source["transform"] = {"jsonPath": "bytes"}
     return {
         "@type": "cr:Field",
-        "@id": f"pairs/{column.name}",
-        "name": f"pairs/{column.name}",
+        "@id": f"{record_set}/{column.name}",
+        "name": f"{record_set}/{column.name}",
         "description": column.description,
         "dataType": _TYPES[column.dtype],
         "source": source,

@@ -1,7 +1,14 @@
 """The tools that others use read the published folder, and count what the manifest counts."""
 
+import argparse
 import json
+import re
+import shlex
+import threading
 from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import duckdb
 import mlcroissant
@@ -53,6 +60,8 @@ def test_mlcroissant_loads_the_description_without_complaint_and_the_records(fol
     assert dataset.metadata.ctx.is_v1_1()
     records = list(dataset.records("pairs"))
     assert Counter(record["pairs/split"].decode() for record in records) == counts
+    (split,) = {record["forget/split"].decode() for record in dataset.records("forget")}
+    assert split == "forget" and len(list(dataset.records("forget"))) == counts["forget"]
     assert all(isinstance(record["pairs/image"], Image.Image) for record in records)
     described = dataset.metadata.to_json()
     for field in (
@@ -62,6 +71,53 @@ def test_mlcroissant_loads_the_description_without_complaint_and_the_records(fol
     ):  # fmt: skip
         assert described[f"rai:{field}"], field
     assert "gender: female 4, male 4" in str(described["rai:dataBiases"])
+
+
+@pytest.fixture
+def web(folder, tmp_path, monkeypatch):
+    """The folder on a web server of this machine."""
+    from mlcroissant._src.core import constants
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(constants, "DOWNLOAD_PATH", Path(tmp_path))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_code_of_the_card_runs(folder, counts, web):
+    blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), flags=re.S)
+    found = []
+    for block in blocks:
+        names = {}
+        exec(block.replace("path/of/this/folder", str(folder)).replace("https://example.org/salmu/", web), names)
+        found.append(names)
+    loaded, local, remote = found
+    assert len(loaded["forget"]) == counts["forget"] and isinstance(loaded["forget"][0]["image"], Image.Image)
+    assert local["names"] == list(loaded["forget"]["file_name"])
+    assert remote["names"] == local["names"][: len(remote["names"])] and len(remote["names"]) == 40
+
+
+def test_clip_benchmark_takes_the_line_of_the_card(folder):
+    """The options are those of `clip_benchmark eval` in clip_benchmark 1.6.2 (cli.py of its wheel, 28 November 2026),
+    whose parser took this line as it stands. With its default task, auto, it takes the split for a classification."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dataset", nargs="+")
+    parser.add_argument("--dataset_root")
+    parser.add_argument("--task", choices=["zeroshot_classification", "zeroshot_retrieval", "linear_probe", "auto"])
+    parser.add_argument("--model", nargs="+")
+    parser.add_argument("--pretrained", nargs="+")
+    (block,) = re.findall(r"```sh\n(.*?)```", (folder / "README.md").read_text(), flags=re.S)
+    program, command, *words = shlex.split(block.replace("\\\n", " "))
+    options = parser.parse_args(words)
+    assert (program, command, options.task) == ("clip_benchmark", "eval", "zeroshot_retrieval")
+    assert options.dataset == ["wds/forget"] and (folder / options.dataset_root / "test" / "0.tar").is_file()
 
 
 def test_open_clip_trains_from_the_tars(folder, counts):
