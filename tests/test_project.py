@@ -60,7 +60,8 @@ def test_no_module_of_the_flows_hides_one_of_the_standard_library():
 
 def test_every_command_of_the_readme_is_understood():
     """By the parser and the settings; files, modules and deployments that a line names are there."""
-    lines = re.findall(r"^    (\S.*)$", README, flags=re.M) + re.findall(r"`((?:salmu \w[^`\n]* --|python )[^`\n]+)`", README)
+    lines = re.findall(r"^    (\S.*)$", README, flags=re.M)
+    lines += re.findall(r"`((?:salmu \w[^`\n]* --|python )[^`\n]+)`", README)
     shown = set()
     for line in lines:
         words = shlex.split(line.replace("|", " "), comments=True) if " -> " not in line else []
