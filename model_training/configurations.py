@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
+from salmu.data.documents import MIB, loaded
 from salmu.data.errors import UserError
+from salmu.model_training.loading.configuration import Model, require_own_towers
 
 FOLDER = Path(__file__).with_name("model_configs")
 OWN_TOKENIZER = "."  # text_cfg.hf_tokenizer_name: a tokenizer of the pair's own lies beside the weights
@@ -16,7 +18,7 @@ OWN_TOKENIZER = "."  # text_cfg.hf_tokenizer_name: a tokenizer of the pair's own
 def configuration(model: str) -> dict:
     """The model configuration (`model_cfg` in open_clip's files) of a name, here or in open_clip, or of a JSON file.
 
-    Raises UserError if there is none."""
+    Raises UserError if there is none, or a file holds something else."""
     import open_clip
 
     name, path = _registered(model)
@@ -44,7 +46,10 @@ def create_model(model: str, seed: int, resize: str = "squash") -> torch.nn.Modu
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         preprocess = {"resize_mode": resize, "interpolation": "bicubic"}
-        network = open_clip.create_model(_registered(model)[0], force_preprocess_cfg=preprocess)
+        try:
+            network = open_clip.create_model(_registered(model)[0], force_preprocess_cfg=preprocess)
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # sizes that do not go together
+            raise UserError(f"pair.model: no network can be built from {model}: {str(error)[:150]}") from None
     return network.to(memory_format=torch.channels_last).train()
 
 
@@ -55,9 +60,13 @@ def _registered(model: str) -> tuple[str, Path | None]:
     open_clip.add_model_config(FOLDER)
     if not model.endswith(".json"):
         return model, None
-    if Path(model).is_file():
-        try:
-            open_clip.add_model_config(Path(model))
-        except ValueError as error:
-            raise UserError(f"pair.model: {model}: not valid JSON: {error}") from None
-    return Path(model).stem, Path(model)
+    path = Path(model)
+    if path.is_file():
+        checked = loaded(path, Model, MIB)
+        require_own_towers(checked, path)
+        if checked.text_cfg.hf_tokenizer_name not in (None, OWN_TOKENIZER):
+            raise UserError(
+                f"{path}: text_cfg.hf_tokenizer_name is {OWN_TOKENIZER!r}, a tokenizer of the pair's own, or left out"
+            )
+        open_clip.add_model_config(path)
+    return path.stem, path

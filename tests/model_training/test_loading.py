@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
+from salmu.model_training.configurations import create_model
 from salmu.model_training.loading.clip import load_model
 from salmu.tasks.labels import EMBEDDED_CLIP
 
@@ -229,3 +230,28 @@ def test_what_cannot_be_right_is_one_line(folder, change, said, monkeypatch, cap
         load_model(folder)
     assert len(str(error.value)) < 600 and "\n" not in str(error.value)
     assert not (folder / "marker").exists() and "must not run" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"embed_dim": "512"}, "embed_dim: input should be a valid integer"),
+        ({"trust_remote_code": True}, "unknown key 'trust_remote_code'"),
+        ({"text_cfg": {"hf_model_name": "roberta-base"}}, "hf_model_name names a text tower of another repository"),
+        (
+            {"text_cfg": {"hf_tokenizer_name": "somebody/tokens"}},
+            "hf_tokenizer_name is '.', a tokenizer of the pair's own",
+        ),
+        ({"text_cfg": {"width": 100, "heads": 7}}, "no network can be built from"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_configuration_for_a_pair_is_checked_too(tmp_path, change, said):
+    plain = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},
+        "text_cfg": {},
+    }
+    (tmp_path / "own.json").write_text(json.dumps(plain | change))
+    with pytest.raises(UserError, match=said):
+        create_model(str(tmp_path / "own.json"), 0)
