@@ -24,15 +24,16 @@ from salmu.evaluation.verdicts.soundness import warning
 from salmu.evaluation.verdicts.tables import markdown
 from salmu.flows.dataset import open_checked
 from salmu.flows.forms import filled_in
-from salmu.flows.running.artifacts import picture, show_card, shown_progress
+from salmu.flows.running.artifacts import picture, show_card
 from salmu.flows.running.cards import refresh_overview, shown_run
 from salmu.flows.running.console import say, warn
 from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
+from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.settings import RunSettings, save
-from salmu.flows.training import PAIR, progress_bar
+from salmu.flows.training import PAIR
 from salmu.model_training.export import with_metrics
 
 
@@ -40,28 +41,18 @@ from salmu.model_training.export import with_metrics
 def unlearn_model(folder: str, run: Run, place: int) -> None:
     """Run one method on Compromised into unlearned/<method>-<budget>x-s<seed>/; kept if it is up to date."""
     home = Path(folder)
-    unlearn(
-        run.method,
-        run.settings,
-        home / "models" / "compromised",
-        home / "dataset",
-        home / "unlearned" / run.folder,
-        shown_progress(home.name, f"unlearning by {run.folder}", progress_bar(run.method[:10], place)),
-    )
+    source, out = home / "models" / "compromised", home / "unlearned" / run.folder
+    with shown_progress(home.name, f"unlearning by {run.folder}", "steps", place) as show:
+        unlearn(run.method, run.settings, source, home / "dataset", out, show)
 
 
 @task(name="evaluate", task_run_name="evaluate-{name}", cache_policy=NO_CACHE, persist_result=False)
 def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: str, place: int) -> None:
     """Score one model into results/<name>.json; kept if it is up to date."""
     home = Path(folder)
-    evaluate_once(
-        settings,
-        home / model,
-        home / "dataset",
-        home / "results" / f"{name}.json",
-        home / "cache",
-        shown_progress(home.name, f"evaluation of {name}", progress_bar(f"eval {name}"[:10], place)),
-    )
+    out = home / "results" / f"{name}.json"
+    with shown_progress(home.name, f"evaluation of {name}", "images", place) as show:
+        evaluate_once(settings, home / model, home / "dataset", out, home / "cache", show)
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)

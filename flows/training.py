@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from tqdm import tqdm
 
 from salmu.data.errors import UserError
 from salmu.data.files import require_disk
@@ -16,11 +15,12 @@ from salmu.evaluation.report.plots import training_curves
 from salmu.evaluation.scoring.monitor import monitor
 from salmu.flows.dataset import open_checked
 from salmu.flows.forms import filled_in
-from salmu.flows.running.artifacts import picture, show_card, shown_progress
+from salmu.flows.running.artifacts import picture, show_card
 from salmu.flows.running.cards import refresh_overview, shown_run
-from salmu.flows.running.console import quiet, say
+from salmu.flows.running.console import say
 from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
+from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import submit_with_retry
 from salmu.flows.settings import RunSettings, save
@@ -28,19 +28,6 @@ from salmu.model_training.distributed import start
 from salmu.model_training.pair import PairSettings, model_folder, planned, train, write_plan
 
 PAIR = ("clean", "compromised")
-
-
-def progress_bar(name: str, place: int = 0):
-    """A callable (done, total) that draws a bar for long work in a worker."""
-    bar = tqdm(desc=f"{name:<10}", unit="step", position=place, disable=quiet() or None)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    return show
 
 
 @task(name="plan", task_run_name="plan-pair", cache_policy=NO_CACHE, persist_result=False)
@@ -55,20 +42,22 @@ def train_model(folder: str, settings: PairSettings, which: str, number: int) ->
     """Train one model of a pair into models/<which>/, or models/s<number>/<which>/; by torchrun where it takes several
     processes."""
     home, models = Path(folder), Path(folder) / "models"
-    if settings.processes > 1:
-        places = ["--settings", home / "settings.yaml", "--dataset", home / "dataset", "--models", models]
-        which_one = ["--which", which, "--number", number, "--monitor", "salmu.evaluation.scoring.monitor:monitor"]
-        return start(settings.processes, [str(part) for part in places + which_one])
-    train(
-        settings,
-        home / "dataset",
-        model_folder(models, which, number),
-        which,
-        shown_progress(home.name, f"training of {which}", progress_bar(which, PAIR.index(which))),
-        monitor(home / "dataset", settings.seed) if settings.monitor else None,
-        number,
-        models / "index",
-    )
+    title, place = f"training of {which}" + (f", pair {number}" if number else ""), len(PAIR) * number
+    with shown_progress(home.name, title, "steps", place + PAIR.index(which)) as show:
+        if settings.processes > 1:
+            places = ["--settings", home / "settings.yaml", "--dataset", home / "dataset", "--models", models]
+            which_one = ["--which", which, "--number", number, "--monitor", "salmu.evaluation.scoring.monitor:monitor"]
+            return start(settings.processes, [str(part) for part in places + which_one], show)
+        train(
+            settings,
+            home / "dataset",
+            model_folder(models, which, number),
+            which,
+            show,
+            monitor(home / "dataset", settings.seed) if settings.monitor else None,
+            number,
+            models / "index",
+        )
 
 
 def make_pair(store: Store, settings: RunSettings) -> None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from salmu.data.documents import read_yaml
 from salmu.data.errors import UserError
 from salmu.data.settings import validate
+from salmu.model_training.distributed import STEPS_DONE, end_with
 from salmu.model_training.pair import WHICH, PairSettings, model_folder, planned, train, write_plan
 
 
@@ -30,8 +31,11 @@ def main() -> int:
     parser.add_argument(
         "--monitor", help="MODULE:FUNCTION; called with the dataset's folder and the seed, it gives one"
     )
+    parser.add_argument("--starter", type=int, metavar="PID", help="end when this process is gone")
     parser.add_argument("--prepare", action="store_true", help="index the retain files and write the plan only")
     chosen = parser.parse_args()
+    if chosen.starter:
+        end_with(chosen.starter)
     try:
         values = read_yaml(chosen.settings) or {}
         settings = validate(PairSettings, values.get("pair", values), str(chosen.settings))
@@ -43,11 +47,13 @@ def main() -> int:
         if chosen.monitor and settings.monitor:
             module, _, name = chosen.monitor.partition(":")
             monitor = getattr(importlib.import_module(module), name)(chosen.dataset, settings.seed)
-        bar = tqdm(desc=chosen.which, unit="step", disable=None)
+        bar = tqdm(desc=chosen.which, unit="step", disable=True if chosen.starter else None)
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+            if chosen.starter:
+                print(STEPS_DONE, done, total, flush=True)
 
         train(settings, chosen.dataset, folder, chosen.which, progress, monitor, chosen.number, index)
     except UserError as error:

@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import torch
 
 from salmu.data.errors import UserError
+
+STEPS_DONE = "steps-done"  # word of a line on stdout by which the first process says how far it is
 
 
 def join(device: str) -> SimpleNamespace:
@@ -42,12 +46,44 @@ def first_process_first(world: SimpleNamespace) -> Iterator[None]:
         torch.distributed.barrier()
 
 
-def start(processes: int, arguments: list[str]) -> None:
+def start(
+    processes: int, arguments: list[str], progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
     """`torchrun --standalone` of model_training with these arguments on this machine; returns when all have ended.
+    They end with this process too. `progress(done, total)` is called with the steps of the first process.
 
     Raises UserError if one failed; its last line says why."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    done = subprocess.run([*command, "-m", "salmu.model_training", *arguments], stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")] or done.stderr.splitlines()
-        raise UserError(lines[0].removeprefix("error: ") if lines else f"torchrun ended with {done.returncode}")
+    command += ["-m", "salmu.model_training", *arguments, "--starter", str(os.getpid())]
+    errors: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        reader = threading.Thread(target=lambda: errors.extend(running.stderr), daemon=True)
+        reader.start()
+        for line in running.stdout:
+            word, *numbers = line.split() or [""]
+            if word == STEPS_DONE and len(numbers) == 2:
+                progress(*map(int, numbers))
+        reader.join()
+    if running.returncode:
+        lines = [line.strip() for line in errors]
+        lines = [line for line in lines if line.startswith("error: ")] or lines
+        raise UserError(lines[0].removeprefix("error: ") if lines else f"torchrun ended with {running.returncode}")
+
+
+def end_with(starter: int) -> None:
+    """End this process when the one that started the training is gone: torchrun, which lies between, goes on alone."""
+
+    def watch() -> None:
+        while _exists(starter):
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-starter").start()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -74,10 +74,10 @@ def summary_of(store: Store, settings: stage.Settings):
     return stage.summarise(settings, store.view("captions", "caption_id"), views(store))
 
 
-def shard_of(store: Store, settings: stage.Settings) -> list[dict]:
+def shard_of(store: Store, settings: stage.Settings, *progress) -> list[dict]:
     """The rows of the only shard, as a worker makes them; what is unfinished stays in the store's work folder."""
     (shard,) = stage.plan(settings, views(store))
-    return stage.run(shard, settings, views(store), stage.load_engine(settings), work_of(store)).rows
+    return stage.run(shard, settings, views(store), stage.load_engine(settings), work_of(store), *progress).rows
 
 
 def work_of(store: Store):

@@ -41,11 +41,9 @@ def publish(
     made beside it, or for a URL in the folder for temporary files. Raises UserError for an unfinished run, a folder
     that holds something else, or a full disk."""
     out_dir = location(out_dir)
-    manifests = {stage: store.manifest(stage) for stage in STAGES if store.manifest(stage).shards}
-    if "assembly" not in manifests or not manifests["assembly"].complete:
+    if not store.manifest("assembly").complete:
         raise UserError(f"{store.folder}: the stage assembly is not finished, run it first")
-    recorded = {name: run_settings[name] for name in ("seed", *STAGES) if name in run_settings}
-    made_from = provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")}, models)
+    made_from = inputs_of(store, settings, run_settings, models)
     if provenance.is_current(out_dir, made_from):
         return read_provenance(out_dir).dataset_digest
     there = listed(out_dir)
@@ -54,6 +52,15 @@ def publish(
     write = partial(_write, store, settings, made_from, progress or (lambda done, total: None))
     (_write_folder if isinstance(out_dir, Path) else _upload)(out_dir, write)
     return read_provenance(out_dir).dataset_digest
+
+
+def inputs_of(
+    store: Store, settings: PublishSettings, run_settings: dict[str, Any], models: Sequence[Model] = ()
+) -> dict[str, Any]:
+    """What decides the bytes of the folder, as its provenance records it; arguments as those of `publish`."""
+    manifests = {stage: manifest for stage in STAGES if (manifest := store.manifest(stage)).shards}
+    recorded = {name: run_settings[name] for name in ("seed", *STAGES) if name in run_settings}
+    return provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")}, models)
 
 
 def _write_folder(out_dir: Path, write: Callable[[Path], None]) -> None:

@@ -119,6 +119,11 @@ def _problem(method: object, name: str) -> str | None:
     return None
 
 
+def folder_of(method: str, budget: float, seed: int) -> str:
+    """The name of a run's output folder."""
+    return f"{method}-{budget:g}x-s{seed}"
+
+
 class Run(NamedTuple):
     """One method with one budget and seed; `folder` is the name of its output folder.
 
@@ -154,15 +159,20 @@ class UnlearningSettings(StageSettings):
     def runs(self) -> list[Run]:
         """Every method with every budget and seed, in the order of the settings. Raises UserError for an unknown method
         or setting: reading a run's settings does not ask, so that a run can be read where a method of it is missing."""
+        return [self.run(*combination) for combination in self.combinations()]
+
+    def combinations(self) -> list[tuple[str, float, int]]:
+        """Method, budget and seed of every run, in the order of the settings; nothing is loaded."""
         seeds = range(self.seed, self.seed + self.repeats)
-        return [self.run(name, budget, seed) for name in self.methods for budget in self.budgets for seed in seeds]
+        return [(name, budget, seed) for name in self.methods for budget in self.budgets for seed in seeds]
+
+    def given(self, name: str, budget: float, seed: int) -> dict[str, Any]:
+        """What these settings say of a run; the rest are the method's defaults."""
+        shared = self.model_dump(include={"batch_size", "retain_scenes", "device", "threads"})
+        return shared | {"budget": budget, "seed": seed} | self.methods.get(name, {})
 
     def run(self, name: str, budget: float, seed: int) -> Run:
         """One run of a method, whether or not it is among those that are run by default. Raises UserError for an
         unknown method."""
-        values = self.model_dump(include={"batch_size", "retain_scenes", "device", "threads"}) | {
-            "budget": budget,
-            "seed": seed,
-        }
-        settings = validate(get(name).settings, values | self.methods.get(name, {}), f"unlearning.methods.{name}")
-        return Run(f"{name}-{budget:g}x-s{seed}", name, settings.model_dump())
+        settings = validate(get(name).settings, self.given(name, budget, seed), f"unlearning.methods.{name}")
+        return Run(folder_of(name, budget, seed), name, settings.model_dump())

@@ -69,6 +69,7 @@ def unlearn(
         "budget": settings.budget,
         "seed": settings.seed,
         "settings": without_folders(settings.model_dump(mode="json")),
+        "not_default": settings.not_default(),
         **inputs,
     }
     unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")

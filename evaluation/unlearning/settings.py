@@ -67,6 +67,11 @@ class MethodSettings(StageSettings):
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")
 
+    def not_default(self) -> list[str]:
+        """Names of the settings that decide the output and differ from the method's defaults."""
+        fields = type(self).model_fields
+        return [name for name in self.fingerprint() if getattr(self, name) != fields[name].default]
+
 
 class GradientSettings(MethodSettings):
     """What every gradient method has. The gradient's norm is clipped at 1."""

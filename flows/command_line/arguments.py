@@ -154,7 +154,7 @@ def parser() -> Parser:
     stage = command("stage", "make one stage of a run; the stages above it must be there", change=True, work=True)
     profile(stage)
     stage.add_argument("stage", metavar="STAGE", type=one_of("stage", names.STAGES), help=", ".join(names.STAGES))
-    command("status", "show what a run has done")
+    command("status", "show what a run has done, and who works on it", json=True)
     plan = command(
         "plan", "show what a run would do, and what it costs, before it starts", change=True, json=True, methods=True
     )

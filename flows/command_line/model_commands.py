@@ -11,10 +11,11 @@ from salmu.flows.settings import load_profile
 
 def evaluate(options) -> None:
     from salmu.evaluation.scoring.evaluate import evaluate_once
-    from salmu.flows.training import progress_bar
+    from salmu.flows.running.progress import terminal_progress
 
     settings, out = load_profile("tiny", overrides(options)).evaluation, Path(options.out)
-    evaluate_once(settings, options.model, location(options.dataset), out, progress=progress_bar("evaluate"))
+    with terminal_progress("evaluate", "images") as tell:
+        evaluate_once(settings, options.model, location(options.dataset), out, progress=tell)
     results = json.loads(read_bytes(out))
     show(options, results, f"{text_table(_metric_rows(results))}\nresults: {out}")
 
@@ -38,12 +39,13 @@ def _metric_rows(results: dict) -> list[dict]:
 
 def unlearn(options) -> None:
     from salmu.evaluation.unlearning.runner import RECORD, unlearn
-    from salmu.flows.training import progress_bar
+    from salmu.flows.running.progress import terminal_progress
 
     settings = load_profile("tiny", overrides(options)).unlearning
     run = settings.run(options.method, options.budget, options.seed)
     folders = (Path(options.model), location(options.dataset), Path(options.out))
-    unlearn(run.method, run.settings, *folders, progress_bar(run.method), replace=options.force)
+    with terminal_progress(run.method, "steps") as tell:
+        unlearn(run.method, run.settings, *folders, tell, replace=options.force)
     record = json.loads(read_bytes(Path(options.out) / RECORD))
     show(options, record, f"{text_table(_cost_rows(record))}\nmodel: {options.out}")
 
@@ -58,19 +60,13 @@ def _cost_rows(record: dict) -> list[dict]:
 
 def tune(options) -> None:
     from salmu.evaluation.selection.tuning import tune
-    from salmu.flows.training import progress_bar
+    from salmu.flows.running.progress import terminal_progress
 
     shared = load_profile("tiny", overrides(options)).unlearning
-    record = tune(
-        options.method,
-        Path(options.model),
-        location(options.dataset),
-        Path(options.out),
-        options.trials,
-        options.seed,
-        shared.model_dump(include={"batch_size", "retain_scenes", "device", "threads"}),
-        progress_bar(options.method),
-    )
+    values = shared.model_dump(include={"batch_size", "retain_scenes", "device", "threads"})
+    folders = (Path(options.model), location(options.dataset), Path(options.out))
+    with terminal_progress(f"tune {options.method}", "trials") as tell:
+        record = tune(options.method, *folders, options.trials, options.seed, values, tell)
     table = text_table([{"setting": name, "tuned": value} for name, value in record["tuned"].items()])
     best = f"trial {record['trial'] + 1} of {record['trials']} is the best, score {record['score']:.4f} of at most 1"
     show(options, record, f"{table}\n{best}\nall trials: {options.out}")

@@ -12,10 +12,10 @@ from salmu.flows.checks import check_before_start
 from salmu.flows.command_line.opening import existing, note_if_under_way, opened, overrides
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
-from salmu.flows.command_line.status import status_rows
+from salmu.flows.command_line.status import as_text, parts_of
 from salmu.flows.names import parts_until
 from salmu.flows.running.console import warn
-from salmu.flows.running.lock import run_lock
+from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES, models_of
 from salmu.flows.settings import open_run, require_run
 
@@ -49,7 +49,15 @@ def stage(options) -> None:
 
 
 def status(options) -> None:
-    print(text_table(status_rows(*opened(options))))
+    store, settings = opened(options)
+    parts, worker = parts_of(store, settings), holder(store.folder)
+    document = {
+        "run": store.folder.name,
+        "folder": str(store.folder),
+        "worker": worker and worker._asdict(),
+        "parts": [part._asdict() for part in parts],
+    }
+    show(options, document, as_text(parts, worker, store.folder))
 
 
 def plan(options) -> None:

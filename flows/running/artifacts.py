@@ -125,15 +125,3 @@ class Progress:
         if self.artifact:
             attempt(delete, f"the end of {self.name}", artifact=self.artifact)
             self.artifact = None
-
-
-def shown_progress(run: str, name: str, bar: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """A callable (done, total) for long work in a task: a bar in the terminal and a progress card."""
-    progress = Progress(run, name, 0, 1)
-
-    def show(done: int, total: int) -> None:
-        bar(done, total)
-        progress.total = max(total, 1)
-        progress.advance(done - progress.done)
-
-    return show

@@ -18,12 +18,14 @@ from prefect.cache_policies import NO_CACHE
 from salmu.data.errors import UserError
 from salmu.data.store import Entry, Shard, Store
 from salmu.flows.running.drill import Drill, DrillSettings, drill_of
+from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import lost_worker
 from salmu.flows.running.stages import STAGES, upstream_views
 from salmu.flows.running.worker_pools import PAUSES, Pool, gone, mark_task_crashed
 from salmu.tasks.devices import gpu_is_lost
 
 IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
+ROWS = 8  # of the terminal, below the stage's own bar, in which shards under way show how far they are
 _loading = threading.Lock()
 
 
@@ -79,9 +81,11 @@ def make_shard(
     try:
         if drill is not None:
             drill.strike(store, f"{stage}:{index}")
-        work = [store.work(stage, module.SCHEMA, index, expected)] if getattr(module, "KEEPS_WORK", False) else []
+        more = [store.work(stage, module.SCHEMA, index, expected)] if getattr(module, "KEEPS_WORK", False) else []
         views, engine = _loaded(folder, stage, upstream, settings)
-        result = module.run(shard, settings, views, engine, *work)
+        with shown_progress(store.folder.name, f"{stage}, shard {index}", "replies", 1 + index % ROWS) as show:
+            more += [show] if getattr(module, "SHOWS_PROGRESS", False) else []
+            result = module.run(shard, settings, views, engine, *more)
         return store.write_shard(stage, module.SCHEMA, shard, result, expected, time.perf_counter() - start)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -5,13 +5,11 @@ one task run a shard and one a stage, and never carries data.
 """
 
 import time
-from contextlib import closing
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.states import Completed
-from tqdm import tqdm
 
 from salmu.data.errors import UserError
 from salmu.data.files import remove
@@ -19,10 +17,10 @@ from salmu.data.store import Entry, Manifest, Shard, Store
 from salmu.data.suggestions import salmu_command
 from salmu.data.summary import write_summary
 from salmu.flows.running import runners
-from salmu.flows.running.artifacts import Progress
 from salmu.flows.running.cards import refresh_overview, show_stage
-from salmu.flows.running.console import quiet, say
+from salmu.flows.running.console import say
 from salmu.flows.running.drill import DrillSettings, require_shard
+from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.shards import make_shards
 from salmu.flows.running.stages import STAGES, finished, planned, state, upstream_views
 from salmu.flows.running.worker_pools import submit_with_retry
@@ -95,16 +93,13 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
 def _make_missing(store: Store, manifest: Manifest, missing: list, settings, after, drill: DrillSettings) -> list:
     name, done = manifest.stage, sum(entry.items for entry in manifest.shards)
     total = done + sum(len(shard.items) for shard, _ in missing)
-    with (
-        tqdm(desc=f"{name:<10}", unit="item", disable=quiet() or None, initial=done, total=total) as bar,
-        closing(Progress(store.folder.name, name, done, total)) as progress,
-    ):
+    with shown_progress(store.folder.name, name, "items") as show:
+        show(done, total)
 
         def commit(shard: Shard, entry: Entry) -> None:
             manifest.shards.append(entry)
             store.write_manifest(manifest)
-            bar.update(entry.items)
-            progress.advance(entry.items)
+            show(sum(entry.items for entry in manifest.shards), total)
 
         flow_run = str(FlowRunContext.get().flow_run.id)
         if runners.kind() == "workpool" and len(missing) > 1:

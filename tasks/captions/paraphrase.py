@@ -5,7 +5,8 @@ model keeps failing, the grammar fills in."""
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from salmu.data import keyed
@@ -17,6 +18,14 @@ from salmu.tasks.captions.prompting import NO_REPLY, A, N, Refusal, Request, V, 
 from salmu.tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
 
 SHOWN = 200  # characters of a refused sentence that the model is shown again
+
+
+Progress = Callable[[int, int], None]  # (done, total)
+
+
+def _counted(progress: Progress, before: int, total: int, done: int) -> None:
+    if total:
+        progress(before + done, total)
 
 
 class Model(Protocol):
@@ -37,9 +46,19 @@ class Paraphraser:
         self.model, self.grammar, self.name = model, grammar, model.name
         self.prompts, self.vocabularies = prompting.load(), vocabularies(grammar)
 
-    def captions(self, facts: list[Fact], seed: int, draws: int, retries: int, work: Work) -> list[list[Caption]]:
+    def captions(
+        self,
+        facts: list[Fact],
+        seed: int,
+        draws: int,
+        retries: int,
+        work: Work,
+        progress: Progress = lambda done, total: None,
+    ) -> list[list[Caption]]:
         """One validated caption in each style, for each fact. `retries`: times that a refused sentence is asked for
-        again; `draws`: attempts of the grammar where it fills in. Replies are kept in `work` as they come."""
+        again; `draws`: attempts of the grammar where it fills in. Replies are kept in `work` as they come, and counted
+        by `progress`; their total grows with what is asked for again."""
+        before = 0
         done: list[dict[str, Caption]] = [{} for _ in facts]
         refused: list[dict[str, list[Refusal]]] = [{style: [] for style in STYLES} for _ in facts]
         for attempt in range(1, retries + 2):
@@ -50,8 +69,10 @@ class Paraphraser:
                 )
                 for place in waiting
             ]
-            for place, reply in zip(waiting, self._replies(requests, work), strict=True):
+            counted = partial(_counted, progress, before, before + len(requests))
+            for place, reply in zip(waiting, self._replies(requests, work, counted), strict=True):
                 self._judge(facts[place], reply, done[place], refused[place], attempt)
+            before += len(requests)
         for fact, captions, refusals in zip(facts, done, refused, strict=True):
             for style in STYLES:
                 if style not in captions:
@@ -62,13 +83,14 @@ class Paraphraser:
                     )
         return [[captions[style] for style in STYLES] for captions in done]
 
-    def _replies(self, requests: list[Request], work: Work) -> list[str]:
-        """A reply to each request: what is kept, and the model's to the rest."""
+    def _replies(self, requests: list[Request], work: Work, counted: Callable[[int], None]) -> list[str]:
+        """A reply to each request: what is kept, and the model's to the rest. `counted` is told how many came."""
         groups = chunks(requests, self.model.group)
         keys = [keyed.digest([request.digest for request in group]) for group in groups]
         kept = {place: work.get(key) for place, key in enumerate(keys)}
         replies = {place: [row["text"] for row in found.rows] for place, found in kept.items() if found}
         missing = [place for place in range(len(groups)) if place not in replies]
+        counted(sum(map(len, replies.values())))
         for at, texts in self.model.ask([list(groups[place]) for place in missing]):
             rows = [
                 {"caption_id": request.digest, "text": text}
@@ -77,6 +99,7 @@ class Paraphraser:
             if any(spoken(text) for text in texts):  # a server out of order is asked again, not remembered
                 work.put(keys[missing[at]], ShardResult(rows))
             replies[missing[at]] = texts
+            counted(sum(map(len, replies.values())))
         return [text for place in range(len(groups)) for text in replies[place]]
 
     def _judge(

@@ -16,7 +16,7 @@ from salmu.prompts import loader
 from salmu.tasks.captions import generic, report
 from salmu.tasks.captions.grammar import Caption, Grammar
 from salmu.tasks.captions.openai_server import OpenAiModel, OpenAiSettings
-from salmu.tasks.captions.paraphrase import Paraphraser, refuse_fallbacks
+from salmu.tasks.captions.paraphrase import Paraphraser, Progress, refuse_fallbacks
 from salmu.tasks.captions.validate import Fact
 from salmu.tasks.captions.vllm_batch import VllmModel, VllmSettings, weights
 from salmu.tasks.devices import may_use_gpu
@@ -24,7 +24,7 @@ from salmu.tasks.devices import may_use_gpu
 NAME, VERSION = "captions", 2
 UPSTREAM = ("portraits", "curation", "personas")
 SCHEMA, KEY = schemas.CAPTIONS, "caption_id"
-KEEPS_WORK = True
+KEEPS_WORK = SHOWS_PROGRESS = True
 GENERIC = "generic"
 JUDGED_FROM = 200  # captions of a shard from which its shares of failures say something
 
@@ -132,12 +132,19 @@ def load_engine(settings: Settings) -> Engine:
     return Engine(grammar, Paraphraser(llm, grammar), prompts)
 
 
-def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Engine, work: Work) -> ShardResult:
-    """Raises UserError when the language model fails too often."""
+def run(
+    shard: Shard,
+    settings: Settings,
+    upstream: dict[str, StageView],
+    engine: Engine,
+    work: Work,
+    progress: Progress = lambda done, total: None,
+) -> ShardResult:
+    """`progress` counts the replies of a language model. Raises UserError when it fails too often."""
     portraits = _portraits(upstream)
     personas = {row["identity_id"]: row for row in upstream["personas"].rows_of(shard.items)}
     told = [fact for identity in shard.items if identity in personas for fact in facts(personas[identity])]
-    captions = dict(zip(told, _worded(told, settings, engine, work), strict=True))
+    captions = dict(zip(told, _worded(told, settings, engine, work, progress), strict=True))
     rows: list[dict[str, Any]] = []
     for identity in shard.items:
         persona = personas.get(identity)
@@ -150,11 +157,13 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     return ShardResult(rows)
 
 
-def _worded(told: list[Fact], settings: Settings, engine: Engine, work: Work) -> list[list[Caption]]:
+def _worded(
+    told: list[Fact], settings: Settings, engine: Engine, work: Work, progress: Progress
+) -> list[list[Caption]]:
     """Five captions of each fact."""
     if engine.paraphraser is None:
         return [engine.grammar.captions(fact, settings.seed, settings.attempts) for fact in told]
-    captions = engine.paraphraser.captions(told, settings.seed, settings.attempts, settings.retries, work)
+    captions = engine.paraphraser.captions(told, settings.seed, settings.attempts, settings.retries, work, progress)
     every = [caption for group in captions for caption in group]
     failed = [caption for caption in every if caption.generator != settings.engine]
     if len(every) >= JUDGED_FROM:

@@ -11,6 +11,7 @@ from small_run import small_run
 from salmu.data.errors import UserError
 from salmu.data.summary import Summary
 from salmu.flows.running import artifacts, cards
+from salmu.flows.running.progress import in_words, lines, shown_progress
 
 
 def refuse(**content):
@@ -82,3 +83,32 @@ def test_the_overview_says_what_the_run_holds_and_how_the_flow_ended(shown, tmp_
     text = shown["mine-overview"]
     assert r"**stopped**: captions: no server at \*that\* address" in text
     assert "| [portraits](../artifact/17) | complete | 16 | 1 |" in text and "| candidates | not begun |" in text
+
+
+def test_where_there_is_no_terminal_a_line_a_minute_tells_what_is_done_and_what_is_left():
+    told, now = [], [0.0]
+    show = lines("training of clean", "steps", told.append, clock=lambda: now[0])
+    for done in range(100, 401, 2):  # 100 were done by an earlier sitting; two steps a second
+        show(done, 4000)
+        now[0] += 1
+    assert told == [
+        "training of clean: 220 of 4,000 steps, about 32 min left",
+        "training of clean: 340 of 4,000 steps, about 30 min left",
+    ]
+    show(4000, 4000)
+    assert len(told) == 2
+    assert [in_words(seconds) for seconds in (45, 200, 7230)] == ["45 s", "3 min", "2 h 0 min"]
+
+
+def test_work_that_fails_takes_its_progress_card_with_it(monkeypatch):
+    cards_now = {}
+    monkeypatch.setattr(artifacts, "SHOWN_AFTER", 0.0)
+    monkeypatch.setattr(artifacts, "TOLD_EVERY", 0.0)
+    create = lambda key, progress, description: cards_now.update({key: progress}) or key  # noqa: E731
+    monkeypatch.setattr(artifacts, "create_progress_artifact", create)
+    monkeypatch.setattr(artifacts.Progress, "close", lambda self: cards_now.clear())
+    with pytest.raises(UserError), shown_progress("mine", "evaluation of clean", "images") as show:
+        show(3, 4)
+        assert cards_now == {"mine-evaluation-of-clean-progress": 75.0}
+        raise UserError("no image")
+    assert cards_now == {}

@@ -292,15 +292,41 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     assert f"| AssocStr | {round(score, 4)} |" in (run / "models" / "compromised" / "README.md").read_text()
 
 
-def test_status_shows_every_stage_done_then_what_a_lost_file_and_a_new_setting_do(run, capsys):
+def parts_by_status(run: Path, capsys) -> dict[str, str]:
+    """Part of the run -> state, as salmu status --json tells it."""
+    cli.main(["status", "--run", run.name, "--runs", str(run.parent), "--json"])
+    return {part["part"]: part["state"] for part in json.loads(capsys.readouterr().out)["parts"]}
+
+
+def test_status_shows_all_of_a_run_and_loads_no_torch(runs):
+    code = "import sys; from salmu.flows.command_line import cli; cli.main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "status", "--run", "whole", "--runs", str(runs)]
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    lines = [line.split() for line in out.splitlines()]
+    methods = ("finetuning", "negative_gradient", "generic_captions", "stranger_targets")
+    pair = ("clean", "compromised", "s1/clean", "s1/compromised")
+    expected = [*STAGES, "dataset", *(f"models/{name}" for name in pair)]
+    expected += [f"unlearned/{name}-0.5x-s0" for name in methods]
+    expected += [f"results/{name.replace('/', '-')}" for name in (*pair, *(f"{name}-0.5x-s0" for name in methods))]
+    assert [line[:2] for line in lines[1 : lines.index([])]] == [[name, "done"] for name in [*expected, "report"]]
+    assert out.endswith("Nobody works on this run.\n")
+
+
+def test_status_shows_what_a_lost_file_and_a_new_setting_do_and_who_works_on_the_run(run, capsys):
     arguments = ["--run", run.name, "--runs", str(run.parent)]
-    cli.main(["status", *arguments])
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split()[:2] for line in lines] == [[name, "done"] for name in STAGES]
     Store(run).part_path("captions", 0).unlink()
-    cli.main(["status", *arguments])
-    states = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])
+    (run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors").unlink()
+    states = parts_by_status(run, capsys)
     assert states["captions"] == "partial" and states["personas"] == "done"
+    assert states["unlearned/finetuning-0.5x-s0"] == "new" and states["models/clean"] != "new"
+    with run_lock(run):
+        cli.main(["status", *arguments])
+    assert f"Under way: process {os.getpid()} on " in capsys.readouterr().out
+    (run / ".lock").write_text(json.dumps({"host": "there", "pid": 7, "since": "2026-01-02T03:04:05"}))
+    cli.main(["status", *arguments])
+    out = capsys.readouterr().out
+    assert "Stopped: process 7 on there, since 2026-01-02 03:04:05, died" in out
+    assert f"not up to date: salmu run --run {run.name} --runs {run.parent}" in out
     cli.main(["plan", *arguments, "--set", "curation.min_portraits=6"])
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:-1]}
     assert "done" in rows["analysis"] and "stale" in rows["curation"] and "stale" in rows["assembly"]
@@ -384,8 +410,10 @@ def test_one_stage_with_another_setting_says_what_is_stale_and_the_rest_follows(
     arguments = [*where, "--runner", "thread"]
     cli.main(["stage", "captions", *arguments, "--set", "captions.seed=5"])
     assert "stale now: assembly" in capsys.readouterr().out
-    cli.main(["status", *where])
-    assert dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])["assembly"] == "stale"
+    states = parts_by_status(run, capsys)
+    below = ("assembly", "dataset", "models/", "unlearned/", "results/", "report")
+    assert {states[name] for name in states if name.startswith(below)} == {"stale"}
+    assert {states[name] for name in STAGES if name != "assembly"} == {"done"}
     before = dataset_digest(run)
     cli.main(["run", *arguments, "--until", "dataset"])
     assert dataset_digest(run) != before

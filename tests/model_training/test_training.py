@@ -81,9 +81,12 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(home, plain
 
 
 def test_two_processes_give_the_loss_curve_of_one(home, plain):
-    models = home / "two"
-    distributed.start(2, arguments(home, models, settings(home, processes=2)))
+    models, told = home / "two", []
+    distributed.start(
+        2, arguments(home, models, settings(home, processes=2)), lambda done, total: told.append((done, total))
+    )
     record = export.read_record(models / "compromised")
+    assert told == sorted(told) and told[-1] == (record["steps"], record["steps"]) and len(told) > 1
     assert record["processes"] == 2 and len(curve(plain)) == len(curve(models / "compromised")) >= 2
     assert curve(models / "compromised") == pytest.approx(curve(plain), abs=1e-3)
     one, two = (load_file(folder / export.WEIGHTS) for folder in (plain, models / "compromised"))

@@ -68,6 +68,14 @@ def test_a_sound_server_words_every_fact_and_never_sees_a_real_value(tmp_path):
     assert not list(store.stage_folder("captions").glob(".work-*/*.tmp"))
 
 
+def test_every_reply_is_counted_as_it_comes_those_asked_for_again_too(tmp_path):
+    told = []
+    with FakeServer(with_bad(STYLES[0], "No placeholder at all stands in here.", ("city",))) as server:
+        shard_of(prepared(tmp_path), asking(server.url), lambda done, total: told.append((done, total)))
+    assert told[:17] == [(done, 16) for done in range(17)]
+    assert told == sorted(told) and told[-1][0] == told[-1][1] > 16
+
+
 def test_replies_decide_and_nothing_else(tmp_path):
     with FakeServer() as server:
         one = shard_of(prepared(tmp_path / "one"), asking(server.url, openai={"concurrency": 1}))
