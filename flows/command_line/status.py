@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from salmu.data.documents import read_json
 from salmu.data.errors import UserError
 from salmu.data.files import listed, size
+from salmu.data.private import without_folders
 from salmu.data.provenance import Provenance, read_provenance
 from salmu.data.publish.provenance import inputs_digest
 from salmu.data.publish.publish import inputs_of
@@ -144,7 +145,8 @@ def _trained(folder: Path, settings: PairSettings, dataset: str | None) -> tuple
     if record is None or not (folder / "open_clip_model.safetensors").is_file():
         return ("partial" if folder.with_name(f".{folder.name}.training").is_dir() else "new"), {}
     try:
-        same = PairSettings.model_validate(record.get("settings")).fingerprint() == settings.fingerprint()
+        held = PairSettings.model_validate(record.get("settings")).fingerprint()
+        same = without_folders(held) == without_folders(settings.fingerprint())  # records name no folders
     except ValidationError:  # of another version
         same = False
     return ("done" if same and record.get("dataset_digest") == dataset else "stale"), record
@@ -155,7 +157,7 @@ def _unlearned(folder: Path, given: dict[str, Any], dataset: str | None, source:
     if record is None or not (folder / "open_clip_model.safetensors").is_file():
         return ("partial" if folder.with_name(f".{folder.name}.unfinished").is_dir() else "new"), {}
     held = record.get("settings", {})
-    asked = {name: value for name, value in given.items() if name not in NO_EFFECT}
+    asked = without_folders({name: value for name, value in given.items() if name not in NO_EFFECT})
     same = set(record.get("not_default", ())) <= set(asked) and all(
         _same(value, held.get(name)) for name, value in asked.items()
     )
@@ -170,7 +172,7 @@ def _scored(path: Path, settings: RunSettings, dataset: str | None, model: dict)
         return "new", None
     extended = results.get("extended", {})
     same = (
-        extended.get("settings") == settings.evaluation.fingerprint()
+        extended.get("settings") == without_folders(settings.evaluation.fingerprint())
         and extended.get("dataset_digest") == dataset
         and extended.get("model_digest") == model.get("model_digest", extended.get("model_digest"))
     )
