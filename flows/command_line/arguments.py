@@ -184,6 +184,29 @@ def parser() -> Parser:
     inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
     clean = command("clean", "remove files that no manifest names")
     clean.add_argument("--dry-run", action="store_true", help="list them, remove nothing")
+    deploy = command(
+        "deploy", "make or update the work pools and deployments on the Prefect server", run=False, json=True
+    )
+    deploy.add_argument(
+        "--run",
+        metavar="NAME",
+        help="deployments for this run, beside the general ones: their forms open with the run's settings",
+    )
+    deploy.add_argument(
+        "--runs",
+        metavar="DIR",
+        default="runs",
+        help="folder or URL of all runs, as the workers see it (default: the absolute path of runs)",
+    )
+    deploy.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="deployments that fit, by FLOW/NAME, flow or name, with * and ?; may be given many times (default: all)",
+    )
+    deploy.add_argument("--pool-type", metavar="TYPE", help="of work pools that are new (default: process)")
+    deploy.add_argument("--dry-run", action="store_true", help="list what would be made or changed, change nothing")
     crashed = command("crashed", "mark flow runs that nobody works on any more, on the Prefect server", run=False)
     crashed.add_argument(
         "--silent",

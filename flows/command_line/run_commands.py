@@ -1,4 +1,4 @@
-"""Commands about a run: run, stage, status, plan, inspect, clean, report, crashed."""
+"""Commands about a run: run, stage, status, plan, inspect, clean, report."""
 
 import sys
 import time
@@ -120,12 +120,3 @@ def report(options) -> None:
     print(f"report: {build(store.folder)}")
     if worthless := warning(records_of(store.folder)):
         warn(red(worthless, sys.stderr))
-
-
-def crashed(options) -> None:
-    from salmu.flows.command_line.crashed import mark_all
-    from salmu.flows.running.processes import api_server
-
-    with api_server():
-        rows = mark_all(options.silent, options.retry, options.dry_run)
-    print(text_table(rows) or f"every flow run at work gave a sign of life in the last {options.silent:g} s")
