@@ -16,7 +16,7 @@ from salmu.flows.names import parts_until
 from salmu.flows.running.artifacts import show_card
 from salmu.flows.running.cards import refresh_overview, shown_run, stale_words
 from salmu.flows.running.console import warn
-from salmu.flows.running.flow_runs import TAG, fails_in_one_line, require_absolute
+from salmu.flows.running.flow_runs import TAG, absolute_root, fails_in_one_line, require_absolute
 from salmu.flows.running.lock import require_free, run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
@@ -100,7 +100,7 @@ def run_stage_alone(
     require_free(run_folder(root, run))
     with interruptible(), api_server(), tags(TAG):
         return STAGE_FLOWS[name].with_options(task_runner=task_runner())(
-            run, overrides=overrides, root=root, profile=profile
+            run, overrides=overrides, root=absolute_root(root), profile=profile
         )
 
 

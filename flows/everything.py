@@ -10,7 +10,7 @@ from salmu.flows.dataset import make_dataset, open_checked
 from salmu.flows.forms import Profile, Sections, filled_in
 from salmu.flows.names import PARTS, STAGES, parts_until
 from salmu.flows.running.cards import shown_run
-from salmu.flows.running.flow_runs import TAG, fails_in_one_line
+from salmu.flows.running.flow_runs import TAG, absolute_root, fails_in_one_line
 from salmu.flows.running.lock import require_free, run_lock
 from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
@@ -60,5 +60,5 @@ def run_everything(run: str, profile: str | None, overrides: dict[str, Any], roo
     require_free(run_folder(root, run))
     with interruptible(), api_server(), tags(TAG):
         return everything.with_options(task_runner=task_runner())(
-            run, profile, overrides=overrides, root=root, until=until
+            run, profile, overrides=overrides, root=absolute_root(root), until=until
         )

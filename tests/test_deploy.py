@@ -22,7 +22,7 @@ TOOLS = Path(sys.executable).parent
 KUBERNETES = "1.31"  # the oldest version that the manifests are held against
 SCRIPTS = sorted([*DEPLOY.rglob("*.sh"), *(ROOT / "model_training" / "launch").glob("*.sh")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-POOLS = {entry["work_pool"]["name"] for entry in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+POOLS = {entry["work_pool"]["name"] for entry in yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text())["deployments"]}
 
 
 def passes(*command) -> None:
@@ -58,7 +58,7 @@ def test_both_images_take_only_files_that_the_build_is_given():
     sources = {word for words in copied for word in words if not word.startswith("--")} - {"."}
     assert sources <= given, "a file that the build would not find"
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
-    needed = packages | {"pyproject.toml", "setup.py", "prefect.yaml", "README.md"}
+    needed = packages | {"pyproject.toml", "setup.py", "README.md"}
     assert needed <= given, "a package that the image would lack"
 
 
@@ -76,7 +76,8 @@ def test_the_compose_file_fits_its_schema_and_the_project():
             used.add(target)
     assert used == {"base", "cpu", "gpu"}
     served = {service["command"][4] for name, service in services.items() if name in ("cpu", "gpu")}
-    assert served == POOLS and all(f"salmu-{pool}" in services["setup"]["command"][2] for pool in ("cpu", "gpu"))
+    assert served == POOLS
+    assert services["setup"]["command"][:2] == ["salmu", "deploy"]
     reserved = services["gpu"]["deploy"]["resources"]["reservations"]["devices"][0]
     assert reserved["capabilities"] == ["gpu"] and services["gpu"]["profiles"] == ["gpu"]
 

@@ -12,12 +12,13 @@ import yaml
 
 from salmu.flows.command_line import cli
 from salmu.flows.dataset import STAGE_FLOWS
+from salmu.flows.running.flow_runs import TAG
 from salmu.flows.running.stages import STAGES
 from salmu.flows.settings import load_profile, parse_assignment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+DEPLOYMENTS = yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 
 
 def test_ci_runs_the_readmes_second_command_and_nothing_else():
@@ -35,6 +36,7 @@ def test_every_deployment_points_at_a_flow_whose_parameters_prefect_can_show(dep
     found = getattr(importlib.import_module(module), name)
     assert isinstance(found, prefect.Flow)
     assert "run" in found.parameters.model_dump()["properties"]
+    assert TAG in deployment["tags"] and deployment["parameters"] == {"root": "{{ $SALMU_RUNS }}"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Workers of the pool salmu-gpu: one on each machine of the job, each with all GPUs of its machine and one flow run at a
-# time. From the repository's root, which all machines share, with the server's address in the surroundings:
+# time. From the folder whose .venv holds salmu, which all machines share, with the server's address in the environment:
+#   PREFECT_API_URL=http://HOST:4200/api salmu deploy
 #   PREFECT_API_URL=http://HOST:4200/api sbatch --nodes 8 deploy/slurm/worker.sh
 #   prefect work-pool set-concurrency-limit salmu-gpu 8
 #   salmu run --profile paper --until dataset --runner workpool --workers 8
@@ -15,8 +16,7 @@
 #SBATCH --signal=TERM@120
 set -euo pipefail
 : "${PREFECT_API_URL:?set the address of the Prefect server, reachable from the machines}"
-export SALMU_HOME=${SALMU_HOME:-$SLURM_SUBMIT_DIR}
-cd "$SALMU_HOME"
+cd "$SLURM_SUBMIT_DIR"
 # shellcheck source=/dev/null
 source .venv/bin/activate
 srun --kill-on-bad-exit=0 prefect worker start --pool salmu-gpu --limit 1

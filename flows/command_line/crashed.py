@@ -2,7 +2,7 @@
 
 A machine that dies cannot tell the server: its flow run stays in Running for good, and cannot be retried."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,15 +15,21 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
     TaskRunFilter,
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.events.filters import EventAnyResourceFilter, EventFilter
 from prefect.states import AwaitingRetry, Crashed
+from pydantic import BaseModel, Field, ValidationError
 
-from salmu.data.files import location
+from salmu.data.errors import UserError
+from salmu.data.text import printable
+from salmu.flows.dataset import run_folder
+from salmu.flows.running.flow_runs import TAG
 from salmu.flows.running.lock import holder
 from salmu.flows.running.stages import STAGES
 
@@ -32,29 +38,44 @@ AT_WORK = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 PAGE = 200  # runs that the server hands out at once
 
 
+class Parameters(BaseModel):
+    """Which run a flow run works on, as far as its parameters say."""
+
+    run: str = Field("tiny", min_length=1, pattern=r"^[^\x00-\x1f]+$")
+    root: str = Field("runs", min_length=1, pattern=r"^[^\x00-\x1f]+$")
+
+
 class Lost(NamedTuple):
     """A flow run at work by its state, with no sign of life on the server for a while."""
 
     flow_run: FlowRun
     silent: timedelta
-    held: bool  # whether a process of this machine works on its run, after all
+    left: str | None  # why it must be left alone after all
 
 
 def find_lost(client: SyncPrefectClient, silent: timedelta) -> list[Lost]:
-    """The project's flow runs that have given no sign of life for longer than `silent`: no state, no heartbeat, no
-    event of a task run."""
+    """The project's flow runs, by their tag and the name of their flow, that have given no sign of life for longer than
+    `silent`: no state, no heartbeat, no event of a task run."""
+    found = [(run, datetime.now(UTC) - _last_sign(client, run)) for run in list(_flow_runs_at_work(client))]
+    return [Lost(run, since, _why_left(run.parameters)) for run, since in found if since > silent]
+
+
+def _flow_runs_at_work(client: SyncPrefectClient) -> Iterator[FlowRun]:
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=AT_WORK))
-    found = client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=FLOWS)), flow_run_filter=FlowRunFilter(state=state), limit=PAGE
+    return _pages(
+        client.read_flow_runs,
+        flow_filter=FlowFilter(name=FlowFilterName(any_=FLOWS)),
+        flow_run_filter=FlowRunFilter(state=state, tags=FlowRunFilterTags(all_=[TAG])),
+        sort=FlowRunSort.ID_DESC,
     )
-    silences = [(flow_run, datetime.now(UTC) - _last_sign(client, flow_run)) for flow_run in found]
-    return [Lost(flow_run, since, _held(flow_run.parameters)) for flow_run, since in silences if since > silent]
 
 
-def mark_crashed(client: SyncPrefectClient, lost: Lost, retry: bool) -> str:
-    """Mark the flow run and its task runs as Crashed and, if wanted, have it done again; returns what was done."""
-    if lost.held:
-        return "left: a process of this machine works on its run"
+def mark_crashed(client: SyncPrefectClient, lost: Lost, retry: bool, dry_run: bool = False) -> str:
+    """Mark the flow run and its task runs as Crashed and, if wanted, start it again; returns what was done."""
+    if lost.left:
+        return f"left: {lost.left}"
+    if dry_run:
+        return "nothing: --dry-run"
     flow_run = lost.flow_run
     message = f"Gave no sign of life for {lost.silent.total_seconds():.0f} s; marked by salmu crashed."
     client.set_flow_run_state(flow_run.id, Crashed(message=message), force=True)
@@ -65,7 +86,7 @@ def mark_crashed(client: SyncPrefectClient, lost: Lost, retry: bool) -> str:
     if flow_run.deployment_id is None:
         return "marked Crashed; it came from the command line: give that command again"
     client.set_flow_run_state(flow_run.id, AwaitingRetry())
-    return "marked Crashed, put on again"
+    return "marked Crashed, started again"
 
 
 def mark_all(silent: float, retry: bool, dry_run: bool) -> list[dict[str, Any]]:
@@ -73,11 +94,11 @@ def mark_all(silent: float, retry: bool, dry_run: bool) -> list[dict[str, Any]]:
     with get_client(sync_client=True) as client:
         return [
             {
-                "flow run": lost.flow_run.name,
+                "flow run": printable(lost.flow_run.name),
                 "id": str(lost.flow_run.id),
                 "state": lost.flow_run.state_name,
                 "silent": f"{lost.silent.total_seconds():.0f} s",
-                "done": "nothing: --dry-run" if dry_run else mark_crashed(client, lost, retry),
+                "done": mark_crashed(client, lost, retry, dry_run),
             }
             for lost in find_lost(client, timedelta(seconds=silent))
         ]
@@ -89,23 +110,29 @@ def _last_sign(client: SyncPrefectClient, flow_run: FlowRun) -> datetime:
     return max([flow_run.state.timestamp, *(event.occurred for event in events)])
 
 
-def _held(parameters: dict[str, Any]) -> bool:
-    folder = location(parameters.get("root", "runs")) / parameters.get("run", "tiny")
-    found = holder(folder)  # none where the folder is on another machine
-    return found is not None and found.alive
+def _why_left(parameters: dict[str, Any]) -> str | None:
+    try:
+        place = Parameters.model_validate(parameters)
+        found = holder(run_folder(place.root, place.run))
+    except ValidationError as error:
+        return f"its parameters name no run ({', '.join(str(each['loc'][0]) for each in error.errors())})"
+    except UserError:  # a kind of storage that is not installed here: a run of another machine
+        return None
+    return f"a process of this machine works on its run ({found})" if found and found.alive else None
 
 
-def _task_runs_at_work(client: SyncPrefectClient, flow_run: FlowRun) -> Iterator:
+def _task_runs_at_work(client: SyncPrefectClient, flow_run: FlowRun) -> Iterator[TaskRun]:
     state = TaskRunFilterState(type=TaskRunFilterStateType(any_=AT_WORK))
+    return _pages(
+        client.read_task_runs,
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id])),
+        task_run_filter=TaskRunFilter(state=state),
+        sort=TaskRunSort.ID_DESC,
+    )
+
+
+def _pages(read: Callable[..., list], **query) -> Iterator:
     offset = 0
-    while True:
-        page = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id])),
-            task_run_filter=TaskRunFilter(state=state),
-            limit=PAGE,
-            offset=offset,
-        )
+    while page := read(**query, limit=PAGE, offset=offset):
         yield from page
-        if len(page) < PAGE:
-            return
-        offset += PAGE
+        offset += len(page)

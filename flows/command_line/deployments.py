@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -26,7 +25,6 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from salmu.data.errors import UserError
-from salmu.data.files import location
 from salmu.data.suggestions import did_you_mean
 from salmu.flows.settings import RunSettings
 
@@ -85,8 +83,8 @@ def deployments(root: str, run: str | None = None, settings: RunSettings | None 
 def form(flow: Flow, settings: RunSettings | None) -> dict[str, Any]:
     """The schema from which the UI draws a flow's form; with a run's settings as what it starts with.
 
-    They are defaults of the form alone: a run of the deployment that is started without the form takes the settings that
-    its folder holds by then."""
+    They are defaults of the form alone: a run of the deployment that is started without the form takes the settings
+    that its folder holds by then."""
     schema = copy.deepcopy(flow.parameters.model_dump_for_openapi())
     if settings is not None:
         plain = settings.model_dump(mode="json", exclude={"drill", "profile"})
@@ -97,12 +95,6 @@ def form(flow: Flow, settings: RunSettings | None) -> dict[str, Any]:
             elif name in plain:
                 field["default"] = plain[name]
     return schema
-
-
-def absolute(root: str) -> str:
-    """The folder of all runs as a worker on this machine finds it."""
-    folder = location(root)
-    return str(folder.resolve()) if isinstance(folder, Path) else str(folder)
 
 
 def chosen(found: list[Deployment], patterns: list[str]) -> list[Deployment]:

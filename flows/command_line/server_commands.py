@@ -6,12 +6,13 @@ from salmu.flows.command_line.output import show, text_table
 
 
 def deploy(options) -> None:
-    from salmu.flows.command_line.deployments import BANNED, absolute, chosen, deploy_all, deployments, server
+    from salmu.flows.command_line.deployments import BANNED, chosen, deploy_all, deployments, server
+    from salmu.flows.running.flow_runs import absolute_root
 
     settings = opened(options)[1] if options.run else None
     if options.run and set(BANNED) & set(options.run):
         raise UserError(f"--run {options.run}: a deployment's name may not hold any of {' '.join(BANNED)}")
-    root = absolute(options.runs)
+    root = absolute_root(options.runs)
     wanted = chosen(deployments(root, options.run, settings), options.only)
     with server() as client:
         rows = deploy_all(client, wanted, options.pool_type, options.dry_run)
@@ -28,4 +29,9 @@ def crashed(options) -> None:
 
     with api_server():
         rows = mark_all(options.silent, options.retry, options.dry_run)
-    print(text_table(rows) or f"every flow run at work gave a sign of life in the last {options.silent:g} s")
+    if not rows:
+        print(f"every flow run at work gave a sign of life in the last {options.silent:g} s")
+        return
+    left = sum(row["done"].startswith("left") for row in rows)
+    told = f"{len(rows) - left} {'would be ' if options.dry_run else ''}marked Crashed, {left} left as they are"
+    print(f"{text_table(rows)}\n{told}")

@@ -1,6 +1,7 @@
 """What every flow run of this project has in common: a tag, and an end that one line explains."""
 
 import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +22,20 @@ def fails_in_one_line(run: Callable) -> Callable:
         try:
             return run(*arguments, **parameters)
         except UserError as error:
+            logging.getLogger("prefect.flow_runs").addFilter(_without_tracebacks)
             return Failed(message=str(error), data=error)
 
     return told
+
+
+def _without_tracebacks(record: logging.LogRecord) -> bool:
+    """Prefect logs the error of a deployed run once more, after the line that says how the run ended."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+
+
+def absolute_root(root: str) -> str:
+    """The folder or URL of all runs as it reads from any working directory."""
+    return str(location(root).resolve())
 
 
 def require_absolute(root: str) -> None:

@@ -244,7 +244,7 @@ def test_a_run_whose_machine_died_is_found_and_put_on_again(server, run, retried
     assert "gave a sign of life" in capsys.readouterr().out
     assert server.get(f"/flow_runs/{flow_run}").json()["state"]["name"] == "Running"
     cli.main(["crashed", "--silent", "1", "--retry"])
-    assert re.search(rf"{flow_run} .*marked Crashed, put on again", capsys.readouterr().out)
+    assert re.search(rf"{flow_run} .*marked Crashed, started again", capsys.readouterr().out)
     assert ended(server, flow_run) == "Completed"
     made = {entry.index for entry in store.manifest("portraits").shards} - set(committed)
     after = stamps(tmp_path / "two")
