@@ -22,7 +22,9 @@ TOOLS = Path(sys.executable).parent
 KUBERNETES = "1.31"  # the oldest version that the manifests are held against
 SCRIPTS = sorted([*DEPLOY.rglob("*.sh"), *(ROOT / "model_training" / "launch").glob("*.sh")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-POOLS = {entry["work_pool"]["name"] for entry in yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text())["deployments"]}
+POOLS = {
+    entry["work_pool"]["name"] for entry in yaml.safe_load((ROOT / "flows" / "prefect.yaml").read_text())["deployments"]
+}
 
 
 def passes(*command) -> None:

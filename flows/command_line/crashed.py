@@ -28,10 +28,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from salmu.data.errors import UserError
 from salmu.data.text import printable
-from salmu.flows.dataset import run_folder
 from salmu.flows.running.flow_runs import TAG
 from salmu.flows.running.lock import holder
 from salmu.flows.running.stages import STAGES
+from salmu.flows.settings import run_folder
 
 FLOWS = ["everything", "dataset", "pair", "benchmark", "shards", *(f"stage-{name}" for name in STAGES)]
 AT_WORK = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]

@@ -1,5 +1,6 @@
 """Deployments as README makes them, on a real server with a real process worker: forms, reruns, crashes."""
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,6 @@ from prefect.server.events.schemas.events import ReceivedEvent
 from salmu.data.store import Store
 from salmu.flows.command_line import cli
 
-ROOT = Path(__file__).parents[2]
 SMALL = [
     "candidates.count=12",
     "anchors.count=10",
@@ -37,8 +37,7 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 def prefect(*arguments: str, code: int = 0) -> str:
     done = subprocess.run(
         [PREFECT, "--no-prompt", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"SALMU_HOME": str(ROOT), "COLUMNS": "500"},
+        env=os.environ | {"COLUMNS": "500"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -48,9 +47,16 @@ def prefect(*arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def deploy(capsys, *arguments: str) -> list[dict]:
+    """What `salmu deploy` says it did."""
+    capsys.readouterr()
+    cli.main(["deploy", "--json", *arguments])
+    return json.loads(capsys.readouterr().out)
+
+
 def start_worker(pool: str = "salmu-cpu") -> subprocess.Popen:
     surroundings = os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "1", "SALMU_RUNNER": "thread"}
-    command = [PREFECT, "worker", "start", "--pool", pool, "--type", "process"]  # makes the pool
+    command = [PREFECT, "worker", "start", "--pool", pool]
     return subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -63,14 +69,11 @@ def kill(worker: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(prefect_server):
+def server(prefect_server, tmp_path_factory):
     """The server with all deployments, and its worker; `server.get`, `server.post` speak to the API."""
-    workers = [start_worker()]
     with httpx.Client(base_url=prefect_server, timeout=30) as client:
-        assert client.post("/work_pools/", json={"name": "salmu-gpu", "type": "process"}).status_code == 201
-        eventually(lambda: client.get("/work_pools/salmu-cpu").status_code, lambda code: code == 200)
-        prefect("deploy", "--all")
-        client.workers = workers
+        cli.main(["deploy", "--runs", str(tmp_path_factory.getbasetemp() / "elsewhere")])
+        client.workers = workers = [start_worker()]
         yield client
     for worker in workers:
         if worker.poll() is None:
@@ -202,6 +205,58 @@ def test_a_bad_value_of_a_form_is_refused_before_the_run_starts(server, deployme
     assert answer.status_code == 409 and words in answer.text, answer.text
 
 
+def test_deploying_again_changes_nothing_and_keeps_what_people_have_set(server, tmp_path, capsys):
+    folder = str(tmp_path)
+    first = deploy(capsys, "--runs", folder, "--only", "pair", "--dry-run")
+    assert [row["state"] for row in first if row["what"] == "deployment"] == ["changed: parameters"] * 2
+    deploy(capsys, "--runs", folder, "--only", "pair")
+    (found, _) = server.post("/deployments/filter", json={"flows": {"name": {"any_": ["pair"]}}}).json()
+    schedule = [{"schedule": {"interval": 3600}, "active": False}]
+    assert server.post(f"/deployments/{found['id']}/schedules", json=schedule).status_code == 201
+    again = deploy(capsys, "--runs", folder, "--only", "pair")
+    assert {row["state"] for row in again} == {"unchanged", "unchanged, of type process"}
+    deploy(capsys, "--runs", f"{folder}/other", "--only", "pair")
+    found = server.get(f"/deployments/{found['id']}").json()
+    assert found["parameters"] == {"root": f"{folder}/other"} and len(found["schedules"]) == 1
+
+
+def test_the_forms_of_a_run_open_with_its_settings(server, run, capsys):
+    rows = deploy(capsys, "--run", "one", "--runs", str(run.parent), "--only", "stage-captions", "--only", "all-one")
+    assert [row["name"] for row in rows if row["what"] == "deployment"] == [
+        "everything/all-one",
+        "stage-captions/captions-one",
+        "stage-captions/gpu-one",
+    ]
+    kept = yaml.safe_load((run / "settings.yaml").read_text())
+    found = server.get("/deployments/name/stage-captions/captions-one").json()
+    properties = found["parameter_openapi_schema"]["properties"]
+    assert found["parameters"] == {"run": "one", "root": str(run.parent)}
+    assert properties["settings"]["default"] == kept["captions"]
+    whole = server.get("/deployments/name/everything/all-one").json()["parameter_openapi_schema"]["properties"]
+    assert whole["settings"]["default"] == {key: value for key, value in kept.items() if key != "profile"}
+    answer = started(server, "everything/all-one", settings=whole["settings"]["default"], root="runs")
+    assert answer.status_code == 201, answer.text  # what the form sends fits its own schema
+    flow_run = answer.json()["id"]
+    assert ended(server, flow_run) == "Failed"
+    state = server.get(f"/flow_runs/{flow_run}").json()["state"]
+    assert state["message"].startswith("root: 'runs' is relative") and "Traceback" not in logs(server, flow_run)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--only", "capions"], "did you mean 'captions'?"),
+        (["--only", "pair", "--pool-type", "docker"], "exists and is of type process"),
+        (["--run", "nobody"], "no run in "),
+    ],
+)
+def test_what_cannot_be_deployed_is_refused_in_one_line(server, arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["deploy", *arguments])
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1
+
+
 def test_every_field_of_every_form_is_described(server):
     for deployment in server.post("/deployments/filter", json={}).json():
         schema = deployment["parameter_openapi_schema"]
@@ -211,8 +266,7 @@ def test_every_field_of_every_form_is_described(server):
 
 
 def test_the_automation_sees_the_heartbeats_and_the_end_of_a_deployed_run(server, retried):
-    automation = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text())["automations"][0]
-    assert server.post("/automations/", json=automation).status_code == 201
+    (automation,) = server.post("/automations/filter", json={}).json()
     trigger = EventTrigger.model_validate(automation["trigger"])
     flow_run = retried[0]
     query = {"filter": {"resource": {"id": [f"prefect.flow-run.{flow_run}"]}}}
@@ -226,6 +280,23 @@ def test_the_automation_sees_the_heartbeats_and_the_end_of_a_deployed_run(server
     beats, ends = found("heartbeat"), found("Failed", "Completed")
     assert all(trigger.covers(event) and trigger.starts_after(event.event) for event in beats)
     assert all(trigger.covers(event) and trigger.expects(event.event) for event in ends)
+
+
+def test_crashed_leaves_foreign_flow_runs_and_odd_parameters_alone(server, capsys):
+    flow = server.post("/flows/", json={"name": "dataset"}).json()["id"]
+    running = {"state": {"type": "RUNNING", "name": "Running"}, "flow_id": flow}
+    foreign = server.post("/flow_runs/", json=running | {"tags": ["other"], "parameters": {"run": "one"}}).json()["id"]
+    odd = [{"run": ["one"]}, {"run": "", "root": 7}, {"root": None}, {"run": "a\u0000b"}, {"run": {"a": []}}]
+    runs = [
+        server.post("/flow_runs/", json=running | {"tags": ["salmu"], "parameters": each}).json()["id"] for each in odd
+    ]
+    cli.main(["crashed", "--silent", "0"])
+    told = capsys.readouterr().out
+    assert foreign not in told and "0 marked Crashed, 5 left as they are" in told
+    assert all(re.search(rf"{each} .*left: its parameters name no run", told) for each in runs)
+    for each in (foreign, *runs):
+        assert server.get(f"/flow_runs/{each}").json()["state"]["name"] == "Running"
+        server.delete(f"/flow_runs/{each}")
 
 
 def test_a_run_whose_machine_died_is_found_and_put_on_again(server, run, retried, tmp_path, capsys):
