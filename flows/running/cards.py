@@ -45,10 +45,11 @@ class Overview:
         self.state = "under way"
 
     def show(self) -> None:
-        text = overview(self.store, self.state)
-        if self.artifact:
-            update_card(self.artifact, artifact_key(self.run, "overview"), text)
-        else:
+        key = artifact_key(self.run, "overview")
+        text = attempt(overview, key, store=self.store, state=self.state)
+        if text and self.artifact:
+            update_card(self.artifact, key, text)
+        elif text:
             self.artifact = show_card(self.run, "overview", text, "overview")
 
 
