@@ -209,7 +209,7 @@ def _automation(client: SyncPrefectClient, wanted: AutomationCore, dry_run: bool
             client.create_automation(wanted)
         return "new"
     wanted.enabled = found.enabled
-    same = AutomationCore.model_validate(found.model_dump()).model_dump(mode="json") == wanted.model_dump(mode="json")
+    same = AutomationCore.model_validate(found.model_dump()).model_dump() == wanted.model_dump()  # sets: in any order
     if not same and not dry_run:
         client.update_automation(found.id, wanted)
     return "unchanged" if same else "changed"
