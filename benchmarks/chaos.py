@@ -71,10 +71,10 @@ class Phase(NamedTuple):
 
 
 PHASES = {
-    "start-up": Phase(("assembly",), "run", None, "assembly/manifest.json"),
-    "stages": Phase(tuple(STAGES), "run", None, "assembly/manifest.json"),
-    "publish": Phase(("dataset",), "run", ".dataset.new", "dataset/provenance.json"),
-    "pair": Phase(("models",), "run", "models", "models/*/training.json"),
+    "start-up": Phase(("assembly",), "run --until dataset", None, "assembly/manifest.json"),
+    "stages": Phase(tuple(STAGES), "run --until dataset", None, "assembly/manifest.json"),
+    "publish": Phase(("dataset",), "run --until dataset", ".dataset.new", "dataset/provenance.json"),
+    "pair": Phase(("models",), "run --until pair", "models", "models/*/training.json"),
     "unlearning": Phase(("unlearned",), "run", "unlearned", "unlearned/*/unlearning.json"),
     "evaluation": Phase(("results", "cache"), "run", "cache", "results/*.json"),
     "report": Phase(("report", "leaderboard.jsonl"), "run", "leaderboard.jsonl", "report/index.html"),
@@ -87,7 +87,7 @@ ROUND = (*PHASES, "stages", "start-up", "stages", "pair")  # the phases of the t
 def words(command: str, folder: Path) -> list[str]:
     """A command of the command line on a run."""
     more = ["--to", str(folder / "copy")] if command == "publish" else []
-    return [sys.executable, "-m", "salmu", command, "--run", folder.name, "--runs", str(folder.parent), *more]
+    return [sys.executable, "-m", "salmu", *command.split(), "--run", folder.name, "--runs", str(folder.parent), *more]
 
 
 def started(command: list[str], mark: str, log: Path) -> subprocess.Popen:
@@ -237,6 +237,7 @@ def summary(rows: list[dict], seconds: dict[str, float], asked: int) -> dict:
         "seconds_undisturbed": seconds,
         "trials_asked_for": asked,
         "trials": len(rows),
+        "kills": sum(row["killed"] in TARGETS for row in rows),
         "killed": Counter(row["killed"] for row in rows),
         "phases": Counter(row["phase"] for row in rows),
         "equal": sum(row["equal"] for row in rows),
