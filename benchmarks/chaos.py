@@ -212,7 +212,7 @@ def trial(number: int, seed: int, trials: int, folder: Path, whole: Path, second
     for name in PHASES[phase].removed:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    mark, log, began = folder.name, folder.with_suffix(".log"), time.perf_counter()
+    mark, log, began = folder.parent.name, folder.parent.with_suffix(".log"), time.perf_counter()
     command = started(words(PHASES[phase].command, folder), mark, log)
     await_moment(phase, share, folder, whole, seconds.get(phase, 0.0), lambda: command.poll() is None)
     row = {"trial": number, "phase": phase, "share": round(share, 3), "second": round(time.perf_counter() - began, 1)}
@@ -258,7 +258,7 @@ def main() -> None:
     seconds = undisturbed(home / "whole")
     print(json.dumps(seconds), flush=True)
     for number in range(options.kills):
-        folder = home / f"trial-{number}"
+        folder = home / f"trial-{number}" / "whole"  # pages show the run's name
         row = trial(number, options.seed, options.kills, folder, home / "whole", seconds)
         print(json.dumps(row), flush=True)
         rows.append(row)
@@ -266,7 +266,7 @@ def main() -> None:
             told = summary(rows, seconds, options.kills)
             options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         if row["equal"]:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder.parent)
     if all(row["equal"] for row in rows):
         shutil.rmtree(home, ignore_errors=True)
 
