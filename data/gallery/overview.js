@@ -28,7 +28,7 @@ function droppedView(view) {
   });
   const parts = gallery.dropped.map(({stage, reason, count, examples}) => element("section", {},
     element("h3", {text: `${stage}: ${plain(reason)}`}),
-    element("p", {class: "note", text: examples.length < count ? `${examples.length} of ${number(count)}; the others are in the rejects of the stage.` : number(count)}),
+    element("p", {class: "note", text: examples.length < count ? `${examples.length} of ${number(count)} are shown; the stage's rejects hold all of them.` : `${number(count)} in all`}),
     element("ul", {class: "examples"}, ...examples.map(example => exampleItem(example, examples)))));
   view.replaceChildren(table("What was dropped, and why", ["Stage", "Reason", "Items"], rows), ...parts);
 }

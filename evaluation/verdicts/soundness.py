@@ -4,6 +4,7 @@ from typing import Any
 
 from salmu.evaluation.metrics.score import difference, headline, interval
 
+TWICE = 2  # a RetFail below twice Clean's meets its target (see targets.py)
 IMAGENET_CHANCE = 1 / 1000  # of GenKnow in result files of the published evaluator, which do not state it
 
 
@@ -11,9 +12,10 @@ def pair_problem(clean: dict[str, Any], compromised: dict[str, Any]) -> str | No
     """Why a pair is worthless, in one line; None for a sound pair. Takes the result files of both models.
 
     A pair is worthless where Compromised does not leak more than Clean (the interval of the paired difference of
-    RetFail reaches 0, so there is nothing to forget), or where the GenKnow of one of the models is at chance (its
-    interval reaches chance, so there is no knowledge that a method could break). Where there are no intervals, the
-    numbers themselves are compared; a GenKnow that was not measured is not held against the pair."""
+    RetFail reaches 0, or Compromised stays below twice Clean's value, which already counts as forgotten), or where the
+    GenKnow of one of the models is at chance (its interval reaches chance, so there is no knowledge that a method could
+    break). Where there are no intervals, the numbers themselves are compared; a GenKnow that was not measured is not
+    held against the pair."""
     problems = [
         _no_leakage(clean, compromised),
         *(_no_knowledge(name, results) for name, results in (("Clean", clean), ("Compromised", compromised))),
@@ -36,12 +38,15 @@ def _no_leakage(clean: dict, compromised: dict) -> str | None:
     bounds = interval(clean, "RetFail"), interval(compromised, "RetFail")
     if found[1] is None and all(bounds):
         least = bounds[1][0] - bounds[0][1]  # not paired: the intervals must not touch
-    if least > 0:
-        return None
-    values = f"{headline(compromised, 'RetFail'):.4f} against {headline(clean, 'RetFail'):.4f}"
-    if found[1] is not None:
-        values += f", 95% interval of the difference {found[1]:.4f} to {found[2]:.4f}"
-    return f"Compromised does not leak more than Clean (RetFail {values}), so there is nothing to forget"
+    now, before = headline(compromised, "RetFail"), headline(clean, "RetFail")
+    values = f"RetFail {now:.4f} against {before:.4f}"
+    if least <= 0:
+        if found[1] is not None:
+            values += f", 95% interval of the difference {found[1]:.4f} to {found[2]:.4f}"
+        return f"Compromised does not leak more than Clean ({values}), so there is nothing to forget"
+    if now <= TWICE * before:
+        return f"Compromised leaks less than twice what Clean does ({values}), which already counts as forgotten"
+    return None
 
 
 def _no_knowledge(name: str, results: dict) -> str | None:

@@ -26,6 +26,7 @@ def test_a_pair_that_leaks_and_knows_something_is_sound():
     [
         (pair(compromised=(0.01, 0.6)), "does not leak more than Clean (RetFail 0.0100 against 0.0100)"),
         (pair(compromised=(0.005, 0.6)), "does not leak more than Clean"),
+        (pair(compromised=(0.019, 0.6)), "leaks less than twice what Clean does (RetFail 0.0190 against 0.0100)"),
         (pair(clean=(None, 0.6)), "RetFail was not measured"),
         (pair(compromised=(0.5, 0.001)), "general knowledge of Compromised is at chance (GenKnow 0.0010"),
         (pair(clean=(0.01, 0.001)), "general knowledge of Clean is at chance"),
@@ -38,13 +39,13 @@ def test_what_makes_a_pair_worthless_is_said(models, said):
 
 
 def test_the_paired_interval_decides_where_there_is_one():
-    """Each model's values scatter by 0.2 between people, but alike: a difference of 0.02 is certain."""
+    """Each model's values scatter by 0.2 between people, but alike: a difference of 0.25 is certain."""
     clean, compromised = (
-        clustered(results(value, 0.6, 0.3, RetFail=(0.1, 0.7)), RetFail=value) for value in (0.4, 0.42)
+        clustered(results(value, 0.6, 0.3, RetFail=(0.1, 0.7)), RetFail=value) for value in (0.2, 0.45)
     )
     assert pair_problem(clean, compromised) is None
     sums = compromised["extended"]["clusters"]["RetFail"]
-    sums["sums"] = (np.array(sums["sums"]) + 4 * np.random.default_rng(0).normal(0, 0.3, 50)).tolist()
+    sums["sums"] = (np.array(sums["sums"]) + 4 * np.random.default_rng(0).normal(0, 3, 50)).tolist()
     assert "95% interval of the difference -0." in pair_problem(clean, compromised)
 
 
