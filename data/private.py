@@ -6,6 +6,7 @@ from typing import Any
 
 # settings that hold folders, never hub ids
 PLACES = {"attributes", "images", "methods_from", "reference", "root", "urls", "zero_shot"}
+PUBLIC = "url"  # setting with an address that the card shows to everybody
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")  # OWNER/NAME, and OWNER/NAME@REVISION
 _URL = re.compile(
     r"""(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/?#'"<>]*@)?(?P<place>[^\s?#'"<>]*)"""
@@ -27,7 +28,10 @@ def without_folders(value: Any, place: bool = False) -> Any:
     """Settings with every path cut down to its last part: where files are kept is nobody else's business. A URL keeps
     its host. `place`: the value is a path whatever it looks like."""
     if isinstance(value, dict):
-        return {key: without_folders(inner, place or key in PLACES) for key, inner in value.items()}
+        return {
+            key: inner if key == PUBLIC else without_folders(inner, place or key in PLACES)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
         return [without_folders(inner, place) for inner in value]
     if not isinstance(value, str):

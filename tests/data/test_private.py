@@ -54,6 +54,7 @@ def test_settings_with_a_secret_are_refused_in_one_line_that_does_not_show_it(ke
         ({"pack": "my/packs/buffalo_l", "model": "a/b@main"}, {"pack": "buffalo_l", "model": "a/b@main"}),
         ({"retain": [{"urls": "s3://bucket/private/{0..9}.tar"}]}, {"retain": [{"urls": "s3://bucket/…/{0..9}.tar"}]}),
         ({"urls": "retain/tars"}, {"urls": "tars"}),
+        ({"url": "https://arxiv.org/abs/2603.26316"}, {"url": "https://arxiv.org/abs/2603.26316"}),
         ({"base_url": "http://127.0.0.1:8000/v1", "n": 1}, {"base_url": "http://127.0.0.1:8000/v1", "n": 1}),
         ({"folder": "C:\\Users\\me\\faces"}, {"folder": "faces"}),
     ],
