@@ -212,7 +212,7 @@ def trial(number: int, seed: int, trials: int, folder: Path, whole: Path, second
     for name in PHASES[phase].removed:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    mark, log, began = folder.parent.name, folder.parent.with_suffix(".log"), time.perf_counter()
+    mark, log, began = str(folder), folder.parent.with_suffix(".log"), time.perf_counter()
     command = started(words(PHASES[phase].command, folder), mark, log)
     await_moment(phase, share, folder, whole, seconds.get(phase, 0.0), lambda: command.poll() is None)
     row = {"trial": number, "phase": phase, "share": round(share, 3), "second": round(time.perf_counter() - began, 1)}
