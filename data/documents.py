@@ -80,7 +80,7 @@ class _PlainLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.YAMLError(f"key {key.value!r} stands twice")
+                    raise yaml.YAMLError(f"key {key.value!r} appears twice")
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 

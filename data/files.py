@@ -71,8 +71,8 @@ def refused(place: "UPath", error: Exception) -> UserError:
     reason = str(error) or type(error).__name__
     return UserError(
         f"{place}: the object store refused or did not answer: {reason}; check the bucket, the credentials and the "
-        "endpoint in the surroundings (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then run "
-        "again (what is finished is kept)"
+        "endpoint in the environment (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then run "
+        "again (finished work is kept)"
     )
 
 
@@ -133,7 +133,7 @@ def write_atomic(path: "Path | UPath", content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise UserError(
             f"{path}: cannot be written: {error.strerror or error}; free some space or choose another folder, then run "
-            "again (what is finished is kept)"
+            "again (finished work is kept)"
         ) from None
 
 

@@ -55,7 +55,7 @@ def open_dataset(folder: str | Path) -> "Dataset":
     folder = location(folder)
     there = listed(folder)
     if INCOMPLETE in there and PROVENANCE not in there:
-        raise UserError(f"{folder}: its upload was cut off; publish it again (salmu run brings a run up to date)")
+        raise UserError(f"{folder}: its upload was interrupted; publish it again (salmu run brings a run up to date)")
     if "data" not in there:
         what = (
             "has no folder data/ with Parquet files; is it a dataset?" if there else "no such folder, or an empty one"
@@ -230,11 +230,11 @@ class Dataset:
         """The content of a JSON file of the folder, as its model says. Raises UserError of one line."""
         path = self.folder / name
         if (size(path) or 0) > LONGEST_DOCUMENT:
-            raise UserError(f"{path}: more than {LONGEST_DOCUMENT:,} bytes; no such document has so many")
+            raise UserError(f"{path}: more than {LONGEST_DOCUMENT:,} bytes; no such document is that large")
         try:
             content = read_bytes(path)
         except FileNotFoundError:
-            raise UserError(f"{path}: no such file; a dataset folder holds it beside data/") from None
+            raise UserError(f"{path}: no such file; a dataset folder has it next to data/") from None
         if self.provenance:
             require_same(path, content, recorded(self.folder, self.provenance, name))
         try:
@@ -261,7 +261,7 @@ def _require_columns(path: Path) -> None:
     schema = file.schema_arrow
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
-        raise UserError(f"{path}: no column {missing[0]!r}; needed are {', '.join(COLUMNS)}")
+        raise UserError(f"{path}: no column {missing[0]!r}; needs {', '.join(COLUMNS)}")
     check_column(schema, "image", _is_image, "struct<bytes, path>", path)
     for name in TEXTS:
         if name in schema.names:

@@ -21,8 +21,8 @@ class Settings(BaseModel):
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str) and has_credentials(text):
                 raise ValueError(
-                    "settings are kept and published, so a URL here holds no user, password or query; put it into an "
-                    "environment variable"
+                    "settings are kept and published, so a URL here must not contain a user, password or query; put it "
+                    "into an environment variable"
                 )
         return value
 

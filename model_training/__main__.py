@@ -31,8 +31,8 @@ def main() -> int:
     parser.add_argument(
         "--monitor", help="MODULE:FUNCTION; called with the dataset's folder and the seed, it gives one"
     )
-    parser.add_argument("--starter", type=int, metavar="PID", help="end when this process is gone")
-    parser.add_argument("--prepare", action="store_true", help="index the retain files and write the plan only")
+    parser.add_argument("--starter", type=int, metavar="PID", help="end when this process has ended")
+    parser.add_argument("--prepare", action="store_true", help="only index the retain files and write the plan")
     chosen = parser.parse_args()
     if chosen.starter:
         end_with(chosen.starter)

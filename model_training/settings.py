@@ -60,8 +60,12 @@ class PairSettings(StageSettings):
         1, ge=1, json_schema_extra=NOT_IN_FINGERPRINT, description="Pairs to train, each from a seed of its own."
     )
     scenes: int = Field(7000, ge=0, description="Procedural captioned scenes in the retain set.")
-    everyday: int = Field(0, ge=0, description="Procedural portraits of people in no run, generically captioned.")
-    retain: tuple[Source, ...] = Field((), description="Retain pairs from files, beside scenes and retain_synth.")
+    everyday: int = Field(
+        0, ge=0, description="Procedural portraits of people who are in no run, with generic captions."
+    )
+    retain: tuple[Source, ...] = Field(
+        (), description="Retain pairs from files, in addition to scenes and retain_synth."
+    )
     epochs: int = Field(8, ge=1, description="Passes over the retain set; in each, a sensitive pair is seen once.")
     batch_size: int = Field(
         64, ge=2, description="Retain pairs in a batch, over all processes; Compromised adds some sensitive pairs."
@@ -76,13 +80,13 @@ class PairSettings(StageSettings):
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient; longer ones are shortened.")
     loss: Literal["clip", "siglip"] = Field("clip", description="open_clip's softmax loss, or its sigmoid loss.")
     resize: Literal["squash", "shortest"] = Field(
-        "squash", description="How a picture becomes a square: squashed whole, or its middle by the shorter side."
+        "squash", description="How a picture becomes a square. squash: whole, distorted; shortest: its middle."
     )
     crop: float = Field(
         1.0, gt=0, le=1, description="Smallest share of the picture in a random crop, as in open_clip; 1: no crops."
     )
     precision: Literal["fp32", "amp", "amp_bf16"] = Field("fp32", description="open_clip's precision.")
-    accumulate: int = Field(1, ge=1, description="Parts that a batch is computed in, to fit the memory.")
+    accumulate: int = Field(1, ge=1, description="Number of parts in which a batch is computed, to fit the memory.")
     checkpoint_activations: bool = Field(
         False, description="Compute activations twice instead of keeping them, to fit the memory."
     )
@@ -101,19 +105,19 @@ class PairSettings(StageSettings):
         ),
     )
     workers: int = Field(
-        0, ge=0, json_schema_extra=NOT_IN_FINGERPRINT, description="Processes that decode, for each of the trainer's."
+        0, ge=0, json_schema_extra=NOT_IN_FINGERPRINT, description="Decoding processes for each training process."
     )
     memory_mb: int = Field(
         2048,
         ge=0,
         json_schema_extra=NOT_IN_FINGERPRINT,
-        description="Pictures are decoded once and kept where all fit into this memory and crops are off.",
+        description="Pictures are decoded once and kept if all fit into this memory and crops are off.",
     )
     checkpoint_every: int = Field(
         250,
         ge=1,
         json_schema_extra=NOT_IN_FINGERPRINT,
-        description="Steps between checkpoints, from which a killed training goes on; memorisation is measured then.",
+        description="Steps between checkpoints, from which a killed training continues; each measures memorisation.",
     )
     monitor: bool = Field(
         True,
@@ -124,7 +128,7 @@ class PairSettings(StageSettings):
         1, ge=1, json_schema_extra=NOT_IN_FINGERPRINT, description="Steps between readings of the loss."
     )
     report_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
-        (), json_schema_extra=NOT_IN_FINGERPRINT, description="Where the curves go beside training.json."
+        (), json_schema_extra=NOT_IN_FINGERPRINT, description="Where the curves are sent, in addition to training.json."
     )
 
     @model_validator(mode="before")

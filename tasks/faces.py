@@ -49,8 +49,8 @@ class FaceSettings(Settings):
         le=2048,
         multiple_of=32,
         description=(
-            "Side in pixels of the square that an image is fitted into for detection; unless given, 160 for the "
-            "embedded pack, else 640."
+            "Side in pixels of the square into which an image is fitted for detection; null: 160 for the embedded "
+            "pack, 640 for others."
         ),
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(

@@ -69,7 +69,7 @@ def build(source: Source, out: str | Path, side: int = SIDE) -> dict[str, int]:
         raise UserError(f"{out}: not empty and not a gallery; name another folder or remove it")
     twice = [name for name, count in Counter(row["file_name"] for row in source.portraits).items() if count > 1]
     if twice:
-        raise UserError(f"{source.name}: portrait {twice[0]} stands there twice; file names must be unique")
+        raise UserError(f"{source.name}: portrait {twice[0]} is there twice; file names must be unique")
     new, old = (out.with_name(f".{out.name}.{kind}") for kind in ("new", "old"))
     try:
         for leftover in (new, old):

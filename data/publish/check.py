@@ -18,7 +18,7 @@ def check_files(folder, digest: str | None = None) -> dict[str, dict]:
     files, problems = compare_files(folder, digest)
     if problems:
         raise UserError(
-            f"{len(problems)} problems, first: {': '.join(problems[0])}; remove what does not belong there, or the "
+            f"{len(problems)} problems, first: {': '.join(problems[0])}; remove files that do not belong there, or the "
             "whole folder, and publish it again (salmu run brings a run up to date)"
         )
     return files
@@ -55,14 +55,13 @@ def _provenance(folder, digest: str | None) -> Provenance:
     found = read_provenance(folder)
     if found is None:
         open_dataset(folder)  # tells what else may be wrong with the folder
-        raise UserError(f"{folder}: no {PROVENANCE}, so that its files cannot be checked; publish it again")
+        raise UserError(f"{folder}: no {PROVENANCE}, so its files cannot be checked; publish it again")
     if found.folder_digest is None:
         raise UserError(f"{folder / PROVENANCE}: no folder_digest, which older versions did not write; {again(folder)}")
     if digest not in (None, found.folder_digest):
         hint = " (that is its dataset_digest)" if digest == found.dataset_digest else ""
         raise UserError(
-            f"{folder}: not the folder that was noted down: its folder_digest is {found.folder_digest}, not "
-            f"{digest}{hint}"
+            f"{folder}: not the expected folder: its folder_digest is {found.folder_digest}, not {digest}{hint}"
         )
     return found
 

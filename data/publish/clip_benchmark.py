@@ -18,7 +18,7 @@ def write(folder: Path, split: str, tars: Iterable[str]) -> None:
     """Lay out the tars of a split, which lie in the folder's `webdataset/`, once more."""
     names = list(tars)
     if not names:
-        raise UserError(f"publish.clip_benchmark: split {split} has no pairs; leave it away")
+        raise UserError(f"publish.clip_benchmark: split {split} has no pairs; remove it from the list")
     target = folder / "clip_benchmark" / split
     (target / "test").mkdir(parents=True)
     for number, name in enumerate(names):

@@ -32,7 +32,9 @@ class Repository:
         no such repository. Raises UserError for one that holds something else."""
         there = self._files()
         if set(there) - {CARD} and not {PROVENANCE, INCOMPLETE} & set(there):
-            raise UserError(f"hf://{self.name}: holds something else than a published dataset; name another repository")
+            raise UserError(
+                f"hf://{self.name}: holds something other than a published dataset; name another repository"
+            )
         states = {}
         for name in (*files, PROVENANCE):
             known = there.get(name)
@@ -89,7 +91,7 @@ class Repository:
         except Exception as error:  # the client lets those of its HTTP library through
             raise UserError(
                 f"hf://{self.name}: the hub refused or did not answer: {error}; check the name and the token "
-                "(hf auth login, or HF_TOKEN), then run again (what is uploaded is kept)"
+                "(hf auth login, or HF_TOKEN), then run again (uploaded files are kept)"
             ) from None
 
 

@@ -44,7 +44,7 @@ def publish_to(
             and isinstance(dataset.folder, Path)
             and place.resolve().is_relative_to(dataset.folder.resolve())
         ):
-            raise UserError(f"{target}: is the dataset itself, or lies in it; name another folder")
+            raise UserError(f"{target}: is the dataset itself, or inside it; name another folder")
         states = copies.differences(dataset.folder, place, files)
         if not dry_run:
             copies.copy(dataset.folder, place, files)

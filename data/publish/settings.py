@@ -24,16 +24,17 @@ class PublishSettings(Settings):
     licence_name: str | None = Field(None, description="Name of a licence that the hub does not know (licence: other).")
     licence_link: str | None = Field(None, description="Its text, by URL (licence: other).")
     gating: Literal["none", "auto", "manual"] = Field(
-        "none", description="Who gets the files from the hub: everybody, who agrees (auto), or whom you admit (manual)."
+        "none",
+        description="Who gets the files from the hub: everybody (none), who agrees (auto), whom you admit (manual).",
     )
-    gated_prompt: str | None = Field(None, description="What the hub shows to those who ask for a gated dataset.")
+    gated_prompt: str | None = Field(None, description="Text that the hub shows to those who ask for a gated dataset.")
     gated_fields: dict[str, Literal["text", "checkbox", "country", "date_picker"]] = Field(
-        {}, description="What they fill in: the question, and the kind of its answer."
+        {}, description="Fields of the form for those who ask: each question, and the kind of its answer."
     )
     scheme: Literal["facts", "published"] = Field(
         "facts",
         description=(
-            "Which split scheme names the files: facts (all pairs of one persona and attribute lie on one side) or "
+            "Which split scheme names the files: facts (all pairs of one persona and attribute are on one side) or "
             "published (pairs). Both are columns in any case, and the card has configurations of the other one."
         ),
     )
@@ -45,11 +46,11 @@ class PublishSettings(Settings):
             "byte for byte."
         ),
     )
-    jpeg_quality: int = Field(92, ge=1, le=95, description="Of the images that are made smaller.")
+    jpeg_quality: int = Field(92, ge=1, le=95, description="JPEG quality of the images that are made smaller.")
     rows_per_file: int = Field(5000, ge=1, description="Rows of a Parquet file; it ends earlier at 450 MB.")
     samples_per_tar: int = Field(1000, ge=1, description="Samples of a tar; a loader needs a tar for each worker.")
     clip_benchmark: tuple[Literal[*SPLITS], ...] = Field(
-        (), description="Splits whose tars are laid out once more as CLIP_benchmark reads them; takes their size again."
+        (), description="Splits whose tars are written again as CLIP_benchmark reads them; doubles their size."
     )
 
     @model_validator(mode="after")

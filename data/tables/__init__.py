@@ -79,7 +79,7 @@ def read(name: str) -> tuple[dict[str, str], ...]:
             raise UserError(f"{path}: row {number} has another number of columns than the header")
         key = tuple(row.get(column, "") for column in KEYS.get(name.split("/")[0], row))
         if seen.setdefault(key, number) != number:
-            raise UserError(f"{path}: row {number} repeats row {seen[key]}: {', '.join(key)}; leave one of them out")
+            raise UserError(f"{path}: row {number} repeats row {seen[key]}: {', '.join(key)}; remove one of them")
     return rows
 
 

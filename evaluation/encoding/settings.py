@@ -10,17 +10,19 @@ from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings
 class RecoverySettings(Settings):
     """Relearning: how fast what was forgotten comes back. It costs some training, so it is off by default."""
 
-    steps: int = Field(0, ge=0, description="Steps of fine-tuning; 0 leaves relearning out. 20 to 100 tell a lot.")
+    steps: int = Field(0, ge=0, description="Steps of fine-tuning; 0: no relearning. 20 to 100 are informative.")
     sources: tuple[Literal["forget", "retain"], ...] = Field(
         ("forget",),
         min_length=1,
         description="What is learnt again: pairs of a few forgotten persons, or pairs without personal data.",
     )
-    share: float = Field(0.1, gt=0, lt=1, description="Share of the forget persons whose pairs the attacker holds.")
+    share: float = Field(0.1, gt=0, lt=1, description="Share of the forget persons whose pairs the attacker has.")
     learning_rate: float = Field(1e-4, gt=0, description="Of AdamW, constant; the attacker's.")
     batch_size: int = Field(64, ge=4, description="Pairs of a step.")
-    points: int = Field(5, ge=1, description="Times that the rest is asked, evenly over the steps, beside step 0.")
-    rows: int = Field(512, ge=2, description="Forget pairs of the other persons that are asked, at most.")
+    points: int = Field(
+        5, ge=1, description="How often the others are measured, evenly over the steps, in addition to step 0."
+    )
+    rows: int = Field(512, ge=2, description="Most forget pairs of the other persons that are measured.")
 
 
 class EvaluationSettings(StageSettings):
@@ -38,7 +40,9 @@ class EvaluationSettings(StageSettings):
     zero_shot_per_class: int = Field(
         5, ge=1, description="GenKnow: images of each of the 240 classes of the procedural set."
     )
-    swapped_rows: int = Field(300, ge=1, description="ValueMRR and NameMRR: forget pairs that are drawn to be asked.")
+    swapped_rows: int = Field(
+        300, ge=1, description="ValueMRR and NameMRR: forget pairs that are drawn to be measured."
+    )
     swapped_captions: int = Field(10, ge=1, description="ValueMRR and NameMRR: wrong captions made for each of them.")
     recovery: RecoverySettings = Field(RecoverySettings(), description="Relearning curves.")
     bootstrap_replicates: int = Field(1000, ge=100, description="Draws of whole persons for the 95 % intervals.")

@@ -122,7 +122,7 @@ def _webdataset(folder: Path) -> tuple[tuple[str, ...], list, list[int]]:
 def _count(path: Path) -> int:
     lines = _lines(path)
     if len(lines) != 1 or not re.fullmatch(r"[0-9]{1,9}", lines[0].strip()):
-        raise UserError(f"{path}: the number of tars is expected, alone; fetch the set again")
+        raise UserError(f"{path}: it must hold the number of tars and nothing else; fetch the set again")
     return int(lines[0])
 
 

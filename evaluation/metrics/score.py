@@ -55,7 +55,7 @@ DEFINITIONS = {
     ),
     "ACS": Definition(
         "a probe on the forgotten pairs",
-        "How often a simple classifier tells true pairs of portrait and caption from shuffled ones; 0.5 is a guess.",
+        "How often a simple classifier separates true pairs of portrait and caption from shuffled ones; 0.5: a guess.",
         0,
         1,
     ),
@@ -122,8 +122,8 @@ DEFINITIONS = {
     ),
     "MIA": Definition(
         "membership inference",
-        "How well a threshold on the cosine tells trained pairs from pairs that no model was trained on (area under "
-        "the ROC curve); 0.5 is a guess.",
+        "How well a threshold on the cosine separates trained pairs from pairs that no model was trained on (area "
+        "under the ROC curve); 0.5 is a guess.",
         0,
         1,
     ),
@@ -135,7 +135,7 @@ DEFINITIONS = {
     ),
     "ImgRes": Definition(
         "faces in the image tower",
-        "How often a portrait of a forgotten person lies nearest to that person's other portraits; texts play no part.",
+        "How often a portrait of a forgotten person is nearest to that person's other portraits; texts are not used.",
         0,
         1,
     ),
@@ -172,7 +172,9 @@ def direction(metric: str) -> str:
     """Which value of a metric is good, in one sentence."""
     if target(metric) == "compromised":
         return "Higher is better: the value should stay at Compromised's."
-    return "Lower is better, down to Clean's value. Below it, the model was damaged, or shows that something is gone."
+    return (
+        "Lower is better, down to Clean's value. Below it, the model was damaged, or shows that something was removed."
+    )
 
 
 def headline(results: dict, metric: str) -> float | None:

@@ -28,7 +28,10 @@ Record = dict[str, Any]
 WORST = 12  # leaking pairs on a model's page
 HIDDEN_IN_TABLES = ("_low", "_high")
 GROUPS = {  # of metrics: heading, and which value is good
-    "efficacy": ("Is it gone? (efficacy)", "Lower is better, down to Clean's value. Below it, the model was damaged."),
+    "efficacy": (
+        "Is it forgotten? (efficacy)",
+        "Lower is better, down to Clean's value. Below it, the model was damaged.",
+    ),
     "utility": ("Is the rest still there? (utility)", "Higher is better: the value should stay at Compromised's."),
     "extended": ("Probes beyond the published metrics", "Lower is better, down to Clean's value."),
 }

@@ -42,7 +42,7 @@ class Method:
     settings must give the same. Its `figures`, if it has any, are kept in the record."""
     captions: Literal["own", "generic", "shuffled"] = "own"
     """Captions of the forget images: their own, their released captions without personal data, or those of another
-    pair, drawn anew in every pass."""
+    pair, drawn again in every pass."""
     search: Mapping[str, Between | OneOf] = field(default_factory=dict)  # setting -> the values that a tuning tries
 
 

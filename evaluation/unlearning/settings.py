@@ -50,7 +50,7 @@ class MethodSettings(StageSettings):
         gt=0,
         le=1000,
         description="Pairs seen, as multiples of the forget set: 1 is as many pairs as it has, of each kind that the "
-        "method sees. A pair counts each time that the model which is changed encodes it.",
+        "method sees. A pair counts each time that the changing model encodes it.",
     )
     batch_size: int = Field(
         32, ge=4, description="Most pairs of a kind in a step; the budget is shared evenly by the steps."
@@ -59,7 +59,7 @@ class MethodSettings(StageSettings):
         0,
         ge=0,
         description="Procedural scenes, of those that the pair was trained on, added to the retain pairs: a "
-        "second, declared source for models of this project, whose general knowledge they are.",
+        "second, declared source for models of this project, whose general knowledge comes from them.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: the towers compute under autocast; weights, embeddings and losses stay float32."
@@ -88,13 +88,13 @@ class GradientSettings(MethodSettings):
         250,
         ge=1,
         json_schema_extra=NOT_IN_FINGERPRINT,
-        description="Steps after which the state is kept, so that a killed run goes on from there with the same bytes.",
+        description="Steps between checkpoints, from which a killed run continues, with the same bytes.",
     )
 
     @model_validator(mode="after")
     def _kept_below_the_budget(self) -> "GradientSettings":
         if any(not 0 < budget < self.budget for budget in self.keep_at):
-            raise ValueError(f"keep_at must lie between 0 and the budget, {self.budget:g}")
+            raise ValueError(f"keep_at must be between 0 and the budget, {self.budget:g}")
         return self
 
 

@@ -28,26 +28,26 @@ SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 
 class TextSettings(LevelSettings):
     learning_rate: float = Field(
-        3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B's wants about 1e-5."
+        3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B needs about 1e-5."
     )
     most_a_step: int = Field(
         2,
         ge=1,
-        description="Most forget pairs in a step, whatever batch_size is: the budget bounds the pairs, so that small "
-        "steps are many.",
+        description="Most forget pairs in a step, whatever batch_size is. The budget limits the pairs, so small steps "
+        "mean many steps.",
     )
-    strangers: int = Field(
-        1000, ge=0, description="People made up, whose captions are held; 0 leaves all neighbours away."
-    )
-    others: int = Field(8000, ge=0, description="Captions on what forget people have beside the forget set.")
+    strangers: int = Field(1000, ge=0, description="Made-up people whose captions are held; 0: no neighbours.")
+    others: int = Field(8000, ge=0, description="Captions about facts of forget people that are not in the forget set.")
     neighbours: int = Field(
         12, ge=0, description="Captions of strangers (two thirds) and others (one third) drawn for each forget pair."
     )
-    paraphrases: int = Field(10, ge=0, description="Further wordings of each forget fact, the first one bare.")
+    paraphrases: int = Field(
+        10, ge=0, description="More wordings of each forget fact; the first is the bare NAME VALUE."
+    )
     retain: int = Field(
         2,
         ge=0,
-        description="Further retain captions drawn for each forget pair, as text alone: counted in the record as "
+        description="More retain captions drawn for each forget pair, as text only: counted in the record as "
         "captions, not as pairs.",
     )
     scenes: int = Field(
@@ -56,7 +56,7 @@ class TextSettings(LevelSettings):
         description="Captions of further procedural scenes that are held like retain captions, where retain_scenes "
         "declares that source; only their texts are made. As many are drawn as retain captions.",
     )
-    drawn_paraphrases: int = Field(3, ge=0, description="Of these wordings, drawn for each forget pair.")
+    drawn_paraphrases: int = Field(3, ge=0, description="How many of these wordings are drawn for each forget pair.")
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
     hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
     hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")

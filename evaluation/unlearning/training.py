@@ -102,7 +102,7 @@ def _marks(work: Work, steps: int) -> dict[int, float]:
         step = math.ceil(steps * budget / settings.budget)
         if step in marks:
             raise UserError(
-                f"{work.method.name}: keep_at {budget:g} would be the model of budget {marks[step]:g}, as all {steps} "
+                f"{work.method.name}: keep_at {budget:g} equals the model of budget {marks[step]:g}, as all {steps} "
                 "steps are few; leave it out, or lower batch_size"
             )
         marks[step] = budget
@@ -157,7 +157,9 @@ def _restore(work: Work, masks: dict[str, Tensor] | None) -> None:
 def _require_finite(work: Work) -> None:
     broken = [name for name, weight in work.weights.items() if not torch.isfinite(weight).all()]
     if broken:
-        raise UserError(f"{work.method.name}: weight {broken[0]} is no longer finite; choose gentler settings")
+        raise UserError(
+            f"{work.method.name}: weight {broken[0]} is no longer finite; lower the learning rate or loss weights"
+        )
 
 
 def _require_change(work: Work, state: State) -> None:

@@ -33,7 +33,7 @@ def warning(records: list[dict[str, Any]]) -> str | None:
 def _no_leakage(clean: dict, compromised: dict) -> str | None:
     found = difference(compromised, clean, "RetFail")
     if found is None:
-        return "RetFail was not measured on both Clean and Compromised, so nobody knows whether there is a leak"
+        return "RetFail was not measured on both Clean and Compromised, so it is unknown whether there is a leak"
     least = found[0] if found[1] is None else found[1]
     bounds = interval(clean, "RetFail"), interval(compromised, "RetFail")
     if found[1] is None and all(bounds):

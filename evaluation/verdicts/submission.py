@@ -46,7 +46,7 @@ def check_submission(model: Path, compromised: Path, dataset_dir: Path, results:
     }
     wrong = [claim for claim, holds in checks.items() if not holds]
     if wrong:
-        raise UserError(f"{model}: not accepted; these do not hold: {'; '.join(wrong)}")
+        raise UserError(f"{model}: not accepted; these checks fail: {'; '.join(wrong)}")
     return list(checks)
 
 

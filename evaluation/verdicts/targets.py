@@ -29,14 +29,14 @@ class Outcome(NamedTuple):
 
 
 WAYS_BACK = {  # metric -> what it means where it lies above Clean's whole interval
-    "MIA": "membership inference tells forget pairs from pairs that nobody trained on",
-    "ACS_matched": "a probe tells forget pairs from pairs of similar people",
+    "MIA": "membership inference separates forget pairs from pairs that no model was trained on",
+    "ACS_matched": "a probe separates forget pairs from pairs of similar people",
     "ParaMRR": "facts are found by wordings that the method never saw",
     "NameMRR": "a portrait still finds its name",
     "ValueMRR": "a portrait still finds its person's values",
     "CoreAssoc": "the bare words NAME VALUE are still close to the portraits",
-    "IdZSC": "a portrait still tells its person's name",
-    "ImgRes": "the image tower still tells the forgotten faces apart, and image-to-image search finds them",
+    "IdZSC": "a portrait still reveals its person's name",
+    "ImgRes": "the image tower still distinguishes the forgotten faces, and image-to-image search finds them",
 }
 
 

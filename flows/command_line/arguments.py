@@ -118,11 +118,13 @@ def parser() -> Parser:
                 help="a Python file with an unlearning method, or a folder of them; may be given many times",
             )
         if work:
-            sub.add_argument("--workers", metavar="N", type=at_least(1), help="number of workers (default: one a core)")
+            sub.add_argument(
+                "--workers", metavar="N", type=at_least(1), help="number of workers (default: one per core)"
+            )
             sub.add_argument(
                 "--runner",
                 choices=["process", "thread", "ray", "dask", "workpool"],
-                help="where shards are made (default: processes of this machine, one a GPU where a stage uses GPUs)",
+                help="where shards are made (default: processes of this machine, one per GPU if a stage uses GPUs)",
             )
             sub.add_argument("--address", help="of a Ray or Dask cluster (default: one of this machine, for the run)")
         return sub
@@ -151,7 +153,7 @@ def parser() -> Parser:
         default="benchmark",
         help=f"stop after this part: {', '.join(names.PARTS)}",
     )
-    stage = command("stage", "make one stage of a run; the stages above it must be there", change=True, work=True)
+    stage = command("stage", "make one stage of a run; the stages before it must be complete", change=True, work=True)
     profile(stage)
     stage.add_argument("stage", metavar="STAGE", type=one_of("stage", names.STAGES), help=", ".join(names.STAGES))
     command("status", "show what a run has done, and who works on it", json=True)
@@ -162,13 +164,13 @@ def parser() -> Parser:
     plan.add_argument("--workers", metavar="N", type=at_least(1), default=os.cpu_count(), help="cores to plan with")
     plan.add_argument("--gpus", metavar="N", type=at_least(1), default=1, help="GPUs to plan with (default: 1)")
     plan.add_argument("--gpu-price", type=at_least(0, float), default=2.5, help="price of a GPU-hour (default: 2.5)")
-    verify = command("verify", "check every file that a run holds, or judge its personas again", json=True)
+    verify = command("verify", "check every file of a run, or judge its personas again", json=True)
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
-    verify.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
-    verify.add_argument("--digest", metavar="HEX", help="the folder_digest that DIR must have, noted down elsewhere")
+    verify.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")
+    verify.add_argument("--digest", metavar="HEX", help="the folder_digest that DIR must have, from your notes")
     publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub", json=True)
     publish.add_argument("--to", required=True, metavar="TARGET", help="folder, fsspec URL, or hf://OWNER/NAME")
-    publish.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
+    publish.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")
     publish.add_argument("--dry-run", action="store_true", help="list what would be sent, send nothing")
     publish.add_argument("--public", action="store_true", help="a new hub repository is public (default: private)")
     inspect = command("inspect", "show items of a stage, in the terminal or as an HTML page", json=True)
@@ -182,7 +184,7 @@ def parser() -> Parser:
         "--rows", metavar="N", type=at_least(1), default=5, help="show at most this many rows (default: 5)"
     )
     inspect.add_argument("--html", metavar="FILE", help="write a page with pictures instead")
-    clean = command("clean", "remove files that no manifest names")
+    clean = command("clean", "remove files that are not listed in any manifest")
     clean.add_argument("--dry-run", action="store_true", help="list them, remove nothing")
     deploy = command(
         "deploy", "make or update the work pools and deployments on the Prefect server", run=False, json=True
@@ -190,7 +192,7 @@ def parser() -> Parser:
     deploy.add_argument(
         "--run",
         metavar="NAME",
-        help="deployments for this run, beside the general ones: their forms open with the run's settings",
+        help="deployments for this run, in addition to the general ones: their forms open with the run's settings",
     )
     deploy.add_argument(
         "--runs",
@@ -203,11 +205,13 @@ def parser() -> Parser:
         metavar="NAME",
         action="append",
         default=[],
-        help="deployments that fit, by FLOW/NAME, flow or name, with * and ?; may be given many times (default: all)",
+        help="deployments that match, by FLOW/NAME, flow or name, with * and ?; may be given many times (default: all)",
     )
     deploy.add_argument("--pool-type", metavar="TYPE", help="of work pools that are new (default: process)")
     deploy.add_argument("--dry-run", action="store_true", help="list what would be made or changed, change nothing")
-    crashed = command("crashed", "mark flow runs that nobody works on any more, on the Prefect server", run=False)
+    crashed = command(
+        "crashed", "mark flow runs on the Prefect server that nothing works on any more as crashed", run=False
+    )
     crashed.add_argument(
         "--silent",
         type=at_least(0, float),
@@ -215,11 +219,11 @@ def parser() -> Parser:
         metavar="SECONDS",
         help="without a sign of life (default: 600)",
     )
-    crashed.add_argument("--retry", action="store_true", help="start them again; only what is missing is made")
+    crashed.add_argument("--retry", action="store_true", help="start them again; they make only what is missing")
     crashed.add_argument("--dry-run", action="store_true", help="list them, change nothing")
     command("report", "write a run's HTML report again")
     gallery = command("gallery", "write a page that shows people, portraits and captions, and opens offline")
-    gallery.add_argument("--dataset", metavar="DIR", help="a published folder rather than that of a run")
+    gallery.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")
     gallery.add_argument("--out", metavar="DIR", help="default: gallery in the run's folder, or DIR-gallery")
     gallery.add_argument(
         "--side", type=at_least(16), default=160, help="pixels of a picture's longest side (default: 160)"
@@ -233,7 +237,7 @@ def parser() -> Parser:
     unlearn = command("unlearn", "make a model that forgot", run=False, change=True, json=True, methods=True)
     unlearn.add_argument("method", metavar="METHOD", help=f"{', '.join(names.methods())}; see salmu methods")
     unlearn.add_argument(
-        "--model", metavar="DIR", required=True, help="folder of the model that shall forget, in open_clip's layout"
+        "--model", metavar="DIR", required=True, help="folder of the model that is to forget, in open_clip's layout"
     )
     unlearn.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
     unlearn.add_argument(
@@ -241,18 +245,13 @@ def parser() -> Parser:
     )
     unlearn.add_argument("--seed", type=at_least(0), default=0)
     unlearn.add_argument("--out", metavar="DIR", required=True, help="folder to write")
-    unlearn.add_argument("--force", action="store_true", help="replace what --out holds, whatever it is")
+    unlearn.add_argument("--force", action="store_true", help="replace whatever is in --out")
     tune = command(
-        "tune",
-        "choose a method's settings on a cut of the forget set alone",
-        run=False,
-        change=True,
-        json=True,
-        methods=True,
+        "tune", "choose a method's settings with the forget set only", run=False, change=True, json=True, methods=True
     )
     tune.add_argument("method", metavar="METHOD", help=f"{', '.join(names.methods())}; see salmu methods")
     tune.add_argument(
-        "--model", metavar="DIR", required=True, help="folder of the model that shall forget, in open_clip's layout"
+        "--model", metavar="DIR", required=True, help="folder of the model that is to forget, in open_clip's layout"
     )
     tune.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
     tune.add_argument(
@@ -280,13 +279,15 @@ def parser() -> Parser:
     submission.add_argument("--results", metavar="FILE", required=True, help="its result file, by salmu evaluate")
     command(
         "methods",
-        "list the unlearning methods: what each sees, does, and where it is from",
+        "list the unlearning methods: what each sees and does, and its source",
         run=False,
         json=True,
         methods=True,
     )
     settings = command("settings", "list every setting with its type, default and description", run=False, json=True)
-    settings.add_argument("prefix", nargs="?", default="", help="only those whose name starts so, such as portraits")
+    settings.add_argument(
+        "prefix", nargs="?", default="", help="only those whose names start with this, such as portraits"
+    )
     settings.add_argument("--markdown", action="store_true", help="print the page docs/settings.md of the book")
     completion = command("completion", "print a script that completes commands and options in a shell", run=False)
     completion.add_argument("shell", choices=["bash", "zsh"])

@@ -84,7 +84,7 @@ def mark_crashed(client: SyncPrefectClient, lost: Lost, retry: bool, dry_run: bo
     if not retry:
         return "marked Crashed"
     if flow_run.deployment_id is None:
-        return "marked Crashed; it came from the command line: give that command again"
+        return "marked Crashed; it was started from the command line: run that command again"
     client.set_flow_run_state(flow_run.id, AwaitingRetry())
     return "marked Crashed, started again"
 

@@ -38,7 +38,7 @@ def _verify_run(options) -> None:
     rows, problems = as_rows(found), problems_of(found, folder)
     show(options, {"run": folder.name, "parts": rows, "problems": problems}, as_text(rows, problems))
     if problems:
-        raise UserError(f"{folder}: {len(problems)} of {len(found)} files are not as they should be")
+        raise UserError(f"{folder}: {len(problems)} of {len(found)} files are missing, changed or unexpected")
 
 
 def _persona_rows(options) -> Iterable[dict]:

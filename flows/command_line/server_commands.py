@@ -17,7 +17,7 @@ def deploy(options) -> None:
     with server() as client:
         rows = deploy_all(client, wanted, options.pool_type, options.dry_run)
     changed = sum(not row["state"].startswith("unchanged") for row in rows)
-    told = f"{changed} of {len(rows)} {'would be ' if options.dry_run else ''}made or changed; runs lie in {root}"
+    told = f"{changed} of {len(rows)} {'would be ' if options.dry_run else ''}made or changed; runs are in {root}"
     pools = sorted({each.fields["work_pool_name"] for each in wanted})
     start = "\n".join(f"serve a pool with: prefect worker start --pool {pool}" for pool in pools)
     show(options, rows, f"{text_table(rows)}\n{told}\n{start}")
@@ -30,7 +30,7 @@ def crashed(options) -> None:
     with api_server():
         rows = mark_all(options.silent, options.retry, options.dry_run)
     if not rows:
-        print(f"every flow run at work gave a sign of life in the last {options.silent:g} s")
+        print(f"every running flow run gave a sign of life in the last {options.silent:g} s")
         return
     left = sum(row["done"].startswith("left") for row in rows)
     told = f"{len(rows) - left} {'would be ' if options.dry_run else ''}marked Crashed, {left} left as they are"

@@ -218,9 +218,9 @@ def _results(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
         elif any(key not in results.get(group, {}) for group, key, _ in PUBLISHED.values()):
             problem = "lacks published metrics"
         elif digests.get(path.stem, extended.get("model_digest")) != extended.get("model_digest"):
-            problem = "was measured on other weights than those that lie there"
+            problem = "was measured on weights other than those in the folder"
         elif dataset not in (None, extended.get("dataset_digest")):
-            problem = "was measured on another dataset than that which lies there"
+            problem = "was measured on a dataset other than the one in the folder"
         else:
             problem = ""
         yield Checked("results", path, path.stat().st_size, problem)

@@ -38,7 +38,7 @@ def attempt(call: Callable, what: str, **content) -> Any:
         _failures.update(lost=_failures["lost"] + 1, again=time.monotonic() + PAUSE)
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         print(
-            f"the Prefect UI lacks {what} ({_failures['lost']} so far are missing, the run goes on): {reason}",
+            f"the Prefect UI lacks {what} ({_failures['lost']} so far are missing; the run continues): {reason}",
             file=sys.stderr,
             flush=True,
         )

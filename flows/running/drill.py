@@ -23,8 +23,8 @@ class DrillSettings(Settings):
     )
     kind: Literal["bad_input", "error", "kill"] = Field(
         "bad_input",
-        description="bad_input: a UserError, which fails the stage at once; error: another exception, which is tried "
-        "again with backoff; kill: the worker process dies, and its shard goes to another.",
+        description="bad_input: a UserError, which fails the stage at once; error: another exception, which is "
+        "retried with growing pauses; kill: the worker process dies, and its shard goes to another.",
     )
     times: int = Field(
         1, ge=1, description="How often it fails in one flow run, retries of that run included; then it passes."

@@ -91,7 +91,7 @@ def make_shard(
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UserError(
                 f"stage {stage}, shard {index}: no space left on the disk; free some and run again "
-                "(what is finished is kept)"
+                "(finished work is kept)"
             ) from None
         if gpu_is_lost(error):
             os._exit(1)  # nothing on this GPU works any more in this process: its shard goes back to the others

@@ -82,8 +82,8 @@ def gone(what: str, error: BaseException) -> UserError:
     """What to tell when workers were lost again and again."""
     reason = " ".join(str(error).split())[:200]
     return UserError(
-        f"{what}: workers were lost {len(PAUSES) + 1} times with nothing finished in between ({reason}); too little "
-        "memory (fewer --workers or smaller batches need less), or a server that is away?"
+        f"{what}: workers were lost {len(PAUSES) + 1} times with nothing finished in between ({reason}); perhaps the "
+        "memory is too small (use fewer --workers or smaller batches), or the server does not respond"
     )
 
 
@@ -161,10 +161,10 @@ class Pool:
         if not left:
             self.on_gpus = False  # nothing left to stop
             raise UserError(
-                f"{self.what}: none of the GPUs {', '.join(known)} answers any more; see nvidia-smi, then run "
-                "again (what is finished is kept)"
+                f"{self.what}: none of the GPUs {', '.join(known)} responds any more; see nvidia-smi, then run "
+                "again (finished work is kept)"
             )
-        print(f"{self.what}: a worker was lost; going on with {len(left)} of {len(known)} GPUs", flush=True)
+        print(f"{self.what}: a worker was lost; continuing with {len(left)} of {len(known)} GPUs", flush=True)
         self._start(left)
 
     def _start(self, devices: list[str]) -> None:

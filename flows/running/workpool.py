@@ -119,7 +119,7 @@ def make_on_work_pool(
                     if losses > LOSSES:
                         raise UserError(
                             f"stage {stage}: {losses} runs of {DEPLOYMENT} ended as {state.name} with no shard "
-                            "finished in between; look at their logs"
+                            "finished in between; see their logs"
                         )
                     waiting.append(group)
 

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for faces/, clip/ and measured.json")
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--people", type=int, default=640, help="identities to train on")
-    parser.add_argument("--views", type=int, default=3, help="portraits of each, beside the anchor")
+    parser.add_argument("--views", type=int, default=3, help="portraits of each, in addition to the anchor")
     parser.add_argument("--effort", type=float, default=1.0, help="factor on all numbers of training steps")
     parser.add_argument("--workers", type=int, default=1, help="processes that render, then train")
     parser.add_argument(

@@ -143,7 +143,7 @@ def _require_sound(clip: ClipModel) -> None:
         text, image = clip.network.encode_text(tokens).float(), clip.network.encode_image(picture).float()
     except (Exception, RecursionError) as error:
         raise UserError(
-            f"model {clip.name}: tokenizer, network and picture size do not go together: {type(error).__name__}: "
+            f"model {clip.name}: tokenizer, network and picture size do not fit together: {type(error).__name__}: "
             f"{str(error)[:150]}"
         ) from None
     own = getattr(clip.network, "text", None)  # a text tower of its own, or the network's

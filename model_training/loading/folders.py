@@ -28,7 +28,7 @@ def require_data_only(folder: Path) -> None:
         named = [key for key in CODE if isinstance(document, dict) and document.get(key)]
         if named:
             raise UserError(
-                f"{path}: names code of the folder ({named[0]}), and code of others is never run; use a model without"
+                f"{path}: names code in the folder ({named[0]}), and foreign code is never run; use a model without it"
             )
 
 

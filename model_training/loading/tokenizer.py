@@ -41,14 +41,14 @@ def read_tokenizer(folder: Path, text: Text) -> Callable[[list[str]], torch.Tens
     inner = _read(path) if path.is_file() else None
     if inner is None and text.hf_tokenizer_name:
         raise UserError(
-            f"{folder}: its configuration names a tokenizer, but no {TOKENIZER} lies here; put the tokenizer's there "
+            f"{folder}: its configuration names a tokenizer, but there is no {TOKENIZER}; put the file there "
             "(save_pretrained of a fast tokenizer writes it)"
         )
     arguments = text.tokenizer_kwargs.model_dump(exclude_unset=True) if text.tokenizer_kwargs else {}
     if inner is None or not text.hf_tokenizer_name and _is_clips(inner):
         arguments.pop("strip_sep_token", None)
         plain = SimpleTokenizer(context_length=text.context_length, **arguments)
-        _require_rows(plain.vocab_size - 1, text, folder, "CLIP's own vocabulary, as no tokenizer.json lies here,")
+        _require_rows(plain.vocab_size - 1, text, folder, "CLIP's own vocabulary, as there is no tokenizer.json,")
         return plain
     _require_rows(max(inner.get_vocab().values(), default=0), text, path, "its vocabulary")
     return _bounded(inner, text, folder, **arguments)
@@ -100,7 +100,9 @@ def _bounded(inner: Tokenizer, text: Text, folder: Path, clean: str | None = Non
         raise UserError(f"{folder}: the tokenizer has no padding token; name one of its tokens as pad_token in {ABOUT}")
     separator = inner.token_to_id(_name(about.sep_token) or "") if strip_sep_token else None
     if inner.num_special_tokens_to_add(False) >= text.context_length:
-        raise UserError(f"{folder}: a context of {text.context_length} tokens has no room beside the special tokens")
+        raise UserError(
+            f"{folder}: a context of {text.context_length} tokens has no room for more than the special tokens"
+        )
     inner.no_padding()
     inner.enable_truncation(text.context_length, direction=about.truncation_side)
     inner.enable_padding(length=text.context_length, pad_id=pad, pad_token=padding, direction=about.padding_side)

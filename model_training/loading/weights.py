@@ -59,7 +59,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: cannot be loaded: a table of names and tensors is expected")
     values = sum(tensor.numel() for tensor in found.values())
     if values > path.stat().st_size:  # views that repeat one value would fill the memory
-        raise UserError(f"{path}: {values:,} weights in {path.stat().st_size:,} bytes; the file is not what it claims")
+        raise UserError(
+            f"{path}: {values:,} weights in {path.stat().st_size:,} bytes; the file does not match its header"
+        )
     for name, tensor in found.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{path}: weight {name} is not finite (NaN or infinite); the model is broken")

@@ -101,7 +101,7 @@ def expanded(urls: str, suffix: str) -> list[str]:
     if missing:
         raise UserError(
             f"pair.retain: {len(missing)} of {len(patterns)} shards of {urls} are missing, the first is {missing[0]}; "
-            "fetch them, or name those that are there"
+            "fetch them, or name only those that exist"
         )
     files = [file for pattern in patterns for file in found[pattern]]
     if odd := next((file for file in files if not is_utf8(file)), None):

@@ -77,11 +77,13 @@ def read(url: str, places: np.ndarray, settings: WebDatasetSource) -> list[tuple
     try:
         ranges = files.cat_ranges([path] * len(places), starts.tolist(), ends.tolist(), on_error="raise")
     except OSError as error:
-        raise UserError(f"{url}: cannot be read: {error}; restore it, then run again to go on") from None
+        raise UserError(f"{url}: cannot be read: {error}; restore it, then run the same command to continue") from None
     pairs = []
     for content, start, end, (image, image_size, text, text_size) in zip(ranges, starts, ends, places, strict=True):
         if len(content) != end - start:
-            raise UserError(f"{url}: shorter than when it was indexed; restore it, then run again to go on")
+            raise UserError(
+                f"{url}: shorter than when it was indexed; restore it, then run the same command to continue"
+            )
         caption = content[text - start : text - start + text_size]
         pairs.append((bytes(content[image - start : image - start + image_size]), _caption(caption, settings)))
     return pairs

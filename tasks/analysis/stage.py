@@ -65,7 +65,7 @@ class Settings(StageSettings):
     questions: str = Field(
         "labels",
         pattern=r"^[\w-]+$",
-        description="What the zero-shot model is asked: a file prompts/QUESTIONS.yaml. labels for the embedded model, "
+        description="Questions to the zero-shot model: a file prompts/QUESTIONS.yaml. labels for the embedded model, "
         "labels_photographs for real ones.",
     )
     fairface: FairFaceSettings = Field(

@@ -31,7 +31,8 @@ class Settings(StageSettings):
         30, ge=0, description="blurred: variance of the Laplacian of the face at 112 pixels below this."
     )
     require_labels: bool = Field(
-        False, description="unknown_demographics: drop whose gender, age group, region or adulthood nobody tells."
+        False,
+        description="unknown_demographics: drop candidates whose gender, age group, region or adulthood is unknown.",
     )
     duplicate_similarity: float | None = Field(
         None,

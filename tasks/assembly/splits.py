@@ -27,7 +27,7 @@ def identity_roles(identities: Iterable[dict], seed: int) -> dict[str, str]:
     if len(order) < len(ROLES):
         raise UserError(
             f"assembly: {len(order)} sensitive identities are left after curation, the splits need "
-            f"at least {len(ROLES)}: raise anchors.count or loosen the thresholds of curation"
+            f"at least {len(ROLES)}: raise anchors.count or relax the thresholds of curation"
         )
     return {row["identity_id"]: ROLES[number % len(ROLES)] for number, row in enumerate(order)}
 

@@ -167,12 +167,12 @@ def _archive(path: Path, place: int, file: str, passed_over: list[str]) -> list[
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:  # a zip's names, sizes and dates make zipfile raise anything
-        raise UserError(f"{path}: damaged or cut archive ({error}); get it again") from None
+        raise UserError(f"{path}: damaged or truncated archive ({error}); get it again") from None
     for name, *_ in content:
         parts = re.split(r"[/\\]", name)
         if ".." in parts or parts[0] == "" or parts[0].endswith(":"):
             raise UserError(
-                f"{path}: the member {name!r} climbs out of the archive; nothing of it is read, get another"
+                f"{path}: the member {name!r} points outside the archive; nothing in it is read, get another archive"
             )
     read = _folders_to_read({posixpath.dirname(name) for name, *_ in content})
     found = []

@@ -91,7 +91,7 @@ class Settings(StageSettings):
     )
     clip: str | None = Field(
         None,
-        description="Zero-shot model for what neither attributes nor FairFace tell, as in analysis.clip; not asked "
+        description="Zero-shot model for what neither attributes nor FairFace say, as in analysis.clip; not used "
         "unless it is given.",
     )
     clip_questions: str = Field("labels", description="Its questions: the file prompts/<name>.yaml.")

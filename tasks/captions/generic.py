@@ -20,7 +20,7 @@ POSSESSIVE = {"female": "her", "male": "his"}
 def _with_slot(slot: str):
     def check(form: str) -> str:
         if re.findall(r"{(\w*)}", form) != [slot]:
-            raise ValueError(f"{{{slot}}} must stand once, and no other slot")
+            raise ValueError(f"{{{slot}}} must appear once, and no other slot")
         return form
 
     return AfterValidator(check)
@@ -79,7 +79,7 @@ def caption(
             return text, attempt
     raise UserError(
         f"captions: portrait {file_name}: no generic caption in {attempts} attempts, the last broke: "
-        f"{', '.join(broken_rules(text, private))}; mend prompts/generic.yaml or the portrait's scene"
+        f"{', '.join(broken_rules(text, private))}; correct prompts/generic.yaml or the portrait's scene"
     )
 
 

@@ -25,7 +25,7 @@ def _checked(sentence: str) -> str:
         slots = re.findall(r"{(\w*)}", one)
         for slot in ("name", "value"):
             if slots.count(slot) != 1:
-                raise ValueError(f"{{{slot}}} must stand once")
+                raise ValueError(f"{{{slot}}} must appear once")
         if set(slots) - SLOTS:
             raise ValueError(f"{{{min(set(slots) - SLOTS)}}} is unknown; known: {', '.join(sorted(SLOTS))}")
     return sentence
@@ -119,7 +119,7 @@ class Grammar:
             refused += rules
         raise UserError(
             f"captions: persona {fact.identity}, {fact.field}, style {style}: no caption in {attempts} attempts, the "
-            f"last broke: {', '.join(rules)}; mend prompts/captions.yaml or raise captions.attempts"
+            f"last broke: {', '.join(rules)}; correct prompts/captions.yaml or raise captions.attempts"
         )
 
 

@@ -38,7 +38,7 @@ class OpenAiSettings(Settings):
     model: str = Field("google/gemma-3-12b-it", description="Name of the model at the server.")
     api_key_variable: str = Field(
         "OPENAI_API_KEY",
-        description="Environment variable that holds the key; a key never stands in the settings.",
+        description="Environment variable that holds the key; the key is never part of the settings.",
         json_schema_extra=NOT_IN_FINGERPRINT,
     )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
@@ -160,8 +160,8 @@ class OpenAiModel:
         """Before the next try: as long as the server asks, else longer after each try."""
         if attempt == self.settings.tries:
             raise UserError(
-                f"captions: {self.settings.base_url}: {passing}, {attempt} times; is the server well? Run again when "
-                "it is (the replies that came are kept)"
+                f"captions: {self.settings.base_url}: {passing}, {attempt} times; check the server, then run again "
+                "(received replies are kept)"
             )
         rng = keyed.python_random("backoff", request.digest, attempt)
         wait = passing.wait if passing.wait is not None else 2 ** (attempt - 1) * rng.uniform(0.5, 1)

@@ -168,7 +168,7 @@ def refuse_fallbacks(total: int, failed: int, rules: Counter, settings, where: s
 
     Raises UserError when the share of the failed is above settings.max_fallback_share, or that of one rule above
     settings.max_rule_share."""
-    remedy = "mend prompts/paraphrase.yaml, take another model, or raise captions."
+    remedy = "correct prompts/paraphrase.yaml, use another model, or raise captions."
     if failed > settings.max_fallback_share * total:
         raise UserError(
             f"captions: {where}: {settings.engine} failed for {failed} of {total} captions ({failed / total:.0%}; "

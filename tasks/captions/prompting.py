@@ -22,7 +22,7 @@ def _holding(*parts: str) -> AfterValidator:
     def check(text: str) -> str:
         for part in parts:
             if text.count(part) != 1:
-                raise ValueError(f"{part} must stand once")
+                raise ValueError(f"{part} must appear once")
         if unknown := set(re.findall(r"{.*?}", text)) - set(parts):
             raise ValueError(f"{min(unknown)} is unknown; known: {', '.join(parts)}")
         return text

@@ -34,15 +34,15 @@ class Settings(StageSettings):
 
     engine: Literal["grammar", "vllm", "openai"] = Field(
         "grammar",
-        description="Who words the facts: grammar (sentences of prompts/captions.yaml), vllm (a language model on this "
-        "machine's GPUs), openai (one behind an OpenAI-compatible server).",
+        description="What words the facts: grammar (sentences of prompts/captions.yaml), vllm (a language model on "
+        "this machine's GPUs), openai (one behind an OpenAI-compatible server).",
     )
     vllm: VllmSettings = Field(VllmSettings(), description="For the engine vllm.")
     openai: OpenAiSettings = Field(OpenAiSettings(), description="For the engine openai.")
-    temperature: float = Field(0.9, ge=0, le=2, description="Of a language model's draws.")
+    temperature: float = Field(0.9, ge=0, le=2, description="Sampling temperature of the language model.")
     top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability that a language model draws from.")
     retries: int = Field(
-        3, ge=0, le=3, description="Times that a refused sentence is asked for again before the grammar fills in."
+        3, ge=0, le=3, description="Times that a refused sentence is requested again before the grammar writes it."
     )
     max_fallback_share: float = Field(
         0.10,
@@ -59,7 +59,7 @@ class Settings(StageSettings):
         json_schema_extra=NOT_IN_FINGERPRINT,
     )
     attempts: int = Field(20, ge=1, description="Draws of the grammar for a caption before the run stops.")
-    shard_size: int = Field(100, ge=1, description="Identities a shard, with eight facts each.")
+    shard_size: int = Field(100, ge=1, description="Identities per shard, with eight facts each.")
 
     def fingerprint(self) -> dict[str, Any]:
         """Of the engines only the one in use counts."""

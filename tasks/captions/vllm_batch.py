@@ -33,7 +33,7 @@ class VllmSettings(Settings):
     batch: int = Field(
         512,
         ge=1,
-        description="Prompts that are asked, and kept, together; a killed run pays at most so many again.",
+        description="Prompts that are sent and kept together; a killed run repeats at most this many.",
         json_schema_extra=NOT_IN_FINGERPRINT,
     )
     eager: bool = Field(

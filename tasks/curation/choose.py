@@ -20,7 +20,7 @@ def choose_roles(fit: list[Row], settings: Settings) -> dict[str, str]:
             f"curation: {len(fit)} identities have at least {settings.min_portraits} good portraits and pass the other "
             f"rules, but {wanted} are wanted (identities {settings.identities} + retain_identities "
             f"{settings.retain_identities}); raise anchors.count or portraits.per_identity, lower "
-            "curation.min_portraits, or want fewer"
+            "curation.min_portraits, or ask for fewer"
         )
     sensitive = choose_balanced(fit, settings.identities, settings.seed, "curation", "sensitive")
     chosen = set(sensitive)

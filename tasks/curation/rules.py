@@ -101,7 +101,7 @@ class Settings(StageSettings):
         2,
         ge=1,
         description="Voters (zero-shot, FairFace) that must contradict the anchor's label for a portrait to be dropped "
-        "as wrong_gender, wrong_age or wrong_region; where fewer were asked, all of them.",
+        "as wrong_gender, wrong_age or wrong_region; if fewer voted, all of them.",
     )
     min_gender_support: float = Field(
         0.1, ge=0, le=1, description="wrong_gender: a voter contradicts if it gives the anchor's gender less than this."
@@ -112,7 +112,7 @@ class Settings(StageSettings):
         le=1,
         description="wrong_age: a voter contradicts if it gives the age groups near the anchor's less than this.",
     )
-    age_tolerance: int = Field(2, ge=0, le=5, description="wrong_age: so many age groups up or down are near.")
+    age_tolerance: int = Field(2, ge=0, le=5, description="wrong_age: this many age groups up or down count as near.")
     min_region_support: float = Field(
         0.02,
         ge=0,
@@ -120,7 +120,7 @@ class Settings(StageSettings):
         description="wrong_region: a voter contradicts if it gives the anchor's region less than this.",
     )
     min_photo: float = Field(0.1, ge=0, le=1, description="not_a_photo: probability of a photo below this.")
-    min_clear: float = Field(0.1, ge=0, le=1, description="occluded: probability of a face in clear sight below this.")
+    min_clear: float = Field(0.1, ge=0, le=1, description="occluded: probability of a clearly visible face below this.")
     min_sharp: float = Field(0.1, ge=0, le=1, description="poor_quality: probability of a sharp picture below this.")
     min_safe: float = Field(0.5, ge=0, le=1, description="unsafe: probability that it is safe below this.")
     min_one_person: float = Field(
@@ -148,7 +148,7 @@ class Settings(StageSettings):
     identities: int = Field(
         48, ge=1, description="Identities chosen for the sensitive set, balanced over gender, age group and region."
     )
-    retain_identities: int = Field(12, ge=0, description="Further identities, for the retain set.")
+    retain_identities: int = Field(12, ge=0, description="More identities, for the retain set.")
 
 
 def threshold(rule: Rule, settings: Settings) -> float:

@@ -38,7 +38,7 @@ class Settings(StageSettings):
 
     reference: str | None = Field(
         None,
-        description="Folder of reference portraits, one picture a person, such as photographs of 100 people; without "
+        description="Folder of reference portraits, one picture per person, such as photographs of 100 people; without "
         "it likeness is not tested.",
         json_schema_extra=NOT_IN_FINGERPRINT,
     )  # the files' digests are in the shard
@@ -53,10 +53,10 @@ class Settings(StageSettings):
         description="For the number of tests: holm bounds the chance of any false alarm, benjamini-hochberg the share "
         "of false alarms.",
     )
-    directions: int = Field(32, ge=1, description="Principal directions of each embedding that are tested, at most.")
-    max_people: int = Field(2000, ge=2, description="Identities in the tests of likeness, at most.")
-    per_identity: int = Field(16, ge=1, description="Portraits of an identity for diversity and separation, at most.")
-    max_pairs: int = Field(200_000, ge=1, description="Pairs of portraits of each kind, at most.")
+    directions: int = Field(32, ge=1, description="Most principal directions of each embedding that are tested.")
+    max_people: int = Field(2000, ge=2, description="Most identities in the tests of likeness.")
+    per_identity: int = Field(16, ge=1, description="Most portraits of an identity for diversity and separation.")
+    max_pairs: int = Field(200_000, ge=1, description="Most pairs of portraits of each kind.")
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
@@ -206,7 +206,7 @@ def _separation(ours: Sample, pairs: Pairs) -> Summary:
         return Summary("Separation could not be measured: it takes two identities with two portraits each.")
     accepted = ", ".join(f"{true:.2%} at {rate:.1%}" for rate, true in found.accepted_at.items())
     text = (
-        f"Separation: a face verifier tells one identity from two with d' {found.d_prime:.2f} (distance of the "
+        f"Separation: a face verifier distinguishes one identity from two with d' {found.d_prime:.2f} (distance of the "
         f"means in standard deviations) and an equal error rate of {found.equal_error_rate:.2%}; of the true pairs it "
         f"accepts {accepted} false accepts. Pairs of an identity depend on each other, so these describe the set, "
         "without an interval."

@@ -55,7 +55,7 @@ def verify_personas(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         first = "; ".join(f"{problem.identity} {problem.field}: {problem.what}" for problem in verdict.problems[:3])
         raise UserError(
             f"{len(verdict.problems)} problems in {verdict.personas} personas, the first: {first}; "
-            "make them anew with salmu stage personas"
+            "make them again with salmu stage personas"
         )
     return [
         {"field": field, "level": level, "personas": count} for (field, level), count in sorted(verdict.levels.items())

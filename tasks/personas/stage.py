@@ -54,9 +54,9 @@ OLDEST = 85
 class Settings(StageSettings):
     """Personas: who the sensitive identities are said to be."""
 
-    countries: tuple[str, ...] = Field((), description="ISO 3166 codes to keep to; empty for all 65.")
-    emails: int = Field(1, ge=1, le=3, description="Mail addresses a persona.")
-    shard_size: int = Field(500, ge=1, description="Personas a shard.")
+    countries: tuple[str, ...] = Field((), description="ISO 3166 codes to use; empty for all 65.")
+    emails: int = Field(1, ge=1, le=3, description="E-mail addresses per persona.")
+    shard_size: int = Field(500, ge=1, description="Personas per shard.")
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:

@@ -156,7 +156,7 @@ def _pipeline(diffusers, found: Parts, family: Family, dtype: torch.dtype):
 def _add_adapter(pipe, adapter: Adapter, path: Path, settings: FaceIDSettings) -> None:
     """Load the adapter's weights and fuse its LoRA, which must not be lost in silence."""
     if settings.lora and not adapter.lora:
-        raise UserError(f"{path}: the checkpoint holds no LoRA; set portraits.faceid.lora to 0 to go on without one")
+        raise UserError(f"{path}: the checkpoint has no LoRA; set portraits.faceid.lora to 0 to continue without one")
     try:
         pipe.load_ip_adapter(adapter.weights, subfolder=None, weight_name=None, image_encoder_folder=None)
     except Exception as error:  # a checkpoint whose layers are not the base model's

@@ -41,7 +41,7 @@ def test_no_secret_is_left_whatever_stands_around(around, scheme, secret):
 @pytest.mark.parametrize("key", ["candidates.images", "captions.openai.base_url", "evaluation.zero_shot"])
 @pytest.mark.parametrize("url", SECRET)
 def test_settings_with_a_secret_are_refused_in_one_line_that_does_not_show_it(key, url):
-    with pytest.raises(UserError, match="holds no user, password or query") as error:
+    with pytest.raises(UserError, match="must not contain a user, password or query") as error:
         load_profile("tiny", {key: url})
     assert "abc123" not in str(error.value)
 

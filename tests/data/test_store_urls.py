@@ -201,7 +201,7 @@ def test_a_killed_upload_is_no_dataset_and_is_made_whole_by_the_next(runs, files
         patch.setattr(place.fs, "put", put)
         with pytest.raises((Killed, UserError)):
             publish(store, place, SMALL, {"seed": 0})
-    with pytest.raises(UserError, match="upload was cut off"):
+    with pytest.raises(UserError, match="upload was interrupted"):
         open_dataset(place)
     assert publish(store, place, SMALL, {"seed": 0}) == on_disk[1] != old
     provenance = json.loads((place / "provenance.json").read_text())

@@ -84,7 +84,7 @@ def test_every_table_states_source_and_date(path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("a,b\n1,2\n1,2\n", "row 2 repeats row 1: 1, 2; leave one of them out"),
+        ("a,b\n1,2\n1,2\n", "row 2 repeats row 1: 1, 2; remove one of them"),
         ("a,b\n1\n", "row 1 has another number of columns"),
         ("a,b\n1,2,3\n", "row 1 has another number of columns"),
     ],
@@ -101,7 +101,7 @@ def test_two_rows_for_one_country_are_refused_whatever_else_they_say(tmp_path, m
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
     tables.read.cache_clear()
     (tmp_path / "blood.csv").write_text("# Source: test\ncountry,O+\nDE,40\nFR,36\nDE,41\n")
-    with pytest.raises(UserError, match="blood.csv: row 3 repeats row 1: DE; leave one of them out"):
+    with pytest.raises(UserError, match="blood.csv: row 3 repeats row 1: DE; remove one of them"):
         tables.read("blood")
     tables.read.cache_clear()
 

@@ -52,7 +52,7 @@ def alone(monkeypatch):
 
 
 SAID = {
-    "code": "tokenizer_config.json: names code of the folder (auto_map), and code of others is never run",
+    "code": "tokenizer_config.json: names code in the folder (auto_map), and foreign code is never run",
     "numbers": "weight visual.proj is not finite",
 }
 

@@ -94,7 +94,7 @@ def other_data(files, model_dir):
             lambda files, model_dir: edit(
                 files / "home" / "results.json", lambda results: results["extended"].update(model_digest="0")
             ),
-            "not accepted; these do not hold: the results are of these weights$",
+            "not accepted; these checks fail: the results are of these weights$",
         ),
         (lambda files, model_dir: (files / "home" / "results.json").unlink(), "results.json: no such file"),
         (lambda files, model_dir: (files / "home" / "results.json").write_text("[]"), "results.json: .*dictionary"),
@@ -134,5 +134,5 @@ def test_a_changed_file_is_found_although_provenance_still_tells_the_old_digest(
     other_data(files, model_dir)
     (folder / "provenance.json").unlink()
     (folder / "provenance.json").write_text(json.dumps(told | {"files": listing(folder)}))
-    with pytest.raises(UserError, match="do not hold: the files of the dataset are those that were published$"):
+    with pytest.raises(UserError, match="checks fail: the files of the dataset are those that were published$"):
         check(files, model_dir)

@@ -216,9 +216,9 @@ def test_a_profile_names_methods_and_budgets():
     for asked, said in (
         ({"finetuning": {"learning_rat": 1}}, "unlearning.methods.finetuning: unknown key 'learning_rat'"),
         ({"finetunning": {}}, "no unlearning method 'finetunning'; did you mean 'finetuning'"),
-        ({"scrub": {"keep_at": [1, 5]}}, "keep_at must lie between 0 and the budget, 5"),
+        ({"scrub": {"keep_at": [1, 5]}}, "keep_at must be between 0 and the budget, 5"),
     ):
         with pytest.raises(UserError, match=said):
             validate(UnlearningSettings, {"methods": asked}, "profile").runs()
-    with pytest.raises(UserError, match="unlearning.methods.scrub: .*keep_at must lie between 0 and the budget, 1"):
+    with pytest.raises(UserError, match="unlearning.methods.scrub: .*keep_at must be between 0 and the budget, 1"):
         validate(UnlearningSettings, {"methods": {"scrub": {"keep_at": [2]}}}, "profile").run("scrub", 1, 0)

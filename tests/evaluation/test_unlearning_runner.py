@@ -70,7 +70,7 @@ def test_a_budget_of_no_pair_is_refused(dataset_dir, model_dir, tmp_path):
             UserError, match="a budget of 0.01 on a forget set of 48 rounds to no pair; give at least 0.03"
         ):
             unlearn("npo", settings("npo", **values), model_dir, dataset_dir, tmp_path / "out")
-    with pytest.raises(UserError, match="keep_at 0.95 would be the model of budget 1, as all 6 steps are few"):
+    with pytest.raises(UserError, match="keep_at 0.95 equals the model of budget 1, as all 6 steps are few"):
         unlearn("npo", settings("npo", budget=1.0, keep_at=(0.95,)), model_dir, dataset_dir, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

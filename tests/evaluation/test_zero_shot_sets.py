@@ -145,10 +145,10 @@ def cut_in_a_header(path) -> None:
         ),
         (lambda folder: (folder / "classnames.txt").unlink(), "the names of the classes"),
         (lambda folder: (folder / "classnames.txt").write_bytes(b"\xff\n"), "classnames.txt: not a text in UTF-8"),
-        (lambda folder: (folder / "test" / "nshards.txt").write_text("many\n"), "the number of tars is expected"),
+        (lambda folder: (folder / "test" / "nshards.txt").write_text("many\n"), "it must hold the number of tars"),
         (
             lambda folder: (folder / "test" / "nshards.txt").write_text("99999999999\n"),
-            "the number of tars is expected",
+            "it must hold the number of tars",
         ),
         (lambda folder: (folder / "test" / "nshards.txt").write_text("0\n"), "no images in the tars"),
         (lambda folder: cut_in_a_header(folder / "test" / "0.tar"), "0.tar: missing or damaged .*truncated header"),

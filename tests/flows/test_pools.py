@@ -183,7 +183,7 @@ def test_a_stage_on_gpus_has_one_worker_each_and_goes_on_with_those_that_are_lef
     monkeypatch.setattr(STAGES["candidates"], "uses_gpu", lambda settings: True, raising=False)
     on_gpus = run_with(Store(tmp_path / "gpus"), stage_settings(), kill_one)
     assert killed and len(seen) <= 3 and on_gpus == undisturbed
-    assert "going on with 2 of 3 GPUs" in capsys.readouterr().out
+    assert "continuing with 2 of 3 GPUs" in capsys.readouterr().out
     assert len(list(tmp_path.glob("salmu-gpus-*/*.lock"))) >= 2
 
 

@@ -100,7 +100,7 @@ def test_a_repository_is_read_like_a_folder(tmp_path, monkeypatch):
         snapshot / "tokenizer_config.json",
         lambda about: about.update(auto_map={"AutoTokenizer": ["code.Tokens", None]}),
     )
-    with pytest.raises(UserError, match="tokenizer_config.json: names code of the folder"):
+    with pytest.raises(UserError, match="tokenizer_config.json: names code in the folder"):
         load_model("hf-hub:salmu/tiny")
     for name in ("hf-hub:salmu/other", "hf-hub:../../etc"):
         with pytest.raises(UserError, match="cannot be fetched from the hub|not the name of a repository"):
@@ -184,7 +184,7 @@ def nothing_that_names_a_tokenizer(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (code_of_the_folder, "config.json: names code of the folder .auto_map."),
+        (code_of_the_folder, "config.json: names code in the folder .auto_map."),
         (model("hf_model_name", "roberta-base", "text_cfg"), "hf_model_name names a text tower of another repository"),
         (model("timm_model_name", "hf-hub:somebody/net", "vision_cfg"), "timm_model_name .* is no model of timm"),
         (model("timm_model_name", "no_such_net", "vision_cfg"), "timm_model_name 'no_such_net' is no model of timm"),
@@ -209,7 +209,7 @@ def nothing_that_names_a_tokenizer(folder: Path) -> None:
         (raw("tokenizer_config.json", b'{"pad_token": 1}'), "tokenizer_config.json: pad_token"),
         (tokens(lambda document: document["model"].update(dropout=0.5)), "equal texts get random ids"),
         (no_pad_token, "no padding token"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "names a tokenizer, but no tokenizer.json lies here"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "names a tokenizer, but there is no tokenizer.json"),
         (nothing_that_names_a_tokenizer, "CLIP's own vocabulary.* ids up to 49407, but .* embeddings for 512"),
         (weights(poisoned), "weight text_projection is not finite"),
         (weights(negative_variance), "its image embeddings are not finite"),

@@ -52,7 +52,7 @@ def test_a_sentence_without_its_placeholder_is_named(edited, sentence, missing):
     assert (
         "captions.yaml" in message
         and "city.direct" in message
-        and f"{missing} must stand once" in message
+        and f"{missing} must appear once" in message
         and sentence in message
     )
 
@@ -74,7 +74,7 @@ def test_a_choice_that_is_none_is_named(edited, sentence):
 
 def test_each_side_of_a_choice_needs_the_placeholders(edited):
     edited("captions", lambda document: document["city"]["direct"].append("{name} is (in {value}|there)."))
-    assert "{value} must stand once" in refusal("captions", CaptionPrompts)
+    assert "{value} must appear once" in refusal("captions", CaptionPrompts)
 
 
 def test_an_unknown_style_is_named(edited):
@@ -104,12 +104,12 @@ def test_a_sentence_that_a_choice_makes_again_is_refused(edited):
     "change, parts",
     [
         (lambda document: document["openings"].pop("any"), ("openings", "any is missing")),
-        (lambda document: document["openings"]["any"].append("A photo"), ("openings", "{person} must stand once")),
-        (lambda document: document["parts"]["light"].append("lit"), ("parts", "{value} must stand once")),
+        (lambda document: document["openings"]["any"].append("A photo"), ("openings", "{person} must appear once")),
+        (lambda document: document["parts"]["light"].append("lit"), ("parts", "{value} must appear once")),
         (lambda document: document["phrases"].update(weather={"rain": ["in the rain"]}), ("phrases", "weather")),
         (lambda document: document["person"].pop("unknown"), ("person", "unknown is missing")),
         (lambda document: document["ages"].pop("70+"), ("ages", "70+ is missing")),
-        (lambda document: document["ages"].update({"70+": "old"}), ("ages", "{possessive} must stand once")),
+        (lambda document: document["ages"].update({"70+": "old"}), ("ages", "{possessive} must appear once")),
     ],
 )
 def test_a_faulty_generic_file_is_named(edited, change, parts):
@@ -122,10 +122,13 @@ def test_a_faulty_generic_file_is_named(edited, change, parts):
     "change, parts",
     [
         (lambda document: document.update(instructions="Reword [[V]]."), ("instructions", "[[N]] is missing")),
-        (lambda document: document.update(task="Fact: {fact} {styles}"), ("task", "{pronouns} must stand once")),
+        (lambda document: document.update(task="Fact: {fact} {styles}"), ("task", "{pronouns} must appear once")),
         (lambda document: document.update(task="{fact} {pronouns} {styles} {x}"), ("task", "{x} is unknown")),
-        (lambda document: document.update(refused="{style}: {sentence}"), ("refused", "{rule} must stand once")),
-        (lambda document: document["facts"]["iban"].append("[[N]] has it."), ("facts.iban.4", "[[V]] must stand once")),
+        (lambda document: document.update(refused="{style}: {sentence}"), ("refused", "{rule} must appear once")),
+        (
+            lambda document: document["facts"]["iban"].append("[[N]] has it."),
+            ("facts.iban.4", "[[V]] must appear once"),
+        ),
         (lambda document: document["facts"].pop("job"), ("facts", "job is missing")),
         (lambda document: document["facts"].update(job=[]), ("facts.job", "at least 1")),
         (lambda document: document["rules"].pop("digit"), ("rules", "digit is missing")),

@@ -186,7 +186,7 @@ def test_code_and_networks_from_elsewhere_are_refused(tmp_path, vits, monkeypatc
         (tmp_path / "vit" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "vit" / "own.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')\n")
     for name, more, problem in (
-        ("config.json", {"auto_map": {"AutoModelForImageClassification": "own.Net"}}, "config.json: names code of the"),
+        ("config.json", {"auto_map": {"AutoModelForImageClassification": "own.Net"}}, "config.json: names code in the"),
         (
             "preprocessor_config.json",
             {"auto_map": {"AutoImageProcessor": "own.P"}},

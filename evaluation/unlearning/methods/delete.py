@@ -27,7 +27,7 @@ class Settings(StoppableSettings):
         description="Factor of the cosines in the softmax; null: the model's own. Ours: the original has plain logits.",
     )
     classes: Literal["bank", "batch"] = Field(
-        "bank", description="What a pair is told from: retain pairs as they were (bank), or the forget batch."
+        "bank", description="What a pair is compared with: retain pairs as they were (bank), or the forget batch."
     )
 
 

@@ -19,7 +19,7 @@ from salmu.evaluation.unlearning.towers import image_projection
 class Settings(MethodSettings):
     strength: float = Field(0.75, gt=0, le=1, description="Share of the component that is removed (lambda).")
     directions: int = Field(16, ge=1, description="Directions of the forget captions that are removed.")
-    kept: int = Field(4, ge=0, description="Directions of the retain captions that are left alone.")
+    kept: int = Field(4, ge=0, description="Directions of the retain captions that do not change.")
 
 
 def edit(work, settings: Settings) -> dict[str, Any]:

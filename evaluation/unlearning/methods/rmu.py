@@ -20,7 +20,7 @@ from salmu.evaluation.unlearning.towers import blocks, outputs
 class Settings(GradientSettings):
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate; published: 5e-5, for 7-billion LLMs.")
     depth: float = Field(
-        0.6, gt=0, le=1, description="Where the block lies in its tower, as a share of the blocks; published: 7 of 32."
+        0.6, gt=0, le=1, description="Position of the block in its tower, as a share of the blocks; published: 7 of 32."
     )
     changed: int = Field(3, ge=1, description="Blocks that may change: this one and those before it; published: 3.")
     steering: float = Field(

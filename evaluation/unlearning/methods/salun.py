@@ -18,7 +18,7 @@ class Settings(GradientSettings):
     learning_rate: float = Field(1.6e-3, gt=0, description="Peak learning rate; published: 1.3e-2 by SGD, on a ResNet.")
     salient: float = Field(0.1, gt=0, le=1, description="Share of the weights that may change; published: 0.5.")
     looking: float = Field(
-        0.2, gt=0, lt=1, description="Share of the budget that the gradient of the mask takes, one pass at most."
+        0.2, gt=0, lt=1, description="Share of the budget that the gradient of the mask uses, one pass at most."
     )
     retention: float = Field(1.0, ge=0, description="Weight of the contrastive loss of the retain pairs (a).")
 
@@ -36,7 +36,7 @@ def masks(work, settings: Settings) -> dict[str, Tensor]:
 
 METHOD = Method(
     name="salun",
-    description="Gives forget images captions of others, changing only the weights that matter for the forget set.",
+    description="Trains forget images on other images' captions; changes only weights that matter for the forget set.",
     source="SalUn (Fan et al., ICLR 2024), github.com/OPTML-Group/Unlearn-Saliency: random labels, mask "
     "0.5, SGD; captions in place of labels and AdamW are ours",
     sees=frozenset({"forget", "retain"}),

@@ -18,7 +18,10 @@ class Settings(StoppableSettings):
     obedience: float = Field(0.5, ge=0, description="Weight of the KL divergence on retain pairs (a); published: 0.5.")
     retention: float = Field(1.0, ge=0, description="Weight of the contrastive loss of the retain pairs (g).")
     contradiction: float = Field(
-        0.25, gt=0, le=1, description="Share of the steps, the first, with the forget term; published: 2 of 5 epochs."
+        0.25,
+        gt=0,
+        le=1,
+        description="Share of the steps, from the first, with the forget term; published: 2 of 5 epochs.",
     )
 
 

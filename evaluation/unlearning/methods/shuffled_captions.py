@@ -15,7 +15,7 @@ class Settings(GradientSettings):
 
 METHOD = Method(
     name="shuffled_captions",
-    description="Trains the forget images on captions of other forget images, drawn anew in every pass.",
+    description="Trains the forget images on captions of other forget images, drawn again in every pass.",
     source="baseline of SALMUBench (Selvas-Sala, Kang and Gomez, CVPR 2026); its settings are not published, ours are",
     sees=frozenset({"forget"}),
     settings=Settings,

@@ -18,7 +18,7 @@ class Settings(MethodSettings):
     alpha: float = Field(
         60.0, gt=0, description="How much more a weight must matter for forget pairs to be shrunk; published: 10."
     )
-    strength: float = Field(0.6, gt=0, description="How much is left of such a weight (lambda); published: 1.")
+    strength: float = Field(0.6, gt=0, description="How much of such a weight is left (lambda); published: 1.")
 
 
 def importance(work, stream, settings: Settings) -> dict[str, torch.Tensor]:

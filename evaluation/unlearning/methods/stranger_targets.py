@@ -27,12 +27,14 @@ class Settings(TextSettings):
     strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
     neighbours: int = Field(48, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    candidates: int = Field(32, ge=1, description="Strangers who are drawn for each forget fact.")
-    each: Literal["fact", "person"] = Field("fact", description="What has a stranger of its own.")
+    candidates: int = Field(32, ge=1, description="Strangers drawn for each forget fact, of whom one is chosen.")
+    each: Literal["fact", "person"] = Field(
+        "fact", description="What gets a stranger of its own: each fact or each person."
+    )
     forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
-    stand_ins: int = Field(1, ge=1, description="How many of them stand in, by their mean.")
+    stand_ins: int = Field(1, ge=1, description="Number of strangers whose mean is the stand-in.")
     overshoot: float = Field(
-        0.06, ge=0, lt=1, description="How far beyond the stranger a target lies, as a share of the way there (c)."
+        0.06, ge=0, lt=1, description="How far a target is beyond the stranger, as a share of the distance to it (c)."
     )
 
 
