@@ -72,6 +72,6 @@ def test_it_is_refused_in_one_line(command, kind, broken, model_dir, dataset_dir
 
 @pytest.mark.parametrize("name", ["{}", "local-dir:{}"])
 def test_so_is_the_model_of_the_analysis(name, broken):
-    with pytest.raises(UserError, match="names code of the folder .auto_map."):
+    with pytest.raises(UserError, match="names code in the folder .auto_map."):
         load_zero_shot(name.format(broken["code"]), "cpu")
     assert not broken["marker"].exists()
