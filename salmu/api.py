@@ -83,8 +83,8 @@ def open_run(path: str | Path) -> Run:
     >>> run = salmu.open_run("runs/mine")
     >>> run.stages["curation"], sorted(run.models)[:2]
     ('done', ['clean', 'compromised'])
-    >>> run.settings["profile"], run.settings["seed"]
-    ('tiny', 0)
+    >>> run.settings["seed"]
+    0
     >>> board = run.to_pandas().set_index("model")
     >>> bool(0 < board.RetFail["compromised"] < 1)
     True

@@ -81,9 +81,14 @@ def begin_worker() -> None:
 
 @contextlib.contextmanager
 def interruptible():
-    """Inside, Ctrl-C ends the worker processes first, so that nobody waits for a shard of minutes, then the run."""
+    """Inside, Ctrl-C ends the worker processes first, so that nobody waits for a shard of minutes, then the run.
+
+    Libraries may turn the interrupt into an error of their own (pydantic does while it serialises); it stays one."""
+    interrupted = False
 
     def stop(*_) -> None:
+        nonlocal interrupted
+        interrupted = True
         for child in multiprocessing.active_children():
             child.terminate()
         raise KeyboardInterrupt
@@ -91,6 +96,10 @@ def interruptible():
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield
+    except Exception:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

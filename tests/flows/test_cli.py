@@ -77,9 +77,10 @@ def assert_modes(run: Path, umask: int) -> None:
 
 @pytest.fixture(scope="module")
 def runs(prefect_server, tmp_path_factory) -> Path:
-    """A folder of runs; `whole` was made by two workers without a disturbance."""
+    """A folder of runs; `whole` was made by two workers without a disturbance, and every file follows the umask."""
     folder = tmp_path_factory.mktemp("runs")
     assert "report:" in ended(salmu(*small("whole", folder, "benchmark", "--workers", "2"), umask=0o027))
+    assert_modes(folder / "whole", 0o027)
     return folder
 
 
@@ -247,10 +248,6 @@ def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_sam
     assert dataset_digest(runs / "killed") == dataset_digest(runs / "whole")  # nor does the number of workers matter
     assert not [path for path in (runs / "killed").rglob("*.tmp")]
     assert_modes(runs / "killed", 0o022)
-
-
-def test_every_file_of_a_run_follows_the_umask(runs):
-    assert_modes(runs / "whole", 0o027)
 
 
 def test_the_whole_chain_leaves_what_the_readme_names(runs):
@@ -519,7 +516,7 @@ def test_the_notebook_runs(runs, monkeypatch):
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
     assert list(names["table"].columns) == ["value", "low", "high", "chance", "should_be", "clean", "compromised"]
-    assert names["results"].to_dict()["extended"]["model"] == str(names["forgot"])
+    assert names["results"].to_dict()["extended"]["model"] == names["forgot"].name
 
 
 def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):
