@@ -217,6 +217,7 @@ def readers(run: Path) -> dict[str, Reader]:
 
     def tokenizer(content: bytes, folder: Path):
         written(content, folder, "tokenizer.json")
+        written((clip / "tokenizer_config.json").read_bytes(), folder, "tokenizer_config.json")
         return read_tokenizer(folder, Text(vocab_size=60_000, context_length=32, hf_tokenizer_name="own"))
 
     def reply(content: bytes, folder: Path):
@@ -240,7 +241,7 @@ def readers(run: Path) -> dict[str, Reader]:
     return {
         "profile": Reader(yamls, profile, 0.02, True),
         "--set": Reader(lambda: [b"40", b"[a, b]", b"{a: 1}", b"2024-02-28"], assignment, 0.1),
-        "manifest": Reader(of_run("captions/manifest.json", "personas/manifest.json"), manifest, 0.08, True),
+        "manifest": Reader(of_run("captions/manifest.json"), manifest, 0.08, True),
         "provenance": Reader(of_run("dataset/provenance.json"), provenance, 0.06, True),
         "identities": Reader(of_run("dataset/identities_metadata.json"), identities, 0.08, True),
         "captions": Reader(of_run("dataset/sensitive_set_captions_metadata.json"), captions, 0.06, True),

@@ -108,7 +108,8 @@ def test_the_commands_of_a_page_run(page, clone, prefect_server):
             for command in block.commands:
                 output = done(command, clone, env)
         elif block.output:
-            assert [line.rstrip() for line in block.commands] == [line.rstrip() for line in output.splitlines()]
+            shown, printed = ([line.rstrip() for line in lines] for lines in (block.commands, output.splitlines()))
+            assert printed[: len(shown)] == shown, output  # warnings about this machine may follow
 
 
 @pytest.mark.parametrize("block", [block for block in SHELL if block.needs], ids=lambda block: block.page)

@@ -10,7 +10,6 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, listed, parquet_file, size
 from salmu.data.keyed import digest
 from salmu.data.publish.check import compare_files
-from salmu.data.readers import open_dataset
 from salmu.data.sealed import is_intact
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
@@ -205,10 +204,11 @@ def _model(part: str, folder: Path, record_name: str, name: str, digests: dict[s
 
 
 def _results(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
+    """The result files, each against its own digest and the weights. One of an earlier dataset is stale, which `status`
+    shows, and no problem."""
     from salmu.evaluation.metrics.score import PUBLISHED
     from salmu.evaluation.verdicts.leaderboard import boards, records_of
 
-    dataset = _or_none(lambda: open_dataset(home / "dataset").digest)
     paths = _visible(home / "results", "*.json")
     for path in paths:
         results = _json(path)
@@ -219,8 +219,6 @@ def _results(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
             problem = "lacks published metrics"
         elif digests.get(path.stem, extended.get("model_digest")) != extended.get("model_digest"):
             problem = "was measured on weights other than those in the folder"
-        elif dataset not in (None, extended.get("dataset_digest")):
-            problem = "was measured on a dataset other than the one in the folder"
         else:
             problem = ""
         yield Checked("results", path, path.stat().st_size, problem)
