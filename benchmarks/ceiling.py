@@ -31,7 +31,7 @@ from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools
 from salmu.evaluation.unlearning.text_regression import before, ready
 from salmu.evaluation.verdicts.leaderboard import record
-from salmu.evaluation.verdicts.targets import outcomes, ways_back
+from salmu.evaluation.verdicts.targets import leak_paths, outcomes
 from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.network import encode_text
 
@@ -99,7 +99,7 @@ def measured(pair: tuple[Path, int]) -> dict[str, Any]:
         shown[which] |= {
             "met": sum(one.met for one in met),
             "missed": [one.metric for one in met if not one.met],
-            "gives_away": list(ways_back(rows[which], rows["clean"])),
+            "gives_away": list(leak_paths(rows[which], rows["clean"])),
         }
     return {"pair": f"{run.name} {number}", **figures, **shown}
 

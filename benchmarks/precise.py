@@ -23,7 +23,7 @@ from salmu.evaluation.scoring.evaluate import evaluate_once
 from salmu.evaluation.unlearning.registry import methods
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import record
-from salmu.evaluation.verdicts.targets import outcomes, ways_back
+from salmu.evaluation.verdicts.targets import leak_paths, outcomes
 
 SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
 OWN = "stranger_targets"
@@ -109,7 +109,7 @@ def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dic
         "prepared": training.get("prepared"),
         "met": sum(one.met for one in outcomes(row, clean, start)),
         "missed": [one.metric for one in outcomes(row, clean, start) if not one.met],
-        "gives_away": list(ways_back(row, clean)),
+        "gives_away": list(leak_paths(row, clean)),
         "verdict": row.get("verdict"),
         "relearned_RetFail": row.get("relearned_RetFail"),
         "relearned_above_clean": row.get("relearned_above_clean"),

@@ -59,8 +59,8 @@ class Repository:
         work = [CommitOperationAdd(name, folder / name) for name in missing if name not in (PROVENANCE, CARD)]
         work += [CommitOperationDelete(name) for name, state in states.items() if state == "to be removed"]
         if INCOMPLETE not in there or PROVENANCE in there:
-            gone = [CommitOperationDelete(PROVENANCE)] if PROVENANCE in there else []
-            self._commit("Upload begins", [CommitOperationAdd(INCOMPLETE, b"upload under way\n"), *gone])
+            removed = [CommitOperationDelete(PROVENANCE)] if PROVENANCE in there else []
+            self._commit("Upload begins", [CommitOperationAdd(INCOMPLETE, b"upload under way\n"), *removed])
         for start in range(0, len(work), FILES_PER_COMMIT):
             self._commit("Upload", work[start : start + FILES_PER_COMMIT])
         last = [CommitOperationAdd(name, folder / name) for name in (CARD, PROVENANCE)]

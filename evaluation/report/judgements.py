@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 from salmu.evaluation.verdicts.leaderboard import reference_of
 from salmu.evaluation.verdicts.soundness import warning
-from salmu.evaluation.verdicts.targets import Outcome, goal_distance, nearest_first, outcomes, remains, ways_back
+from salmu.evaluation.verdicts.targets import Outcome, goal_distance, leak_paths, nearest_first, outcomes, remains
 
 Record = dict[str, Any]
 
 
 class Judgement(NamedTuple):
     outcomes: dict[str, Outcome]  # by metric
-    ways_back: dict[str, str]  # metric -> what it still gives away
+    leak_paths: dict[str, str]  # metric -> what it still gives away
     remains: str  # erased, hidden, not forgotten or not measured
     distance: float | None  # from the goal
 
@@ -31,7 +31,7 @@ def judgements(records: list[Record]) -> dict[str, Judgement]:
     return {
         row["model"]: Judgement(
             {one.metric: one for one in outcomes(row, clean, compromised)},
-            ways_back(row, clean),
+            leak_paths(row, clean),
             remains(row, clean, compromised),
             goal_distance(row, clean, compromised),
         )

@@ -72,7 +72,7 @@ def _nearest(rows: dict[str, Record], judged: dict[str, Judgement]) -> dict[str,
         "did": did,
         "broke": f"It broke {_listed(broke)}." if broke else "It broke nothing that the targets measure.",
         "remains": judgement.remains,
-        "ways_back": list(judgement.ways_back),
+        "leak_paths": list(judgement.leak_paths),
     }
 
 

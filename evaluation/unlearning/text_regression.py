@@ -112,7 +112,7 @@ def ready(
         tokens = work.tokenizer([caption.text for caption in words])
         there = aim([(one.person, one.field) for one in words], before(work, tokens))
         reworded = (Aim(tokens, there, settings.drawn_paraphrases, 1.0),)
-    aims = (*reworded, *held(work, settings, made, told))
+    aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         "clean_level": round(level, 4),
         "clean_level_by": how,
@@ -122,7 +122,7 @@ def ready(
     return Ready(wanted, aims, figures)
 
 
-def held(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
+def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
     """The captions that shall stay where they are: neighbours, as far as the settings want any, and retain captions.
     `told`: the strangers' captions, where they are encoded already."""
     aims, seed = [], settings.seed

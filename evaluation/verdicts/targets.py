@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     met: bool
 
 
-WAYS_BACK = {  # metric -> what it means where it lies above Clean's whole interval
+LEAK_PATHS = {  # metric -> what it means where it lies above Clean's whole interval
     "MIA": "membership inference separates forget pairs from pairs that no model was trained on",
     "ACS_matched": "a probe separates forget pairs from pairs of similar people",
     "ParaMRR": "facts are found by wordings that the method never saw",
@@ -63,12 +63,12 @@ def outcomes(row: Record, clean: Record, compromised: Record) -> list[Outcome]:
     return found
 
 
-def ways_back(row: Record, clean: Record) -> dict[str, str]:
+def leak_paths(row: Record, clean: Record) -> dict[str, str]:
     """Metric -> what it still gives away: those whose whole interval lies above Clean's. Relearning too, where it was
     measured and brings more back than in Clean."""
     found = {
         metric: words
-        for metric, words in WAYS_BACK.items()
+        for metric, words in LEAK_PATHS.items()
         if None not in (row.get(f"{metric}_low"), clean.get(f"{metric}_high"))
         and row[f"{metric}_low"] > clean[f"{metric}_high"]
     }
@@ -87,7 +87,7 @@ def remains(row: Record, clean: Record, compromised: Record) -> str:
         return NOT_MEASURED
     if not found["RetFail"]:
         return NOT_FORGOTTEN
-    return HIDDEN if ways_back(row, clean) else ERASED
+    return HIDDEN if leak_paths(row, clean) else ERASED
 
 
 def goal_distance(row: Record, clean: Record, compromised: Record) -> float | None:

@@ -19,10 +19,10 @@ Show = Callable[[int, int], None]  # (done, total), as often as one likes
 def shown_progress(run: str, name: str, unit: str, place: int = 0) -> Iterator[Show]:
     """For long work inside a task of a run: the terminal and a progress card. `place`: row of the bar, where several
     processes draw one."""
-    with terminal_progress(name, unit, place) as tell, closing(Progress(run, name, 0, 1)) as card:
+    with terminal_progress(name, unit, place) as show_in_terminal, closing(Progress(run, name, 0, 1)) as card:
 
         def show(done: int, total: int) -> None:
-            tell(done, total)
+            show_in_terminal(done, total)
             card.total = max(total, 1)
             card.advance(done - card.done)
 
@@ -39,7 +39,7 @@ def terminal_progress(name: str, unit: str, place: int = 0) -> Iterator[Show]:
 
             def show(done: int, total: int) -> None:
                 if bar.total is None:
-                    bar.initial = bar.n = done  # what an earlier sitting did tells nothing about the speed
+                    bar.initial = bar.n = done  # work of an earlier start says nothing about the speed
                 bar.total = total
                 bar.update(done - bar.n)
 
@@ -48,20 +48,20 @@ def terminal_progress(name: str, unit: str, place: int = 0) -> Iterator[Show]:
         yield lines(name, unit, lambda line: print(line, file=sys.stderr, flush=True))
 
 
-def lines(name: str, unit: str, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Show:
-    """Tells a line a minute: "training of clean: 120 of 500 steps, about 3 min left"."""
+def lines(name: str, unit: str, write_line: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Show:
+    """Writes a line a minute: "training of clean: 120 of 500 steps, about 3 min left"."""
     told, began, first = clock(), None, 0
 
     def show(done: int, total: int) -> None:
         nonlocal told, began, first
         now = clock()
-        if began is None:  # what an earlier sitting did tells nothing about the speed
+        if began is None:  # work of an earlier start says nothing about the speed
             began, first = now, done
         if now - told < EVERY or done >= total:
             return
         told = now
         left = f", about {in_words((total - done) * (now - began) / (done - first))} left" if done > first else ""
-        tell(f"{name}: {done:,} of {total:,} {unit}{left}")
+        write_line(f"{name}: {done:,} of {total:,} {unit}{left}")
 
     return show
 

@@ -21,7 +21,7 @@ from salmu.flows.running.drill import Drill, DrillSettings, drill_of
 from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import lost_worker
 from salmu.flows.running.stages import STAGES, upstream_views
-from salmu.flows.running.worker_pools import PAUSES, Pool, gone, mark_task_crashed
+from salmu.flows.running.worker_pools import PAUSES, Pool, mark_task_crashed, workers_lost
 from salmu.tasks.devices import gpu_is_lost
 
 IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
@@ -146,7 +146,7 @@ def make_shards(
                 mark_task_crashed(future.task_run_id)
                 if not under_way and failure is None:
                     if losses == len(PAUSES):
-                        raise gone(f"stage {stage}", error) from None
+                        raise workers_lost(f"stage {stage}", error) from None
                     time.sleep(PAUSES[losses])
                     losses += 1
                     pool.renew()

@@ -78,8 +78,8 @@ def mark_task_crashed(task_run_id) -> None:
         return  # a view only: the server may be away, or may never have heard of the task run
 
 
-def gone(what: str, error: BaseException) -> UserError:
-    """What to tell when workers were lost again and again."""
+def workers_lost(what: str, error: BaseException) -> UserError:
+    """The error for a user when workers were lost again and again."""
     reason = " ".join(str(error).split())[:200]
     return UserError(
         f"{what}: workers were lost {len(PAUSES) + 1} times with nothing finished in between ({reason}); perhaps the "
@@ -115,7 +115,7 @@ def submit_with_retry(
             if not lost:
                 return done
             if pause is None:
-                raise gone(what, reason)
+                raise workers_lost(what, reason)
             time.sleep(pause)
             pool.renew()
             waiting = lost

@@ -118,11 +118,11 @@ def near_duplicates(
             _note(near, block @ on_device(embeddings[some], device, "float32").T, some, threshold)
         inside = block @ block.T
         _note(near, inside.tril(-1) - 2 * inside.new_ones(inside.shape).triu(), places, threshold)
-        gone: set[int] = set()
+        dropped_places: set[int] = set()
         for place, others in zip(places.tolist(), near, strict=True):
-            others = [other for other in others if other not in gone]
+            others = [other for other in others if other not in dropped_places]
             if others and (cosines := similarities(embeddings, place, others)).max() > threshold:
-                gone.add(place)
+                dropped_places.add(place)
                 dropped.append(Duplicate(place, others[int(cosines.argmax())], float(cosines.max())))
             else:
                 kept[count] = place

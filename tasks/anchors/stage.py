@@ -65,10 +65,10 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
         Reject(fit.ids[one.place], NEAR_DUPLICATE, f"of {fit.ids[one.kept]}, cosine {one.similarity:.3f}")
         for one in dropped
     ]
-    gone = {one.place for one in dropped}
+    dropped_places = {one.place for one in dropped}
     cells: dict[tuple, list[int]] = {}
     for place in fit.best_first.tolist():
-        if place not in gone:
+        if place not in dropped_places:
             cells.setdefault(fit.cells[place], []).append(place)
     cells = {cell: cells[cell] for cell in ranked(cells, settings.seed, NAME, "cell")}
     choices = select(fit.embeddings, cells, settings.count, device)

@@ -1,6 +1,6 @@
 """Targets of precise forgetting, and what counts as hidden."""
 
-from salmu.evaluation.verdicts.targets import TARGETS, nearest_first, outcomes, remains, ways_back
+from salmu.evaluation.verdicts.targets import TARGETS, leak_paths, nearest_first, outcomes, remains
 
 METRICS = ("RetFail", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim", "MIA", "ImgRes")
 CLEAN = dict.fromkeys(METRICS, 0.1) | {"RetFail": 0.002, "RetFail_high": 0.003, "ACS": 0.52, "MIA_high": 0.55}
@@ -36,9 +36,9 @@ def test_what_was_not_measured_is_left_out():
 
 
 def test_hidden_is_what_a_probe_finds_beyond_cleans_interval():
-    assert ways_back(GOOD, CLEAN) == {}
-    assert set(ways_back(GOOD | {"ImgRes_low": 0.21, "MIA_low": 0.54}, CLEAN)) == {"ImgRes"}
-    assert set(ways_back(GOOD | {"relearned_above_clean": 0.1}, CLEAN)) == {"relearned_above_clean"}
+    assert leak_paths(GOOD, CLEAN) == {}
+    assert set(leak_paths(GOOD | {"ImgRes_low": 0.21, "MIA_low": 0.54}, CLEAN)) == {"ImgRes"}
+    assert set(leak_paths(GOOD | {"relearned_above_clean": 0.1}, CLEAN)) == {"relearned_above_clean"}
 
 
 def test_what_remains_has_one_of_three_labels():

@@ -14,7 +14,7 @@ from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
 from salmu.evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
-from salmu.evaluation.unlearning.text_regression import encoded, held, text_tower, turned
+from salmu.evaluation.unlearning.text_regression import encoded, held_captions, text_tower, turned
 
 PEOPLE = {
     "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),
@@ -149,7 +149,7 @@ def test_the_image_tower_stays_as_it_is(name, dataset_dir, model_dir, tmp_path):
 def test_the_fence_is_what_holding_captions_costs_to_second_order(bench):
     """Small steps along one weight at a time cost what the fence says, within the error of its estimate."""
     work = bench("fisher_fence", looks=100, neighbours=3, retain=0, hold=3.0)
-    (kind, _), fence = held(work, work.settings, strangers(work.forget.pool.people, 6, 0)), work.prepared.fence
+    (kind, _), fence = held_captions(work, work.settings, strangers(work.forget.pool.people, 6, 0)), work.prepared.fence
     alone = sensitivity(work, (kind,), work.settings)
     assert set(fence) == set(text_tower(work, work.settings)) and all((height >= 0).all() for height in fence.values())
     name, step, costs, expected = "text_projection", 1e-3, 0.0, 0.0

@@ -16,7 +16,7 @@ from salmu.evaluation.unlearning.losses import embedding_drift
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.neighbours import strangers
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.text_regression import Ready, TextSettings, drawn_from, held, missed
+from salmu.evaluation.unlearning.text_regression import Ready, TextSettings, drawn_from, held_captions, missed
 
 
 class Settings(TextSettings):
@@ -31,7 +31,7 @@ class Settings(TextSettings):
 def prepare(work, settings: Settings) -> Ready:
     level, how = clean_level(work, settings)
     shuffled, _ = clean_level(work, settings.model_copy(update={"clean_level": "shuffled", "level_model": None}))
-    aims = held(work, settings, strangers(work.forget.pool.people, settings.strangers, settings.seed))
+    aims = held_captions(work, settings, strangers(work.forget.pool.people, settings.strangers, settings.seed))
     figures = {
         "clean_level": round(level, 4),
         "clean_level_by": how,
