@@ -98,14 +98,14 @@ def size(path: "Path | UPath") -> int | None:
 
 
 def listed(folder: "Path | UPath") -> dict[str, int | None]:
-    """What lies in a folder: name -> bytes, None for a folder. Empty if there is no such folder."""
+    """What lies in a folder: name -> bytes, None for a folder. Empty if there is no such folder, or if it is a file."""
     try:
         if isinstance(folder, Path):
             with os.scandir(folder) as entries:
                 return {entry.name: entry.stat().st_size if entry.is_file() else None for entry in entries}
         with reaching(folder):
             found = folder.fs.ls(folder.path, detail=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     return {
         info["name"].rstrip("/").rpartition("/")[2]: info["size"] if info["type"] == "file" else None for info in found

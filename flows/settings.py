@@ -72,6 +72,11 @@ def _name_methods(overrides: dict[str, Any] | None) -> bool:
     return any(key.partition(".")[0] == "unlearning" for key in overrides or {})
 
 
+def run_name(run: str | None, profile: str | None) -> str:
+    """The name of a run; without one, the profile's, which is the file's name where the profile is a path."""
+    return run or Path(profile or "tiny").stem
+
+
 def run_folder(root: str, run: str):
     """Where a run lies, by its name and the folder or URL of all runs."""
     return (location(root) / run).resolve()
@@ -80,7 +85,7 @@ def run_folder(root: str, run: str):
 def open_run(root: str, run: str, profile: str | None, overrides: dict[str, Any] | None) -> tuple[Store, RunSettings]:
     """The folder and the settings of a run: those of the profile, else those that the run was made with, else the
     profile `tiny`."""
-    folder = run_folder(root, run or profile or "tiny")
+    folder = run_folder(root, run_name(run, profile))
     known = size(folder / "settings.yaml") is not None
     settings = load_run(folder, overrides) if known and profile is None else load_profile(profile or "tiny", overrides)
     return Store(folder), settings

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from salmu.data.errors import UserError
 from salmu.data.suggestions import did_you_mean
+from salmu.data.text import printable
 from salmu.flows.command_line.arguments import parser
 
 COMMANDS = {  # name -> the module of this folder that holds its function, which takes the parsed arguments
@@ -93,7 +94,7 @@ def _load_methods(paths: list[str] | None) -> None:
 
 
 def _fail(message, code: int = 2) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(str(message))}", file=sys.stderr)
     return code
 
 

@@ -14,6 +14,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import parquet_file, write_atomic
 from salmu.data.store import ROW_DIGEST, Store
 from salmu.data.suggestions import salmu_command
+from salmu.data.text import printable
 from salmu.flows.running.stages import STAGES
 
 LONGEST = 300  # characters of a value in the terminal
@@ -96,7 +97,7 @@ def _short(value: Any, longest: int = LONGEST) -> str:
     if isinstance(value, list) and len(value) > NUMBERS_SHOWN and isinstance(value[0], float):
         head = ", ".join(f"{number:.3f}" for number in value[:NUMBERS_SHOWN])
         return f"[{head}, …] {len(value)} numbers"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

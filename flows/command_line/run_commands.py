@@ -17,7 +17,7 @@ from salmu.flows.names import parts_until
 from salmu.flows.running.console import warn
 from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES, models_of
-from salmu.flows.settings import open_run, require_run
+from salmu.flows.settings import open_run, require_run, run_name
 
 
 def run(options) -> None:
@@ -25,7 +25,7 @@ def run(options) -> None:
     from salmu.flows.running import runners
 
     runners.choose(options.runner, options.workers, options.address)
-    name, changes = options.run or options.profile or "tiny", overrides(options)
+    name, changes = run_name(options.run, options.profile), overrides(options)
     _, settings = open_run(options.runs, name, options.profile, changes)
     check_before_start(settings, parts_until(options.until))  # before a server starts
     start = time.perf_counter()
@@ -38,7 +38,7 @@ def stage(options) -> None:
     from salmu.flows.running import runners
 
     runners.choose(options.runner, options.workers, options.address)
-    name, changes = options.run or options.profile or "tiny", overrides(options)
+    name, changes = run_name(options.run, options.profile), overrides(options)
     require_run(options.runs, name, options.profile)
     store, settings = open_run(options.runs, name, options.profile, changes)
     check_before_start(settings, [options.stage])  # before a server starts

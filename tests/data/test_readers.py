@@ -126,6 +126,12 @@ def damage(folder, what):
         path.write_bytes(path.read_bytes()[:200])
 
 
+def test_a_file_is_no_dataset(tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(UserError, match="x.json: no such folder"):
+        open_dataset(tmp_path / "x.json")
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [

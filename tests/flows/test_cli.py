@@ -137,6 +137,16 @@ def test_bad_arguments_are_one_line(arguments, capsys):
     assert "--help" in refused(capsys, *arguments)
 
 
+def test_a_profile_in_a_file_gives_its_run_the_name_of_the_file(tmp_path, capsys):
+    (tmp_path / "own.yaml").write_text("profile: own")
+    arguments = ["stage", "personas", "--profile", str(tmp_path / "own.yaml"), "--runs", str(tmp_path / "runs")]
+    assert f"in {tmp_path / 'runs' / 'own'}:" in refused(capsys, *arguments)
+
+
+def test_control_characters_in_an_error_are_escaped(capsys):
+    assert r"a\x1b[31mb" in refused(capsys, "status", "--run", "a\x1b[31mb")
+
+
 def test_methods_and_settings_are_listed_for_people_and_for_scripts(capsys):
     cli.main(["methods"])
     text = capsys.readouterr().out
