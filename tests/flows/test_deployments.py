@@ -292,7 +292,7 @@ def test_crashed_leaves_foreign_flow_runs_and_odd_parameters_alone(server, capsy
     ]
     cli.main(["crashed", "--silent", "0"])
     told = capsys.readouterr().out
-    assert foreign not in told and "0 marked Crashed, 5 left as they are" in told
+    assert foreign not in told and "5 left as they are" in told
     assert all(re.search(rf"{each} .*left: its parameters name no run", told) for each in runs)
     for each in (foreign, *runs):
         assert server.get(f"/flow_runs/{each}").json()["state"]["name"] == "Running"

@@ -66,7 +66,7 @@ def test_a_dataset_made_in_an_object_store_is_the_one_made_on_a_disk(
     capsys.readouterr()
     cli.main(["status", *place])
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split()[:2] for line in lines] == [[name, "done"] for name in STAGES]
+    assert [line.split()[:2] for line in lines[: len(STAGES)]] == [[name, "done"] for name in STAGES]
     cli.main(["inspect", "personas", *place, "--rows", "1"])
     assert "identity_id" in capsys.readouterr().out
     left_over = Shard(index=77, items=())

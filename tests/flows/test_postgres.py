@@ -62,4 +62,4 @@ def test_a_run_is_recorded_in_postgres(postgres, tmp_path):
     )
     assert done.returncode == 0 and "stage candidates of one is up to date" in done.stdout, done.stderr
     assert postgres("select name, state_type from flow_run") == "candidates-one|COMPLETED"
-    assert "candidates-counts" in postgres("select key from artifact")
+    assert "one-candidates" in postgres("select key from artifact")

@@ -167,7 +167,7 @@ def test_the_same_shard_gives_the_same_rows_again_whatever_the_threads(upstream,
 
 def test_each_portrait_is_decoded_once(upstream, engine, monkeypatch):
     opened, open_picture = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda file: (opened.append(file), open_picture(file))[1])
+    monkeypatch.setattr(Image, "open", lambda file, **how: (opened.append(file), open_picture(file, **how))[1])
     shard = stage.plan(SETTINGS, upstream)[1]
     stage.run(shard, SETTINGS, upstream, engine)
     assert len(opened) == len(shard.items)

@@ -244,12 +244,12 @@ def test_after_kill_9_no_prompt_is_paid_twice(tmp_path):
             env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         )
         work, deadline = work_of(store).folder, time.monotonic() + 90
-        while len(list(work.glob("*.parquet"))) < 6 and process.poll() is None and time.monotonic() < deadline:
+        while len(list(work.glob("*.group"))) < 6 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        assert len(list(work.glob("*.parquet"))) == 6 and sum(server.answered.values()) == 6
+        assert len(list(work.glob("*.group"))) == 6 and sum(server.answered.values()) == 6
         held["from"] = 10**9
         rows = shard_of(store, settings)
         assert set(server.answered.values()) == {1}

@@ -161,7 +161,7 @@ def test_what_a_random_model_says_is_refused_and_the_grammar_fills_in(engine, ge
     rows = [row for row in shard_of(store, settings) if row["data_field"] in DATA_FIELDS]
     assert len(rows) == 40 and {row["generator"] for row in rows} == {"grammar"}
     assert all(row["attempts"] >= 3 and len(row["broken_rules"]) >= 2 for row in rows)
-    assert len(list(work_of(store).folder.glob("*.parquet"))) == 2  # a batch of 8 prompts, twice
+    assert len(list(work_of(store).folder.glob("*.group"))) == 2  # a batch of 8 prompts, twice
     monkeypatch.setattr(engine.paraphraser.model, "llm", None)  # finished prompts are not asked again
     assert [row for row in shard_of(store, settings) if row["data_field"] in DATA_FIELDS] == rows
 
