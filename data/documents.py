@@ -33,6 +33,16 @@ def loaded(path: "Path | UPath", model: type[Document], limit: int = 64 * MIB) -
 
 def read_json(path: "Path | UPath", limit: int = 64 * MIB) -> Any:
     """The JSON document in a file, bounded but not checked. Raises UserError as `loaded` does."""
+    return parse_json(read_bounded(path, limit), str(path))
+
+
+def read_yaml(path: "Path | UPath") -> Any:
+    """The YAML document in a file. Raises UserError if it is missing, too long or not YAML."""
+    return parse_yaml(read_bounded(path, LONGEST_YAML), str(path))
+
+
+def read_bounded(path: "Path | UPath", limit: int) -> bytes:
+    """The bytes of a file. Raises UserError if it is missing, cannot be read, or has more than `limit` bytes."""
     bytes_there = size(path)
     if bytes_there is None:
         raise UserError(f"{path}: no such file")
@@ -40,12 +50,18 @@ def read_json(path: "Path | UPath", limit: int = 64 * MIB) -> Any:
         raise UserError(f"{path}: {bytes_there:,} bytes are more than such a file has (at most {limit:,})")
     try:
         with reaching(path):
-            return parsed(read_bytes(path))
+            return read_bytes(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def parse_json(content: bytes, where: str) -> Any:
+    """The document in bytes of JSON. Raises UserError, beginning with `where`, if it is none."""
+    try:
+        return parsed(content)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:120]
-        raise UserError(f"{path}: damaged, or not JSON: {reason}") from None
+        raise UserError(f"{where}: damaged, or not JSON: {reason}") from None
 
 
 def parsed(content: bytes) -> Any:
@@ -96,17 +112,3 @@ def parse_yaml(content: bytes | str, where: str) -> Any:
         raise UserError(f"{where}: not UTF-8 text; save it as UTF-8") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # also dates that do not exist
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
-
-
-def read_yaml(path: Path) -> Any:
-    """The YAML document in a file. Raises UserError if it is missing or not YAML."""
-    bytes_there = size(path)
-    if bytes_there is None:
-        raise UserError(f"{path}: no such file")
-    if bytes_there > LONGEST_YAML:
-        raise UserError(f"{path}: longer than {LONGEST_YAML:,} bytes, which no settings are")
-    try:
-        content = read_bytes(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return parse_yaml(content, str(path))

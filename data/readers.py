@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from pydantic import RootModel
 
 from salmu.data.checksums import require_intact, require_same
-from salmu.data.documents import MIB, parsed
+from salmu.data.documents import MIB, parse_json, read_bounded
 from salmu.data.errors import UserError
-from salmu.data.files import file_sha256, listed, location, parquet_file, read_bytes, read_tables, size
+from salmu.data.files import file_sha256, listed, location, parquet_file, read_tables
 from salmu.data.foreign_columns import check_column, is_binary, is_text, only_paths
 from salmu.data.keyed import digest
 from salmu.data.metadata_models import FragileSet, GenericCaptions, Identities, Proofs, SensitiveCaptions
@@ -229,20 +229,10 @@ class Dataset:
     def _document(self, name: str, model: type[RootModel]):
         """The content of a JSON file of the folder, as its model says. Raises UserError of one line."""
         path = self.folder / name
-        if (size(path) or 0) > LONGEST_DOCUMENT:
-            raise UserError(f"{path}: more than {LONGEST_DOCUMENT:,} bytes; no such document is that large")
-        try:
-            content = read_bytes(path)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file; a dataset folder has it next to data/") from None
+        content = read_bounded(path, LONGEST_DOCUMENT)
         if self.provenance:
             require_same(path, content, recorded(self.folder, self.provenance, name))
-        try:
-            document = parsed(content)
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:120]
-            raise UserError(f"{path}: not valid JSON: {reason}") from None
-        return validate(model, document, str(path)).root
+        return validate(model, parse_json(content, str(path)), str(path)).root
 
 
 def content_files(folder: Path) -> list[str]:

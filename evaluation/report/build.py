@@ -1,10 +1,10 @@
 """Builds a run's report: HTML files that open offline, from whatever the run has so far."""
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
+from salmu.data.documents import read_json
 from salmu.data.errors import UserError
 from salmu.data.files import listed, location, read_bytes, write_atomic
 from salmu.data.publish.publish import STAGES
@@ -121,9 +121,5 @@ def _text(path: Path) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(read_bytes(path))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        raise UserError(f"{path}: damaged, not JSON; remove it and make it again") from None
+    """The object in a file of the run; empty where there is no such file."""
+    return read_json(path) if path.is_file() else {}

@@ -227,7 +227,7 @@ def test_unknown_splits_columns_and_bad_json_are_told(published):
     with pytest.raises(UserError, match="no column 'gender'"):
         dataset.table("forget", ["gender"])
     (published / "identities_metadata.json").write_text("{")
-    with pytest.raises(UserError, match="identities_metadata.json: not valid JSON"):
+    with pytest.raises(UserError, match="identities_metadata.json: damaged, or not JSON"):
         dataset.table("forget", ["value"])
     (published / "fragile_set_ids.json").unlink()
     with pytest.raises(UserError, match="fragile_set_ids.json: no such file"):
