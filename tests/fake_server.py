@@ -102,8 +102,11 @@ class FakeServer:
                     self.end_headers()
                     return self.pour(text.encode())
                 self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
+                try:
+                    self.end_headers()
+                    self.wfile.write(text.encode())
+                except OSError:  # the client was stopped
+                    return
                 if answer.status == 200:
                     with server.lock:
                         server.answered[key] += 1
