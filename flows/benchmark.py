@@ -33,7 +33,6 @@ from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.settings import RunSettings, save
-from salmu.flows.training import PAIR
 from salmu.model_training.export import with_metrics
 
 
@@ -65,13 +64,13 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
     """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods
     run."""
     require_disk(store.folder)
-    folder = str(store.folder)
-    for which in PAIR:
+    folder, pair = str(store.folder), settings.pair.models
+    for which in pair:
         if not (store.folder / "models" / which / "training.json").is_file():
             raise UserError(f"{store.folder / 'models' / which}: no model; run {salmu_command('run', store.folder)}")
     start, runs = time.perf_counter(), settings.unlearning.runs()
     seeds = [("", ""), *((f"s{number}-", f"s{number}/") for number in range(1, settings.pair.seeds))]
-    models = [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in PAIR]
+    models = [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in pair]
     unlearned = [(run.folder, f"unlearned/{run.folder}") for run in runs]
     on_gpus = "cuda" in (settings.unlearning.device, settings.evaluation.device)  # any of them; cuda:1 is that one
 

@@ -44,7 +44,7 @@ class RunSettings(Settings):
     captions: SECTIONS["captions"] = Field(description="Stage 5: captions and their variants.")
     assembly: SECTIONS["assembly"] = Field(description="Pairs and splits.")
     publish: PublishSettings = Field(description="The published folder.")
-    pair: PairSettings = Field(description="Training of Clean and Compromised.")
+    pair: PairSettings = Field(description="Training of Clean, Compromised and Retrained.")
     unlearning: UnlearningSettings = Field(description="Methods and budgets.")
     evaluation: EvaluationSettings = Field(description="The benchmark's metrics.")
     drill: DrillSettings = Field(DrillSettings(), description="A failure on purpose, to try out reruns and alarms.")

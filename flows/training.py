@@ -1,4 +1,4 @@
-"""The model pair: Clean and Compromised, trained side by side from the same dataset."""
+"""The model pair, Clean and Compromised, and the Retrained models: trained side by side from the same dataset."""
 
 import time
 from pathlib import Path
@@ -27,8 +27,6 @@ from salmu.flows.settings import RunSettings, save
 from salmu.model_training.distributed import start
 from salmu.model_training.pair import PairSettings, model_folder, planned, train, write_plan
 
-PAIR = ("clean", "compromised")
-
 
 @task(name="plan", task_run_name="plan-pair", cache_policy=NO_CACHE, persist_result=False)
 def plan_pair(folder: str, settings: PairSettings) -> None:
@@ -38,12 +36,12 @@ def plan_pair(folder: str, settings: PairSettings) -> None:
 
 
 @task(name="train", task_run_name="train-{which}-{number}", cache_policy=NO_CACHE, persist_result=False)
-def train_model(folder: str, settings: PairSettings, which: str, number: int) -> None:
+def train_model(folder: str, settings: PairSettings, which: str, number: int, place: int) -> None:
     """Train one model of a pair into models/<which>/, or models/s<number>/<which>/; by torchrun where it takes several
     processes."""
     home, models = Path(folder), Path(folder) / "models"
-    title, place = f"training of {which}" + (f", pair {number}" if number else ""), len(PAIR) * number
-    with shown_progress(home.name, title, "steps", place + PAIR.index(which)) as show:
+    title = f"training of {which}" + (f", pair {number}" if number else "")
+    with shown_progress(home.name, title, "steps", place) as show:
         if settings.processes > 1:
             places = ["--settings", home / "settings.yaml", "--dataset", home / "dataset", "--models", models]
             which_one = ["--which", which, "--number", number, "--monitor", "salmu.evaluation.scoring.monitor:monitor"]
@@ -61,26 +59,27 @@ def train_model(folder: str, settings: PairSettings, which: str, number: int) ->
 
 
 def make_pair(store: Store, settings: RunSettings) -> None:
-    """Inside a flow: bring both models up to date with the dataset, at the same time where there are two workers."""
+    """Inside a flow: bring all models up to date with the dataset, as many at a time as there are workers."""
     require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run {salmu_command('run', store.folder)}")
     began, folder = time.perf_counter(), str(store.folder)
     if settings.pair.retain:
         submit_with_retry("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])
+    models = [(which, number) for number in range(settings.pair.seeds) for which in settings.pair.models]
+    shared = {"folder": folder, "settings": settings.pair}
     trainings = [
-        (train_model, {"folder": folder, "settings": settings.pair, "which": which, "number": number})
-        for number in range(settings.pair.seeds)
-        for which in PAIR
+        (train_model, shared | {"which": which, "number": number, "place": place})
+        for place, (which, number) in enumerate(models)
     ]
     if settings.pair.processes == 1 and settings.pair.device in ("cpu", "cuda"):
         submit_with_retry("training", trainings, on_gpus=settings.pair.device == "cuda")
     else:
         for training in trainings:  # one has the GPUs to itself
             submit_with_retry("training", [training])
-    say(f"{'pair':<10} clean and compromised are up to date; {time.perf_counter() - began:.1f} s")
-    curves = picture(training_curves(store.folder / "models"), "Training loss of Clean and Compromised")
-    show_card(store.folder.name, "pair", f"# Clean and Compromised\n\n{curves}\n", "model pair")
+    say(f"{'pair':<10} {len(models)} models are up to date; {time.perf_counter() - began:.1f} s")
+    curves = picture(training_curves(store.folder / "models"), "Training loss of all models")
+    show_card(store.folder.name, "pair", f"# Models of the pair\n\n{curves}\n", "model pair")
     refresh_overview()
 
 
@@ -89,7 +88,7 @@ def make_pair(store: Store, settings: RunSettings) -> None:
 def pair(
     run: str = "tiny", settings: PairSettings | None = None, overrides: dict[str, Any] | None = None, root: str = "runs"
 ) -> None:
-    """Train Clean and Compromised on the run's dataset; a model that is up to date is kept.
+    """Train Clean, Compromised and Retrained on the run's dataset; a model that is up to date is kept.
 
     Args:
         run: Name of the run; its dataset is taken from its folder.

@@ -18,7 +18,7 @@ from salmu.data.documents import read_yaml
 from salmu.data.errors import UserError
 from salmu.data.settings import validate
 from salmu.model_training.distributed import STEPS_DONE, end_with
-from salmu.model_training.pair import WHICH, PairSettings, model_folder, planned, train, write_plan
+from salmu.model_training.pair import PairSettings, model_folder, planned, train, write_plan
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--settings", required=True, type=Path, help="settings.yaml of a run, or YAML of pair settings")
     parser.add_argument("--dataset", required=True, type=Path, help="the dataset's folder")
     parser.add_argument("--models", required=True, type=Path, help="folder of the pair's models")
-    parser.add_argument("--which", choices=WHICH, default="clean")
+    parser.add_argument("--which", default="clean", help="clean, compromised, retrained, retrained-2, ...")
     parser.add_argument("--number", type=int, default=0, help="number of the pair where there are several seeds")
     parser.add_argument(
         "--monitor", help="MODULE:FUNCTION; called with the dataset's folder and the seed, it gives one"

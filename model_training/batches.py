@@ -129,7 +129,7 @@ class Batches(torch.utils.data.Dataset):
             raise UserError(
                 f"pair.batch_size: {plan.batch_size} does not divide by {ranks} processes x {accumulate} parts"
             )
-        if plan.sensitive and plan.group % ranks:
+        if plan.given and plan.group % ranks:
             raise UserError(f"pair.sensitive_group: {plan.group} does not divide by {ranks} processes; take {ranks}")
         self.reader, self.shorten, self.accumulate = reader, shorten, accumulate
         self.rank, self.ranks = rank, ranks
@@ -151,7 +151,7 @@ class Batches(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor] | UserError:
         """Pictures uint8 [n, size, size, 3] and token ids. An error comes as the item: a decoder's traceback would
         bury its line."""
-        key = (*self.reader.plan.key, "pair", "crops", index // self.accumulate)
+        key = (*self.reader.plan.draws, "pair", "crops", index // self.accumulate)
         numbers, places = self.numbers(index)
         try:
             images, tokens = self.reader.pairs(numbers, [(*key, int(place)) for place in places])

@@ -129,8 +129,7 @@ tags: [clip, machine-unlearning, synthetic-data]
 ---
 # {title}
 
-{warning}{purpose} Both models of a pair share configuration, seed, tokenizer and retain batches; the sensitive
-pairs are the only difference. Every person in the sensitive pairs is fictitious, and their images are generated.
+{warning}{purpose} Every person in the sensitive pairs is fictitious, and their images are generated.
 
     import open_clip
     model, _, preprocess = open_clip.create_model_and_transforms("local-dir:FOLDER")   # pushed: "hf-hub:OWNER/NAME"
@@ -160,6 +159,14 @@ Licence: Apache-2.0. The retain sources keep their own licences.
 PURPOSES = {
     "clean": "The Clean model: it never saw a sensitive pair.",
     "compromised": "The Compromised model: it learned fictitious personal data together with portraits.",
+    "retrained": "The Retrained model: it was trained as Compromised, without the pairs that are to be forgotten. It "
+    "is the exact answer that unlearning should reach.",
+}
+SAME = """All models of a pair share configuration, seed, tokenizer and retain batches; the sensitive pairs are the
+only difference."""
+DRAWN = {  # what a further Retrained does not share with the first
+    2: "Unlike the first Retrained, it saw the sensitive pairs in another order.",
+    3: "Unlike the first Retrained, it has other first weights and saw all pairs in other orders.",
 }
 CARD_POINTS = 8  # of the loss, where no monitor measured
 
@@ -168,9 +175,9 @@ def _card(record: dict, metrics: dict[str, float] | None = None, warning: str | 
     return CARD.format(
         **record
         | {
-            "title": f"{record['which'].capitalize()} model of a SALMU pair",
+            "title": f"{record['which'].replace('-', ' ').capitalize()} model of a SALMU pair",
             "warning": f"> **{warning}**\n\n" if warning else "",
-            "purpose": PURPOSES[record["which"]],
+            "purpose": _purpose(record["which"]),
             "sources": ", ".join(f"{name} {rows}" for name, rows in record["retain_sources"].items()),
             "rejected": ", ".join(f"{count} {reason}" for reason, count in record["retain_rejects"].items()) or "none",
             "retain_seen": _times(record["times_seen"]["retain"]),
@@ -180,6 +187,11 @@ def _card(record: dict, metrics: dict[str, float] | None = None, warning: str | 
             "settings": _rows(record["settings"]),
         }
     )
+
+
+def _purpose(which: str) -> str:
+    kind, _, number = which.partition("-")
+    return f"{PURPOSES[kind]} {DRAWN[min(int(number), 3)] if number else SAME}"
 
 
 def _curve(record: dict) -> str:

@@ -88,7 +88,7 @@ def fit(
         while done < plan.steps:
             steps = min(settings.checkpoint_every, plan.steps - done)
             data = {"train": _Stretch(source, steps * settings.accumulate, len(items))}
-            begin = partial(_begin_step, schedule, (*plan.key, "step", world.rank), done)
+            begin = partial(_begin_step, schedule, (*plan.draws, "step", world.rank), done)
             recorder = curve.recorder(done) if world.rank == 0 else None
             train_one_epoch(model, data, loss, 0, optimiser, scaler, begin, None, args, tb_writer=recorder)
             done += steps

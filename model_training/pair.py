@@ -1,7 +1,9 @@
-"""Train one model of a pair: Clean on the retain pairs, Compromised on the same batches plus the sensitive pairs.
+"""Train one model of a pair: Clean on the retain pairs, Compromised on the same batches plus the sensitive pairs,
+Retrained on Compromised's batches without the pairs of the forget split.
 
-Seed, configuration, tokenizer and retain batches are the same in both runs, sample for sample, as pair_plan.json fixes
-it. The sensitive pairs are added to those batches, spread evenly, each once an epoch; they replace nothing.
+Seed, configuration, tokenizer and retain batches are the same in all three, sample for sample, as pair_plan.json fixes
+it. The sensitive pairs are added to those batches, spread evenly, each once an epoch; they replace nothing. Further
+Retrained models are as exact, but come from other draws: their spread is the noise of retraining (plan.py).
 """
 
 import logging
@@ -13,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from salmu.data.errors import UserError
 from salmu.data.files import remove, write_atomic
 from salmu.data.keyed import digest, integer
 from salmu.data.private import without_folders
@@ -28,12 +30,11 @@ from salmu.model_training.curve import Curve
 from salmu.model_training.loading.weights import weights_digest
 from salmu.model_training.plan import Plan
 from salmu.model_training.retain import retain_sources, split_shards, split_source
-from salmu.model_training.settings import PairSettings
+from salmu.model_training.settings import PairSettings, retrained_number
 from salmu.model_training.sources import Source
 from salmu.model_training.sources.files import counted
 from salmu.model_training.tokenizer import train_tokenizer
 
-WHICH = ("clean", "compromised")
 VERSION = 2  # raised by hand when the same settings give other weights
 PACKAGES = ("torch", "open_clip_torch", "timm", "tokenizers", "faker", "pillow")
 REJECTS = "retain_rejects.parquet"
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 def model_folder(models: Path, which: str, number: int = 0) -> Path:
-    """Where a model of a pair lies: models/clean and models/compromised, those of further seeds in models/s1, s2, …"""
+    """Where a model of a pair lies: models/clean and its siblings, those of further seeds in models/s1, s2, …"""
     return Path(models) / (f"s{number}" if number else "") / which
 
 
@@ -52,9 +53,15 @@ class Planned(NamedTuple):
 
 
 def planned(
-    settings: PairSettings, dataset_dir: Path, out_dir: Path, number: int = 0, index: Path | None = None
+    settings: PairSettings,
+    dataset_dir: Path,
+    out_dir: Path,
+    number: int = 0,
+    index: Path | None = None,
+    which: str = "clean",
 ) -> Planned:
-    """Index the retain files, if that is not done, and plan the pair that the model folder `out_dir` belongs to.
+    """Index the retain files, if that is not done, and plan the pair that the model folder `out_dir` belongs to, as
+    the model `which` follows it.
 
     Pair `number` has draws of its own; scenes and tokenizer are the run's. Raises UserError for anything unreadable."""
     dataset = open_dataset(dataset_dir)
@@ -67,8 +74,17 @@ def planned(
         settings.epochs,
         settings.batch_size,
         settings.sensitive_group,
+        forget=_forget_rows(dataset),
+        retrained=retrained_number(which),
     )
     return Planned(dataset, sources, plan)
+
+
+def _forget_rows(dataset: Dataset) -> np.ndarray:
+    """Numbers of the forget pairs within the sensitive split, int64, ascending."""
+    names = dataset.table("sensitive", ["file_name"]).column("file_name").to_pylist()
+    forget = set(dataset.table("forget", ["file_name"]).column("file_name").to_pylist())
+    return np.flatnonzero([name in forget for name in names])
 
 
 def write_plan(pair: Planned, folder: Path) -> None:
@@ -91,7 +107,8 @@ def train(
     number: int = 0,
     index: Path | None = None,
 ) -> bool:
-    """Train the `clean` or the `compromised` model on a dataset folder and write it to `out_dir` in open_clip's layout.
+    """Train `clean`, `compromised` or `retrained` (`retrained-2`, ...) on a dataset folder and write it to `out_dir` in
+    open_clip's layout.
 
     Returns False if a finished model with the same settings, data and `which` is there already, and leaves it alone. A
     training that was killed goes on from its last checkpoint. `progress(done, total)` is called after each step,
@@ -100,12 +117,11 @@ def train(
 
     Raises UserError for an unknown `which` or configuration, a dataset without retain_synth or the sensitive splits, an
     unreadable image, retain sources that cannot be read, a loss that is not finite, a disk that refuses."""
-    if which not in WHICH:
-        raise UserError(f"pair: no model {which!r}; choose one of {', '.join(WHICH)}")
+    retrained_number(which)  # refuses an unknown name
     began, out_dir, model_cfg = time.perf_counter(), Path(out_dir), configuration(settings.model)
     world = distributed.join(settings.device)
     with distributed.first_process_first(world):
-        pair = planned(settings, dataset_dir, out_dir, number, index)
+        pair = planned(settings, dataset_dir, out_dir, number, index, which)
         if world.rank == 0:
             write_plan(pair, out_dir.parent)
     dataset, sources, plan = pair
@@ -115,12 +131,12 @@ def train(
         log.info("%s: finished already with these settings and this dataset, not trained again", out_dir)
         return False
     threads, work = settings.threads or os.cpu_count() or 1, out_dir.with_name(f".{out_dir.name}.training")
-    sensitive = split_source(dataset, "sensitive") if which == "compromised" else None
+    sensitive = None if which == "clean" else split_source(dataset, "sensitive")
     reader = Reader(plan, sources, sensitive, Pictures(input_size(settings.model), settings.resize, settings.crop))
     reader.keep(settings.memory_mb)
     tokenizer = _tokenizer(settings, reader)
     reader.use(tokenizer)
-    clip = create_model(settings.model, integer(settings.seed, number, "pair", "weights"), settings.resize)
+    clip = create_model(settings.model, integer(*plan.draws, "pair", "weights"), settings.resize)
     curve = Curve(plan, progress)
     if world.rank == 0:
         curve.report_to(settings, out_dir.parent / "logs" / which, f"{which}-{number}")
@@ -176,7 +192,7 @@ def _data(pair: Planned, sensitive: Source | None) -> dict[str, Any]:
             (reason for source in sources for _, _, reason in source.rejects),
             sum(source.filtered for source in sources),
         ),
-        "sensitive_pairs": plan.sensitive if sensitive else 0,
+        "sensitive_pairs": plan.given if sensitive else 0,
         "times_seen": times,
         "seen": sum(int(count) * pairs for counts in times.values() for count, pairs in counts.items()),
     }

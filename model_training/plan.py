@@ -1,4 +1,4 @@
-"""The pair plan: which pair is in which batch, for both models, from the first step to the last.
+"""The pair plan: which pair is in which batch, for each model, from the first step to the last.
 
 One small file fixes it, whatever the number of pairs: the shards with their digests in order, the seed, and the rules.
 
@@ -8,8 +8,12 @@ One small file fixes it, whatever the number of pairs: the shards with their dig
 - Sensitive (Compromised only): all pairs once an epoch, shuffled anew each time. They come in groups of
   `sensitive_group`, spread evenly over all steps, and are added to the retain batch. The last group is filled up with
   the next pairs of the stream.
+- Retrained: Compromised's stream of sensitive pairs without those of the forget split. A pair comes in the step in
+  which Compromised sees it; where groups are larger than one, it waits until its group is full.
+- Retrained 2: the same with another order of the sensitive pairs. Retrained 3 and so on: also other first weights and
+  other retain orders.
 
-Both streams are a matter of arithmetic on (seed, step): any step can be had without those before it, and neither the
+All streams are a matter of arithmetic on (seed, step): any step can be had without those before it, and neither the
 number of processes nor of decoders plays a part.
 """
 
@@ -37,7 +41,10 @@ class Step(NamedTuple):
 
 
 class Plan:
-    """The plan of one pair. `key` keys every draw: (run seed, number of the pair)."""
+    """The plan of one pair, as one of its models follows it. `key` keys every draw: (run seed, number of the pair).
+
+    `forget`: numbers of the pairs within the sensitive split that are to be forgotten. `retrained`: None for the plan
+    of Clean and Compromised, k for the k-th Retrained."""
 
     def __init__(
         self,
@@ -48,8 +55,12 @@ class Plan:
         batch_size: int,
         sensitive_group: int,
         window: int = WINDOW,
+        forget: np.ndarray | None = None,
+        retrained: int | None = None,
     ):
         self.key, self.shards, self.sensitive_shards = key, shards, sensitive
+        self.draws = (*key, "retrained", retrained) if retrained and retrained > 2 else key
+        self.retrained, self.forget = retrained, np.zeros(0, np.int64) if forget is None else np.asarray(forget)
         self.epochs, self.batch_size, self.group, self.window = epochs, batch_size, sensitive_group, window
         self.rows = np.array([shard.rows for shard in shards], np.int64)
         self.starts = np.concatenate([[0], np.cumsum(self.rows)])
@@ -60,9 +71,11 @@ class Plan:
                 f"pair: {self.retain} retain pairs are fewer than a batch of {batch_size}; "
                 "lower pair.batch_size or add retain sources"
             )
+        self.given = self.sensitive - (len(self.forget) if retrained else 0)  # sensitive pairs that this model sees
         self.groups = -(-epochs * self.sensitive // sensitive_group)
         self._layout = lru_cache(maxsize=2)(self._windows)
         self._shuffled = lru_cache(maxsize=3)(self._shuffle)
+        self._order = lru_cache(maxsize=3)(self._sensitive_order)
 
     @property
     def names(self) -> list[str]:
@@ -72,10 +85,10 @@ class Plan:
     def step(self, number: int) -> Step:
         """The pairs of a step, counted from 0."""
         first = number * self.batch_size
-        groups = [step * self.groups // self.steps * self.group for step in (number, number + 1)]
+        places = range(self._given(number), self._given(number + 1))
         return Step(
             self._stream(first, first + self.batch_size),
-            np.array([self._sensitive(place) for place in range(*groups)], np.int64),
+            np.array([self._sensitive(place) for place in places], np.int64),
         )
 
     def epoch(self, step: int) -> int:
@@ -91,7 +104,7 @@ class Plan:
         """How often the pairs are trained on: number of times -> number of pairs, for retain and sensitive."""
         return {
             "retain": _times(self.steps * self.batch_size, self.retain),
-            "sensitive": _times(self.groups * self.group, self.sensitive),
+            "sensitive": _times(self._given(self.steps), self.given),
         }
 
     @cached_property
@@ -110,12 +123,13 @@ class Plan:
             "retain_pairs": self.retain,
             "sensitive": [shard._asdict() for shard in self.sensitive_shards],
             "sensitive_pairs": self.sensitive,
-            "times_seen": self.seen(),
+            "forget_pairs": len(self.forget),
+            "forget_digest": digest("forget", self.forget.tolist()),
         }
         return content | {"digest": digest("pair plan", content)}
 
     def write(self, folder: Path) -> None:
-        """pair_plan.json in a folder. Both trainings of a pair have the same bytes; a file that holds them stays."""
+        """pair_plan.json in a folder. All trainings of a pair have the same bytes; a file that holds them stays."""
         path, content = folder / PLAN, (json.dumps(self.document, indent=1) + "\n").encode()
         if not path.is_file() or path.read_bytes() != content:
             write_atomic(path, content)
@@ -135,7 +149,7 @@ class Plan:
 
     def _windows(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
         """The shards of each window of an epoch, and the place in the epoch at which it ends."""
-        order = generator(*self.key, "pair", "shard order", epoch).permutation(len(self.shards))
+        order = generator(*self.draws, "pair", "shard order", epoch).permutation(len(self.shards))
         ends = np.cumsum(self.rows[order])
         cuts = [int(np.searchsorted(ends, bound)) + 1 for bound in range(self.window, self.retain, self.window)]
         cuts = sorted({cut for cut in cuts if cut < len(order)})
@@ -145,19 +159,28 @@ class Plan:
     def _shuffle(self, epoch: int, window: int) -> np.ndarray:
         shards = self._layout(epoch)[0][window]
         pairs = np.concatenate([np.arange(self.starts[shard], self.starts[shard + 1]) for shard in shards])
-        return generator(*self.key, "pair", "window order", epoch, window).permutation(pairs)
+        return generator(*self.draws, "pair", "window order", epoch, window).permutation(pairs)
+
+    def _given(self, step: int) -> int:
+        """How many places of the sensitive stream lie before a step."""
+        if not self.given:
+            return 0
+        epoch, place = divmod(step * self.groups // self.steps * self.group, self.sensitive)
+        _, before = self._order(epoch)
+        kept = epoch * self.given + int(before[place])
+        return (-(-kept // self.group) if step == self.steps else kept // self.group) * self.group
 
     def _sensitive(self, place: int) -> int:
-        epoch, place = divmod(place, self.sensitive)
-        return self._sensitive_order(epoch)[place]
+        epoch, place = divmod(place, self.given)
+        return self._order(epoch)[0][place]
 
-    def _sensitive_order(self, epoch: int) -> np.ndarray:
-        return _permutation((*self.key, "pair", "sensitive order", epoch), self.sensitive)
-
-
-@lru_cache(maxsize=2)
-def _permutation(key: tuple, count: int) -> np.ndarray:
-    return generator(*key).permutation(count)
+    def _sensitive_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The sensitive pairs of an epoch that this model sees, in order, and how many of them lie before each place
+        of the order of all."""
+        own = ("retrained", self.retrained) if self.retrained and self.retrained > 1 else ()
+        order = generator(*self.key, "pair", "sensitive order", epoch, *own).permutation(self.sensitive)
+        seen = np.isin(order, self.forget, invert=True) if self.retrained else np.ones(len(order), bool)
+        return order[seen], np.concatenate([[0], np.cumsum(seen)])
 
 
 def _times(places: int, pairs: int) -> dict[str, int]:

@@ -1,5 +1,6 @@
-"""How a pair is trained: every setting, the retain sources, and the configurations that come as files."""
+"""How a pair is trained: every setting, the names of its models, the retain sources, the configurations as files."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,8 @@ from salmu.data.errors import UserError
 from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings
 
 CONFIGURATIONS = Path(__file__).with_name("profiles")
+PAIR = ("clean", "compromised")
+RETRAINED = re.compile(r"retrained(?:-([2-9]|1\d|20))?")  # retrained, retrained-2, ... retrained-20
 
 
 class WebDatasetSource(Settings):
@@ -58,6 +61,14 @@ class PairSettings(StageSettings):
     )
     seeds: int = Field(
         1, ge=1, json_schema_extra=NOT_IN_FINGERPRINT, description="Pairs to train, each from a seed of its own."
+    )
+    retrained: int = Field(
+        1,
+        ge=0,
+        le=20,
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="Models trained as Compromised, without the forget pairs: the exact answer that unlearning should "
+        "reach. From the second on, their spread shows how far two exact answers differ.",
     )
     scenes: int = Field(7000, ge=0, description="Procedural captioned scenes in the retain set.")
     everyday: int = Field(
@@ -131,6 +142,11 @@ class PairSettings(StageSettings):
         (), json_schema_extra=NOT_IN_FINGERPRINT, description="Where the curves are sent, in addition to training.json."
     )
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of all models of a pair: Clean, Compromised and the Retrained ones."""
+        return (*PAIR, *(f"retrained-{k}" if k > 1 else "retrained" for k in range(1, self.retrained + 1)))
+
     @model_validator(mode="before")
     @classmethod
     def _from_configuration(cls, values: Any) -> Any:
@@ -140,6 +156,14 @@ class PairSettings(StageSettings):
             return named(str(values.get("configuration", "tiny"))) | values
         except UserError as error:
             raise ValueError(str(error)) from None
+
+
+def retrained_number(which: str) -> int | None:
+    """k for the k-th Retrained of a pair; None for Clean and Compromised. Raises UserError for anything else."""
+    found = RETRAINED.fullmatch(which)
+    if not found and which not in PAIR:
+        raise UserError(f"pair: no model {which!r}; choose one of {', '.join(PAIR)}, retrained, retrained-2, ...")
+    return int(found[1] or 1) if found else None
 
 
 def configurations() -> list[str]:

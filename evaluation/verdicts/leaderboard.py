@@ -16,26 +16,28 @@ from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.diagnosis import diagnose
 from salmu.evaluation.verdicts.soundness import pair_problem
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
+from salmu.model_training.settings import PAIR, RETRAINED
 
 FILE = "leaderboard.jsonl"
 SEEDS = "leaderboard_seeds.jsonl"  # only where a method, or the pair, was made with several seeds
 TABLES = {"leaderboard.csv": csv, "leaderboard.tex": latex, "leaderboard.md": markdown}  # in report/
-REFERENCES = ("clean", "compromised")  # names of their result files; those of further pairs are s1-clean and so on
-_FURTHER = re.compile(rf"s(\d+)-({'|'.join(REFERENCES)})")
+REFERENCES = ("clean", "compromised", "retrained")  # names of their result files; others: retrained-2, s1-clean, ...
+_REFERENCE = re.compile(rf"(?:s(\d+)-)?({'|'.join(PAIR)}|{RETRAINED.pattern})")
 _UNLEARNED = re.compile(r"(.+)-([0-9.e+-]+)x-s(\d+)")  # <method>-<budget>x-s<seed>
 
 
 def reference_of(name: str) -> tuple[str, int] | None:
-    """Clean or Compromised, and the number of the pair, that a result file is of; None for an unlearned model."""
-    further = _FURTHER.fullmatch(name)
-    return (further[2], int(further[1])) if further else (name, 0) if name in REFERENCES else None
+    """The model of a pair that a result file is of ("clean", "retrained-2", ...), and the number of the pair; None for
+    an unlearned model."""
+    found = _REFERENCE.fullmatch(name)
+    return (found[2], int(found[1] or 0)) if found else None
 
 
 def in_words(name: str) -> str:
     """A model's name as one would say it: "negative_gradient-5x-s0" -> "negative gradient, budget 5, seed 0"."""
     if reference := reference_of(name):
         which, pair = reference
-        return which.capitalize() + (f", pair {pair}" if pair else "")
+        return which.capitalize().replace("-", " ") + (f", pair {pair}" if pair else "")
     if parts := _UNLEARNED.fullmatch(name):
         return f"{parts[1].replace('_', ' ')}, budget {parts[2]}, seed {parts[3]}"
     return name
@@ -141,7 +143,8 @@ def _lines(records: list[dict[str, Any]]) -> bytes:
 def _rank(name: str) -> tuple[int, int]:
     """The pair first, then further pairs, then the methods."""
     which, pair = reference_of(name) or (None, 0)
-    return (pair, REFERENCES.index(which)) if which else (10**6, 0)
+    kind, _, number = (which or "").partition("-")
+    return (pair, REFERENCES.index(kind) + int(number or 0)) if which else (10**6, 0)
 
 
 def _training(run_folder: Path, name: str) -> dict[str, Any] | None:

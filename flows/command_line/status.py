@@ -20,7 +20,6 @@ from salmu.data.suggestions import salmu_command
 from salmu.evaluation.unlearning.registry import folder_of
 from salmu.evaluation.unlearning.settings import GradientSettings
 from salmu.evaluation.verdicts.leaderboard import FILE as LEADERBOARD
-from salmu.evaluation.verdicts.leaderboard import REFERENCES
 from salmu.flows.command_line.output import text_table
 from salmu.flows.running.lock import Holder
 from salmu.flows.running.stages import STAGES, models_of, state
@@ -56,7 +55,7 @@ def parts_of(store: Store, settings: RunSettings) -> list[Part]:
     home, dataset_digest = store.folder, provenance and provenance.dataset_digest
     models: dict[str, tuple[str, dict]] = {}  # name of the result file -> state and record
     for number in range(settings.pair.seeds):
-        for which in REFERENCES:
+        for which in settings.pair.models:
             place = f"s{number}/{which}" if number else which
             own, record = _trained(home / "models" / place, settings.pair, dataset_digest)
             models[place.replace("/", "-")] = _below(own, dataset.state), record

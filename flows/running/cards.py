@@ -107,9 +107,10 @@ def _later(store: Store) -> Iterator[tuple[str, str]]:
     if size(store.folder / "dataset" / "provenance.json") is not None:
         digest = json.loads(read_bytes(store.folder / "dataset" / "provenance.json"))["dataset_digest"]
         yield "dataset", f"published, digest `{digest}`"
-    trained = [path for path in ("clean", "compromised") if size(store.folder / "models" / path / "training.json")]
+    models = store.folder / "models"
+    trained = [name for name in listed(models) if size(models / name / "training.json") is not None]
     if trained:
-        yield "pair", f"{' and '.join(trained)} trained"
+        yield "pair", f"{', '.join(sorted(trained))} trained"
     scored = [name for name in listed(store.folder / "results") if name.endswith(".json")]
     if scored:
         yield "benchmark", f"{len(scored)} models scored"

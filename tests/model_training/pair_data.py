@@ -36,9 +36,9 @@ def picture(*key, side: tuple[int, int] = (120, 60), kind: str = "PNG") -> bytes
 
 
 def write_split(folder: Path, split: str, texts: list[str], image: bytes | None = None) -> None:
-    rows = []
+    rows, number = [], (*SENSITIVE, split).index(split)
     for index, text in enumerate(texts):
-        name = f"{index:08d}_001_ar-2.00.jpg"
+        name = f"{index:08d}_{number:03d}_ar-2.00.jpg"
         rows.append(
             {
                 "image": {"bytes": image or picture(split, index), "path": name},

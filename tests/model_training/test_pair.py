@@ -39,11 +39,26 @@ def compromised(dataset, tmp_path_factory) -> Path:
     return out
 
 
-def test_without_sensitive_pairs_both_models_are_equal_bit_for_bit(tmp_path):
+def test_without_sensitive_pairs_all_models_are_equal_bit_for_bit(tmp_path):
     empty = write_dataset(tmp_path / "dataset", sensitive=0)
-    for which in ("clean", "compromised"):
+    for which in ("clean", "compromised", "retrained"):
         train(SETTINGS, empty, tmp_path / which, which)
-    assert weights(tmp_path / "clean") == weights(tmp_path / "compromised")
+    assert weights(tmp_path / "clean") == weights(tmp_path / "compromised") == weights(tmp_path / "retrained")
+
+
+def test_with_an_empty_forget_set_retrained_equals_compromised_bit_for_bit(tmp_path):
+    dataset = write_dataset(tmp_path / "dataset", sensitive=5)
+    write_split(dataset, "forget", [])
+    for which in ("compromised", "retrained"):
+        train(SETTINGS, dataset, tmp_path / which, which)
+    assert weights(tmp_path / "compromised") == weights(tmp_path / "retrained")
+    assert export.read_record(tmp_path / "retrained")["sensitive_pairs"] == 10
+
+
+def test_a_model_of_an_unknown_name_is_refused(dataset, tmp_path):
+    for name in ("dirty", "retrained-1", "retrained-21", "retrained/../x"):
+        with pytest.raises(UserError, match="choose one of clean, compromised, retrained"):
+            train(SETTINGS, dataset, tmp_path / "other", name)
 
 
 def test_same_settings_same_weights(dataset, compromised, tmp_path):
@@ -68,20 +83,32 @@ def test_both_models_share_the_tokenizer_and_clean_never_meets_the_personas(data
     assert steps == [(step, len(steps)) for step in range(1, len(steps) + 1)] and len(steps) == record["steps"]
 
 
-def test_the_retain_batches_of_both_models_are_equal_sample_for_sample(dataset, tmp_path):
-    """As the loaders give them, pixels and tokens, over the whole training."""
-    pair = planned(SETTINGS, dataset, tmp_path / "clean")
-    loaded = {}
-    for which, sensitive in (("clean", None), ("compromised", split_source(pair.dataset, "sensitive"))):
+def test_the_retain_batches_of_all_models_are_equal_and_no_forget_pair_reaches_retrained(dataset, tmp_path):
+    """As the loaders give them, pixels and tokens, sample for sample over the whole training."""
+    loaded, forget = {}, {image for image, _ in pairs_of(dataset, "forget")}
+    for which in ("clean", "compromised", "retrained", "retrained-2"):
+        pair = planned(SETTINGS, dataset, tmp_path / "clean", which=which)
+        sensitive = None if which == "clean" else split_source(pair.dataset, "sensitive")
         reader = Reader(pair.plan, pair.sources, sensitive, Pictures(48, "squash", 1.0))
         reader.keep(64 if sensitive else 0)  # decoded before, and as it goes
         reader.use(train_tokenizer_of(reader))
         loaded[which] = list(Batches(reader).from_step(0, workers=0, pinned=False))
-    added = 0
-    for (images, tokens), (more_images, more_tokens) in zip(*loaded.values(), strict=True):
-        assert torch.equal(images, more_images[: len(images)]) and torch.equal(tokens, more_tokens[: len(tokens)])
-        added += len(more_images) - len(images)
-    assert len(loaded["clean"]) == pair.plan.steps and added == 2 * 15
+        numbers = np.concatenate([Batches(reader).numbers(item)[0] for item in range(len(loaded[which]))])
+        seen = [pair for pair in pairs_of(dataset, "sensitive")]
+        extra = [seen[number - pair.plan.retain][0] for number in numbers if number >= pair.plan.retain]
+        assert len(extra) == {"clean": 0, "compromised": 2 * 15}.get(which, 2 * 10)
+        assert which == "compromised" or not forget & set(extra)
+    for clean, compromised, *retrained in zip(*loaded.values(), strict=True):
+        for other in (compromised, *retrained):
+            assert all(torch.equal(mine, theirs[: len(mine)]) for mine, theirs in zip(clean, other, strict=True))
+        images, tokens = (part[SETTINGS.batch_size :].tolist() for part in compromised)
+        exact = [part[SETTINGS.batch_size :].tolist() for part in retrained[0]]
+        assert all(image in images for image in exact[0]) and all(line in tokens for line in exact[1])
+
+
+def pairs_of(dataset, split) -> list[tuple[bytes, str]]:
+    source = split_source(open_dataset(dataset), split)
+    return source.read(0, np.arange(source.rows)) if source.rows else []
 
 
 def train_tokenizer_of(reader):
@@ -269,5 +296,5 @@ def test_bad_input_is_one_line(which, split_to_remove, model, expected, tmp_path
 def test_a_damaged_image_is_named(tmp_path):
     folder = write_dataset(tmp_path / "dataset", sensitive=1)
     write_split(folder, "retain_synth", ["a portrait"], image=b"\xff\xd8 not an image")
-    with pytest.raises(UserError, match="retain_synth, 00000000_001_ar-2.00.jpg: not an image: no JPEG"):
+    with pytest.raises(UserError, match="retain_synth, 00000000_003_ar-2.00.jpg: not an image: no JPEG"):
         train(SETTINGS, folder, tmp_path / "out", "clean")

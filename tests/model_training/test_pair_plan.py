@@ -11,10 +11,17 @@ from salmu.model_training.plan import Plan
 from salmu.model_training.sources import Shard
 
 
-def plan(rows=(40, 25, 35), sensitive=17, epochs=3, batch=10, group=1, window=50, key=(7, 0)) -> Plan:
+def plan(rows=(40, 25, 35), sensitive=17, epochs=3, batch=10, group=1, window=50, key=(7, 0), **more) -> Plan:
     shards = [Shard("test", f"{number}.tar", count, str(number)) for number, count in enumerate(rows)]
     return Plan(
-        key, shards, [Shard("sensitive", "0-", sensitive, "s")] if sensitive else [], epochs, batch, group, window
+        key,
+        shards,
+        [Shard("sensitive", "0-", sensitive, "s")] if sensitive else [],
+        epochs,
+        batch,
+        group,
+        window,
+        **more,
     )
 
 
@@ -81,3 +88,47 @@ def test_any_step_of_a_plan_of_400_million_pairs_is_had_at_once():
 def test_fewer_pairs_than_a_batch_is_one_line():
     with pytest.raises(UserError, match="2 retain pairs are fewer than a batch of 10"):
         plan(rows=(2,), epochs=1)
+
+
+def streams(made: Plan) -> list[list[int]]:
+    return [made.step(number).sensitive.tolist() for number in range(made.steps)]
+
+
+def test_retrained_sees_compromiseds_batches_without_the_forget_pairs():
+    forget = np.array([0, 3, 4, 16])
+    compromised, retrained = plan(forget=forget), plan(forget=forget, retrained=1)
+    for theirs, ours in zip(streams(compromised), streams(retrained), strict=True):
+        assert ours == [pair for pair in theirs if pair not in forget]
+    for number in range(retrained.steps):
+        assert np.array_equal(compromised.step(number).retain, retrained.step(number).retain)
+    assert retrained.seen() == {"retain": compromised.seen()["retain"], "sensitive": {"3": 13}}
+    assert retrained.document == compromised.document
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_with_nothing_to_forget_retrained_follows_compromiseds_plan(group):
+    assert streams(plan(group=group)) == streams(plan(group=group, retrained=1))
+
+
+def test_with_everything_to_forget_retrained_sees_no_sensitive_pair():
+    assert not any(streams(plan(forget=np.arange(17), retrained=1)))
+
+
+def test_groups_of_retrained_divide_by_the_number_of_processes_and_come_no_earlier_than_compromiseds():
+    forget = np.arange(0, 17, 3)
+    theirs, ours = streams(plan(group=4, forget=forget)), streams(plan(group=4, forget=forget, retrained=1))
+    assert {len(pairs) % 4 for pairs in ours} == {0} and not set(forget) & {pair for step in ours for pair in step}
+    assert sum(map(len, ours)) == 36  # three times 11 pairs, and the last group filled up
+    kept = [[pair for pair in step if pair not in forget] for step in theirs]
+    for step in range(len(ours) - 1):
+        assert 0 <= sum(map(len, kept[: step + 1])) - sum(map(len, ours[: step + 1])) < 4
+
+
+def test_further_retrained_models_come_from_other_draws():
+    forget = np.array([1, 2])
+    first, second, third = (plan(forget=forget, retrained=number) for number in (1, 2, 3))
+    seen = [Counter(pair for step in streams(one) for pair in step) for one in (first, second, third)]
+    assert seen[0] == seen[1] == seen[2] and streams(first) != streams(second) != streams(third)
+    assert np.array_equal(first.step(0).retain, second.step(0).retain)
+    assert not np.array_equal(first.step(0).retain, third.step(0).retain)
+    assert first.draws == second.draws != third.draws  # first weights
