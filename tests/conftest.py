@@ -14,6 +14,14 @@ import pytest  # noqa: E402
 
 import salmu  # noqa: E402, F401  torchvision_compat is in place before anybody imports torchvision
 
+# Files that take a minute or more, the longest first: with them at the end, one process would work alone.
+LONGEST = ("cli", "docs", "deployments", "object_store", "real_engines", "runners", "pools")
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def runner_of_nobody():

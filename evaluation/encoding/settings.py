@@ -25,6 +25,34 @@ class RecoverySettings(Settings):
     rows: int = Field(512, ge=2, description="Most forget pairs of the other persons that are measured.")
 
 
+def _margin(value: float) -> float:
+    return Field(value, gt=0, description="Largest difference from the reference that counts as none.")
+
+
+class Margins(Settings):
+    """How far from its reference a metric may lie and still count as equal, on either side.
+
+    The defaults come from the noise of retraining: two exact answers, trained without the forget pairs from other
+    draws, differ as well. What benchmarks/noise.py measured on the tiny profile, rounded up; never from a method."""
+
+    RetFail: float = _margin(0.01)
+    AssocStr: float = _margin(0.06)
+    ACS: float = _margin(0.1)
+    CoreAssoc: float = _margin(0.06)
+    IdZSC: float = _margin(0.15)
+    ParaMRR: float = _margin(0.03)
+    ValueMRR: float = _margin(0.1)
+    NameMRR: float = _margin(0.06)
+    ImgRes: float = _margin(0.08)
+    GenKnow: float = _margin(0.1)
+    InterIdSim: float = _margin(0.05)
+    IntraIdSim: float = _margin(0.05)
+    VisIdInt: float = _margin(0.03)
+    FragSim: float = _margin(0.03)
+    InterIdMRR: float = _margin(0.05)
+    IntraIdMRR: float = _margin(0.05)
+
+
 class EvaluationSettings(StageSettings):
     """How a model is measured. Equal settings, weights and data: equal numbers, whatever was measured before."""
 
@@ -45,6 +73,11 @@ class EvaluationSettings(StageSettings):
     )
     swapped_captions: int = Field(10, ge=1, description="ValueMRR and NameMRR: wrong captions made for each of them.")
     recovery: RecoverySettings = Field(RecoverySettings(), description="Relearning curves.")
+    margins: Margins = Field(
+        Margins(),
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="How far from its reference a metric may lie and still meet its target.",
+    )
     bootstrap_replicates: int = Field(1000, ge=100, description="Draws of whole persons for the 95 % intervals.")
     batch_size: int = Field(256, ge=1, description="Images or texts encoded at once.")
     precision: Literal["fp32", "bf16", "fp16"] = Field(

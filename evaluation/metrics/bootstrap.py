@@ -32,12 +32,12 @@ def by_cluster(values: np.ndarray, clusters: np.ndarray) -> Sums:
     )
 
 
-def interval(metric: Sums, *key, other: Sums | None = None, replicates: int = 1000, level: float = 0.95):
-    """Percentile bootstrap interval of a metric's mean, drawing clusters with replacement (Davison and Hinkley 1997,
-    3.8); with `other`, of the mean's difference from that of another model on the same rows.
+def replicates_of(metric: Sums, *key, other: Sums | None = None, replicates: int = 1000) -> np.ndarray | None:
+    """The metric's mean in each bootstrap replicate [replicates], drawing clusters with replacement; with `other`, its
+    difference from that of another model on the same rows.
 
-    The draws depend on `key` and the number of clusters only, so that two models are drawn alike, in pairs. Returns
-    (low, high), or None with fewer than two clusters."""
+    The draws depend on `key` and the number of clusters only, so that two models are drawn alike, in pairs. None with
+    fewer than two clusters."""
     count = len(metric.rows)
     if count < 2:
         return None
@@ -50,6 +50,18 @@ def interval(metric: Sums, *key, other: Sums | None = None, replicates: int = 10
         if other is not None:
             found -= other.sums[drawn].sum(1) / other.rows[drawn].sum(1)
         means[start : start + step] = found
+    return means
+
+
+def interval(metric: Sums, *key, other: Sums | None = None, replicates: int = 1000, level: float = 0.95):
+    """Percentile bootstrap interval of a metric's mean, or of its difference from that of another model (Davison and
+    Hinkley 1997, 3.8); see `replicates_of`. Returns (low, high), or None with fewer than two clusters."""
+    means = replicates_of(metric, *key, other=other, replicates=replicates)
+    return None if means is None else bounds_of(means, level)
+
+
+def bounds_of(means: np.ndarray, level: float) -> Interval:
+    """The central interval of bootstrap replicates."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -6,16 +6,20 @@ from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.metrics.score import Score, missing
 
 
-def image_residue(pairs: Pairs) -> Score:
+def image_residue(pairs: Pairs, whom: np.ndarray) -> Score:
     """ImgRes: share of images that lie nearest to the centre of their own person's other images, among the centres of
     all persons with at least two images.
+
+    `whom`: the persons whose images are asked; the people who are wholly forgotten. Others keep facts, and with them
+    the right to be known; where `whom` is empty, all are asked.
 
     Texts play no part: what a method removed from the text tower alone is all still there, and a few labelled
     portraits bring it back. Clean, which never saw the persons, tells faces apart to some degree too."""
     persons, member, counts = np.unique(pairs.person.astype(str), return_inverse=True, return_counts=True)
-    asked = np.flatnonzero(counts[member] > 1)
+    wanted = np.isin(persons, whom.astype(str)) if len(whom) else np.ones(len(persons), bool)
+    asked = np.flatnonzero((counts[member] > 1) & wanted[member])
     several = np.flatnonzero(counts > 1)
-    if len(several) < 2:
+    if len(several) < 2 or not len(asked):
         return missing("ImgRes", "fewer than 2 persons with 2 images")
     sums = np.zeros((len(persons), pairs.images.shape[1]), np.float32)
     np.add.at(sums, member, pairs.images)

@@ -49,6 +49,8 @@ class Extended(Part):
     intervals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)] | None] = {}
     clusters: dict[str, Clusters | None] = {}
     chance: dict[str, Number | None] = {}
+    InterIdMRR: Score = Score()
+    IntraIdMRR: Score = Score()
     ValueMRR: Score = Score()
     NameMRR: Score = Score()
     ACS_matched: Score = Score()

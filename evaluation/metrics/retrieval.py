@@ -43,15 +43,20 @@ def chance(sizes: np.ndarray) -> float:
     return float(np.average(expected, weights=counts))
 
 
-def retrieval_failure(forget: Pairs, retain_disjoint: Pairs, pool_size: int, seed: int) -> Score:
+def retrieval_failure(
+    forget: Pairs, retain_disjoint: Pairs, pool_size: int, seed: int, metric: str = "RetFail"
+) -> Score:
     """RetFail: mean reciprocal rank of the own caption among itself, `pool_size` captions of the forget set and
     `pool_size` of retain_disjoint (all, where there are fewer), drawn once for all rows and models, without
-    replacement."""
+    replacement.
+
+    InterIdMRR and IntraIdMRR: the same of a holdout in the place of the forget set, among the same captions of
+    retain_disjoint."""
     if not len(forget):
-        return missing("RetFail", "no rows")
+        return missing(metric, "no rows")
     pools = []
-    for part, pairs in (("forget", forget), ("retain_disjoint", retain_disjoint)):
-        rng = generator(seed, "RetFail", part)
+    for part, key, pairs in (("forget", metric, forget), ("retain_disjoint", "RetFail", retain_disjoint)):
+        rng = generator(seed, key, part)
         pools.append(pairs.rows(rng.choice(len(pairs), min(pool_size, len(pairs)), replace=False)))
     used = [pool for pool in pools if len(pool)]
     ranks, sizes = own_rank(

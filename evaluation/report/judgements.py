@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from salmu.evaluation.verdicts.leaderboard import reference_of
 from salmu.evaluation.verdicts.soundness import warning
-from salmu.evaluation.verdicts.targets import Outcome, goal_distance, leak_paths, nearest_first, outcomes, remains
+from salmu.evaluation.verdicts.targets import Outcome, leak_paths, met_of, nearest_first, outcomes, remains
 
 Record = dict[str, Any]
 
@@ -13,33 +13,32 @@ class Judgement(NamedTuple):
     outcomes: dict[str, Outcome]  # by metric
     leak_paths: dict[str, str]  # metric -> what it still gives away
     remains: str  # erased, hidden, not forgotten or not measured
-    distance: float | None  # from the goal
-
-    @property
-    def met(self) -> int:
-        return sum(one.met for one in self.outcomes.values())
+    gone: tuple[int, int]  # targets met, of how many
+    kept: tuple[int, int]
 
 
 def judgements(records: list[Record]) -> dict[str, Judgement]:
-    """The judgement of each unlearned model, the nearest to the goal first; none where a reference model is missing or
-    the pair is worthless."""
-    rows = {row["model"]: row for row in records}
-    clean, compromised = rows.get("clean"), rows.get("compromised")
-    if not (clean and compromised) or warning(records):
+    """The judgement of each unlearned model, the nearest to the goal first, then of the reference models, beside which
+    the counts are read; none where a reference model is missing or the pair is worthless."""
+    if warning(records):
         return {}
-    unlearned = [row for row in records if reference_of(row["model"]) is None]
+    judged = [row for row in records if outcomes(row)]
+    unlearned = nearest_first([row for row in judged if reference_of(row["model"]) is None])
+    if not unlearned:
+        return {}
     return {
-        row["model"]: Judgement(
-            {one.metric: one for one in outcomes(row, clean, compromised)},
-            leak_paths(row, clean),
-            remains(row, clean, compromised),
-            goal_distance(row, clean, compromised),
-        )
-        for row in nearest_first(unlearned, clean, compromised)
+        row["model"]: Judgement(outcomes(row), leak_paths(row), remains(row), met_of(row, "gone"), met_of(row, "kept"))
+        for row in [*unlearned, *(row for row in judged if reference_of(row["model"]))]
     }
 
 
 def in_order(records: list[Record], judged: dict[str, Judgement]) -> list[Record]:
     """The records as tables show them: reference models, judged models, all others."""
     places = {model: place for place, model in enumerate(judged)}
-    return sorted(records, key=lambda row: (reference_of(row["model"]) is None, places.get(row["model"], len(places))))
+    return sorted(
+        records,
+        key=lambda row: (
+            reference_of(row["model"]) is None,
+            0 if reference_of(row["model"]) else places.get(row["model"], len(places)),
+        ),
+    )

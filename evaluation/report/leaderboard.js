@@ -86,7 +86,7 @@ function draw() {
     taken.push(box(h, v, 12));
   }
   for (const record of shown) {
-    const kind = record.reference ? 0 : judged ? 1 + verdicts.indexOf(record.verdict) : 5;
+    const kind = record.reference ? 0 : judged ? 1 + verdicts.indexOf(record.verdict) : 7;
     const link = element("a", {href: record.page, class: `v${kind}`});
     const h = across.place(record[x]), v = up.place(record[y]);
     if (record[x + "_low"] !== null)

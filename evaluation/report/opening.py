@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from salmu.evaluation.metrics.score import DEFINITIONS, target
+from salmu.evaluation.metrics.score import DEFINITIONS, KEPT
 from salmu.evaluation.report.judgements import Judgement
 from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
 from salmu.evaluation.verdicts.soundness import warning
@@ -19,7 +19,7 @@ def opening(records: list[Record], results: dict[str, dict], judged: dict[str, J
     return {
         "tested": _tested(records, results),
         "warning": warning(records),
-        "sound": _sound(rows["clean"], rows["compromised"]) if {"clean", "compromised"} <= rows.keys() else None,
+        "sound": _sound(rows) if {"clean", "compromised"} <= rows.keys() else None,
         "nearest": _nearest(rows, judged),
     }
 
@@ -38,14 +38,24 @@ def _tested(records: list[Record], results: dict[str, dict]) -> str:
     return f"{tested} Each was asked to make a CLIP model forget {facts}{whose}, and nothing else."
 
 
-def _sound(clean: Record, compromised: Record) -> str | None:
+def _sound(rows: dict[str, Record]) -> str | None:
+    clean, compromised, exact = rows["clean"], rows["compromised"], rows.get("retrained")
     if clean["pair_problem"]:
         return None
+    values = f"{compromised['RetFail']:.3f}", f"{clean['RetFail']:.3f}"
     known = f" Both have general knowledge (GenKnow {clean['GenKnow']:.2f} and {compromised['GenKnow']:.2f})."
+    judged_by = (
+        f" Methods are compared with Retrained, the exact answer, which was trained without the forget pairs (RetFail "
+        f"{exact['RetFail']:.3f})."
+        if exact
+        else " There is no Retrained here, the exact answer. Methods are compared with Clean in what they should "
+        "forget, and with Compromised in what they should keep."
+    )
     return (
         f"The pair of reference models is sound: Compromised, which learned the personal data, gives it away (RetFail "
-        f"{compromised['RetFail']:.3f}), and Clean, which never saw it, does not ({clean['RetFail']:.3f})."
+        f"{values[0]}), and Clean, which never saw it, does not ({values[1]})."
         + (known if None not in (clean["GenKnow"], compromised["GenKnow"]) else "")
+        + judged_by
     )
 
 
@@ -53,18 +63,17 @@ def _nearest(rows: dict[str, Record], judged: dict[str, Judgement]) -> dict[str,
     if not judged:
         return None
     model, judgement = next(iter(judged.items()))
-    row, clean, compromised = rows[model], rows["clean"], rows["compromised"]
-    missed = [one for one in judgement.outcomes.values() if not one.met]
+    row = rows[model]
     broke = [
         f"{DEFINITIONS[one.metric].title} ({one.metric} {row[one.metric]:.3f}, wanted {one.wanted})"
-        for one in missed
-        if target(one.metric) == "compromised"
+        for one in judgement.outcomes.values()
+        if one.metric in KEPT and one.state == "below"
     ]
-    met = f"meets {judgement.met} of {len(judgement.outcomes)} targets"
+    met = "meets {} of {} targets of forgetting and {} of {} of keeping".format(*judgement.gone, *judgement.kept)
     did = f"It {met}."
-    if None not in (row["RetFail"], clean["RetFail"], compromised["RetFail"]):
-        removed = (compromised["RetFail"] - row["RetFail"]) / (compromised["RetFail"] - clean["RetFail"])
-        did = f"It removed {removed:.1%} of the leakage and {met}."
+    if None not in (row["RetFail"], row.get("RetFail_goal"), rows["compromised"]["RetFail"]):
+        leakage = rows["compromised"]["RetFail"] - row["RetFail_goal"]
+        did = f"It removed {1 - row['RetFail_apart'] / leakage:.1%} of the leakage and {met}."
     return {
         "model": model,
         "name": in_words(model),
@@ -73,6 +82,7 @@ def _nearest(rows: dict[str, Record], judged: dict[str, Judgement]) -> dict[str,
         "broke": f"It broke {_listed(broke)}." if broke else "It broke nothing that the targets measure.",
         "remains": judgement.remains,
         "leak_paths": list(judgement.leak_paths),
+        "reference": "Retrained" if row["reference"] == "retrained" else "Clean",
     }
 
 

@@ -22,7 +22,8 @@ from salmu.evaluation.verdicts.diagnosis import VERDICTS
 from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words, reference_of
 from salmu.evaluation.verdicts.soundness import warning
 from salmu.evaluation.verdicts.tables import between_seeds
-from salmu.evaluation.verdicts.targets import TARGETS
+from salmu.evaluation.verdicts.targets import GROUPS as TARGET_GROUPS
+from salmu.evaluation.verdicts.targets import STATES
 
 Record = dict[str, Any]
 WORST = 12  # leaking pairs on a model's page
@@ -30,10 +31,13 @@ HIDDEN_IN_TABLES = ("_low", "_high")
 GROUPS = {  # of metrics: heading, and which value is good
     "efficacy": (
         "Is it forgotten? (efficacy)",
-        "Lower is better, down to Clean's value. Below it, the model was damaged.",
+        "Lower is better, down to the reference's value. Below it, more was removed than was asked for.",
     ),
-    "utility": ("Is the rest still there? (utility)", "Higher is better: the value should stay at Compromised's."),
-    "extended": ("Probes beyond the published metrics", "Lower is better, down to Clean's value."),
+    "utility": ("Is the rest still there? (utility)", "The value should stay at the reference's."),
+    "extended": (
+        "Probes beyond the published metrics",
+        "InterIdMRR and IntraIdMRR should stay at the reference's value; the others should come down to it.",
+    ),
 }
 
 
@@ -109,15 +113,20 @@ def glossary_page(records: list[Record], results: dict[str, dict], precise: bool
         groups=[(*GROUPS[group], metrics) for group, metrics in groups.items()],
         chance=chances(results),
         targets=targets(records),
-        target_words=TARGETS,
+        targets_of=TARGET_GROUPS,
+        states=STATES,
         verdicts=VERDICTS,
     )
 
 
 def targets(records: list[Record]) -> dict[str, float | None]:
-    """The value that each metric should have, from the records of Clean and Compromised."""
+    """The value that each metric should have, from the records of Retrained, or of Clean and Compromised."""
     rows = {row["model"]: row for row in records}
-    return {metric: rows.get(target(metric), {}).get(metric) for metric in METRICS}
+    return {metric: rows.get("retrained", rows.get(target(metric), {})).get(metric) for metric in METRICS}
+
+
+def _goal_of(metric: str, records: list[Record]) -> str:
+    return "retrained" if any(row["model"] == "retrained" for row in records) else target(metric)
 
 
 def chances(results: dict[str, dict]) -> dict[str, float]:
@@ -159,7 +168,7 @@ def model_page(
             "cost, seconds": record["seconds"],
             "peak memory, MiB": record["peak_memory_mb"],
             "peak memory of the GPU, MiB": record["peak_gpu_memory_mb"],
-            "RetFail after relearning, above Clean's": record.get("relearned_above_clean"),
+            "RetFail after relearning, above the reference's": record.get("relearned_above_reference"),
             "GenKnow was measured on": record["zero_shot_set"],
             "weights": record["model_digest"],
         },
@@ -167,7 +176,7 @@ def model_page(
             {
                 "metric": metric,
                 "reference": goals[metric],
-                "reference_model": target(metric).capitalize(),
+                "reference_model": _goal_of(metric, records).capitalize(),
                 "chance": extended.get("chance", {}).get(metric),
                 **{
                     f"{column}{end}": record.get(f"{metric}{key}{end}")

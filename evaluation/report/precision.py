@@ -11,7 +11,7 @@ from salmu.evaluation.unlearning.registry import methods
 from salmu.evaluation.verdicts.leaderboard import reference_of
 from salmu.evaluation.verdicts.soundness import warning
 from salmu.evaluation.verdicts.tables import between_seeds
-from salmu.evaluation.verdicts.targets import TARGETS
+from salmu.evaluation.verdicts.targets import GROUPS, STATES
 
 Record = dict[str, Any]
 FIGURES = (
@@ -41,9 +41,12 @@ def precision_page(
         records=records,
         judged=judged,
         warning=warning(records),
-        columns=[metric for metric in TARGETS if any(metric in one.outcomes for one in judged.values())],
-        target_words=TARGETS,
-        clean=clean,
+        columns={
+            group: [metric for metric in metrics if any(metric in one.outcomes for one in judged.values())]
+            for group, metrics in GROUPS.items()
+        },
+        states=STATES,
+        exact="retrained" in {row["model"] for row in records},
         seeds=between_seeds(records),
         objective=OBJECTIVE,
         trials={

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from salmu.evaluation.metrics.score import DEFINITIONS, direction
-from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words
+from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
 
 ROWS_SHOWN = 70  # of a table
 
@@ -33,6 +33,7 @@ def _environment() -> jinja2.Environment:
         "markdown": markdown,
         "png": png,
         "in_words": in_words,
+        "is_reference": lambda model: reference_of(model) is not None,
         "model_page": model_page,
     }
     return environment
@@ -40,7 +41,7 @@ def _environment() -> jinja2.Environment:
 
 def page(template: str, home: str = "", **values: Any) -> bytes:
     """A template of this folder, filled in. `home`: the way from the page to the report's folder."""
-    shared = {"definitions": DEFINITIONS, "direction": direction, "references": REFERENCES, "rows_shown": ROWS_SHOWN}
+    shared = {"definitions": DEFINITIONS, "direction": direction, "rows_shown": ROWS_SHOWN}
     text = _environment().get_template(template).render(home=home, **shared, **values)
     return text.lstrip().encode(errors="backslashreplace")  # names of files may hold bytes that are no Unicode
 

@@ -12,7 +12,7 @@ from matplotlib.text import Annotation, Text
 
 from salmu.data.text import printable
 from salmu.evaluation.report.plots import COLOURS, NARROW, WIDE, figure_as_png
-from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
+from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words, reference_of
 from salmu.evaluation.verdicts.targets import outcomes
 
 Record = dict[str, Any]
@@ -26,8 +26,8 @@ GROWTH, TRIES = 1.3, 5  # a picture that its labels do not fit grows taller
 
 def trade_off(records: list[Record], dark: bool = False, narrow: bool = False) -> bytes:
     """RetFail (what is left of the forget set) against InterIdSim (what is left of other people), with 95 % intervals,
-    as PNG. Every point has its label; lines show the values of Clean and Compromised, a green field where both targets
-    are met.
+    as PNG. Every point has its label; lines show the values of Clean, Compromised and Retrained, a green field where
+    both targets are met.
 
     `records`: rows of the leaderboard."""
     with figure_as_png(dark, NARROW if narrow else WIDE) as (figure, png):
@@ -39,7 +39,7 @@ def draw(figure: Figure, records: list[Record], narrow: bool) -> tuple[Axes, lis
     """Draw the picture into an empty figure; returns its axes and the labels of the points."""
     points = [row for row in records if row["RetFail"] is not None and row["InterIdSim"] is not None]
     rows = {row["model"]: row for row in points}
-    clean, compromised = rows.get("clean"), rows.get("compromised")
+    references = [rows.get(name) for name in REFERENCES]
     axes = figure.add_subplot(
         xlabel="RetFail: how often forgotten facts are found", ylabel="InterIdSim: how well other people are known"
     )
@@ -61,28 +61,29 @@ def draw(figure: Figure, records: list[Record], narrow: bool) -> tuple[Axes, lis
         )
     axes.margins(0.16 if narrow else 0.1)
     axes.autoscale_view()
-    if clean and compromised:
-        _levels(axes, clean, compromised)
+    if references[0] and references[1]:
+        _levels(axes, *references, next((row for row in points if reference_of(row["model"]) is None), {}))
     return axes, _labelled(figure, axes, list(_names(points)))
 
 
-def _levels(axes: Axes, clean: Record, compromised: Record) -> None:
-    """Lines at the values of both references, and the field where the targets of both metrics are met."""
+def _levels(axes: Axes, clean: Record, compromised: Record, retrained: Record | None, method: Record) -> None:
+    """Lines at the values of the references, and the field where the targets of both metrics are met."""
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
-    for row, style in ((clean, ":"), (compromised, "--")):
-        axes.axvline(row["RetFail"], color=REFERENCE, linestyle=style, linewidth=1, gid="level")
-        axes.axhline(row["InterIdSim"], color=REFERENCE, linestyle=style, linewidth=1, gid="level")
-    if clean.get("pair_problem"):
+    for row, style in ((clean, ":"), (compromised, "--"), (retrained, "-")):
+        if row:
+            axes.axvline(row["RetFail"], color=REFERENCE, linestyle=style, linewidth=1, gid="level")
+            axes.axhline(row["InterIdSim"], color=REFERENCE, linestyle=style, linewidth=1, gid="level")
+    wanted = outcomes(method)
+    if not {"RetFail", "InterIdSim"} <= wanted.keys():
         return
-    bounds = {one.metric: one.bound for one in outcomes(compromised, clean, compromised)}
-    (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
-    if left < bounds["RetFail"] and bounds["InterIdSim"] < top:
-        axes.fill_between(
-            [left, min(right, bounds["RetFail"])], bounds["InterIdSim"], top, color=GOAL, alpha=0.22, lw=0
-        )
-        axes.annotate(
-            "goal", (0, 1), (4, -4), "axes fraction", "offset points", color=GOAL, weight="bold", ha="left", va="top"
-        )
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = (
+        (max(least, wanted[metric].low), min(most, wanted[metric].high))
+        for metric, least, most in (("RetFail", left, right), ("InterIdSim", bottom, top))
+    )
+    if x[0] < x[1] and y[0] < y[1]:
+        axes.fill_between(x, *y, color=GOAL, alpha=0.22, lw=0)
+        axes.annotate("goal", (x[0], y[1]), (4, -4), textcoords="offset points", color=GOAL, weight="bold", va="top")
 
 
 def shared_by_methods(records: list[Record]) -> list[str]:

@@ -45,8 +45,11 @@ def measure(
         "FragSim": mean_similarity("FragSim", pairs["fragile_set"]),
         "ACS_matched": association_classification(forget, seed, matched=True),
         "MIA": membership_inference(forget, seed),
-        "ImgRes": image_residue(forget),
+        "ImgRes": image_residue(forget, pairs["forget_identity"].person),
     }
+    for metric, split in (("InterIdMRR", "holdout_identity"), ("IntraIdMRR", "holdout_association")):
+        others = (pairs["retain_disjoint"], settings.retrieval_pool, seed)
+        scores[metric] = retrieval_failure(pairs[split], *others, metric)
     known = {text for part in pairs.values() for text in part.text}
     scores |= paraphrased(forget, known, settings.retrieval_pool, seed, encode)
     ranked = {}

@@ -8,14 +8,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+from salmu.data.documents import read_yaml
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
+from salmu.data.settings import validate
+from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import METRICS, difference, headline, interval
 from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.diagnosis import diagnose
 from salmu.evaluation.verdicts.soundness import pair_problem
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
+from salmu.evaluation.verdicts.targets import with_targets
 from salmu.model_training.settings import PAIR, RETRAINED
 
 FILE = "leaderboard.jsonl"
@@ -58,10 +62,36 @@ def write_leaderboard(run_folder: Path) -> list[dict[str, Any]]:
 def records_of(run_folder: Path) -> list[dict[str, Any]]:
     """One record a result file of the run, references first. Raises UserError for a file that is damaged."""
     results = {path.stem: read_results(path) for path in sorted((run_folder / "results").glob("*.json"))}
-    return [
-        record(name, content, _training(run_folder, name), results.get("clean"), results.get("compromised"))
-        for name, content in sorted(results.items(), key=lambda item: (_rank(item[0]), item[0]))
-    ]
+    return records(results, {name: _training(run_folder, name) for name in results}, _margins(run_folder))
+
+
+def records(
+    results: dict[str, dict], trainings: dict[str, dict | None], margins: Margins | None = None
+) -> list[dict[str, Any]]:
+    """The flat records of result files by name, references first, judged against each other (see `record`, `targets`
+    and `diagnosis`). `trainings`: the unlearning.json of each model, where there is one."""
+    clean, compromised = results.get("clean"), results.get("compromised")
+    rows = {
+        name: record(name, results[name], trainings.get(name), clean, compromised)
+        for name in sorted(results, key=lambda name: (_rank(name), name))
+    }
+    if not (clean and compromised):
+        return list(rows.values())
+    first = {name: results[name] for name in rows if (reference_of(name) or (name, 0))[1] == 0}  # the first pair's
+    exact = [file for name, file in first.items() if name.partition("-")[0] == "retrained"]
+    problem = pair_problem(clean, compromised, exact)
+    for name in first:
+        rows[name]["pair_problem"] = problem
+    if not problem:
+        methods = [name for name in first if reference_of(name) is None]
+        with_targets(rows, first, methods, margins or Margins())
+        for name in methods:
+            found = diagnose(rows[name], results[name], clean, compromised)
+            rows[name] |= {"verdict": found.verdict, "failures": ", ".join(found.findings), "reason": found.reason}
+    control = exact[0] if exact else clean
+    for name, row in rows.items():
+        row |= _relearned(results[name].get("extended", {}), control.get("extended", {}))
+    return list(rows.values())
 
 
 def boards(records: list[dict[str, Any]]) -> dict[str, bytes]:
@@ -75,8 +105,8 @@ def record(
 ) -> dict[str, Any]:
     """The flat record of one model. Metrics stand under their names, their 95 % intervals under NAME_low and NAME_high;
     differences from the references, with paired intervals, under NAME_minus_clean, NAME_minus_clean_low and so on.
-    `pair_problem` is null, or says why the run's first pair, from which methods start, is worthless; then there is no
-    verdict.
+    `records` adds targets (see `with_targets`), a verdict, and `pair_problem`: null, or why the run's first pair, from
+    which methods start, is worthless; then there is no verdict.
 
     `training`: the unlearning.json beside the model, if there is one."""
     extended, training = results.get("extended", {}), training or {}
@@ -86,6 +116,7 @@ def record(
         "method": training.get("method", own),
         "budget": training.get("budget"),
         "seed": training.get("seed", pair or extended.get("seed")),
+        "pair_problem": None,
         "settings_digest": digest(_without_seed(training.get("settings")), _without_seed(extended.get("settings"))),
         "dataset_digest": extended.get("dataset_digest"),
         "model_digest": extended.get("model_digest"),
@@ -104,11 +135,6 @@ def record(
     for reference, content in (("clean", clean), ("compromised", compromised)):
         if content and name != reference:
             row |= _against(results, content, reference)
-    row |= _relearned(extended, (clean or {}).get("extended", {}))
-    row["pair_problem"] = None if pair or not (clean and compromised) else pair_problem(clean, compromised)
-    if pair is None and clean and compromised and not row["pair_problem"]:
-        diagnosis = diagnose(results, clean, compromised)
-        row |= {"verdict": diagnosis.verdict, "failures": ", ".join(diagnosis.findings), "reason": diagnosis.reason}
     return row
 
 
@@ -121,14 +147,22 @@ def _against(results: dict, reference: dict, name: str) -> dict[str, float | Non
     return row
 
 
-def _relearned(extended: dict, clean: dict) -> dict[str, float | None]:
+def _relearned(extended: dict, control: dict) -> dict[str, float | None]:
     """What relearning on a few forgotten persons brings back of the others: RetFail at the end, and what it is above
-    Clean's under the same steps. Nothing where it was not measured."""
-    own, control = (part.get("recovery", {}).get("forget", {}).get("points") for part in (extended, clean))
+    that of the control (Retrained, or Clean) under the same steps. Nothing where it was not measured."""
+    own, theirs = (part.get("recovery", {}).get("forget", {}).get("points") for part in (extended, control))
     if not own:
         return {}
-    excess = own[-1]["RetFail"] - control[-1]["RetFail"] if control else None
-    return {"relearned_RetFail": own[-1]["RetFail"], "relearned_above_clean": excess}
+    excess = own[-1]["RetFail"] - theirs[-1]["RetFail"] if theirs else None
+    return {"relearned_RetFail": own[-1]["RetFail"], "relearned_above_reference": excess}
+
+
+def _margins(run_folder: Path) -> Margins:
+    """Those of the run's settings, or the defaults."""
+    path = run_folder / "settings.yaml"
+    evaluation = (read_yaml(path) or {}).get("evaluation") if path.is_file() else None
+    given = evaluation.get("margins") if isinstance(evaluation, dict) else None
+    return validate(Margins, given or {}, f"{path}: evaluation.margins")
 
 
 def _without_seed(settings: dict | None) -> dict | None:

@@ -1,5 +1,6 @@
 """Is a pair of reference models worth judging methods on?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 from salmu.evaluation.metrics.score import difference, headline, interval
@@ -8,16 +9,20 @@ TWICE = 2  # a RetFail below twice Clean's meets its target (see targets.py)
 IMAGENET_CHANCE = 1 / 1000  # of GenKnow in result files of the published evaluator, which do not state it
 
 
-def pair_problem(clean: dict[str, Any], compromised: dict[str, Any]) -> str | None:
-    """Why a pair is worthless, in one line; None for a sound pair. Takes the result files of both models.
+def pair_problem(
+    clean: dict[str, Any], compromised: dict[str, Any], retrained: Sequence[dict[str, Any]] = ()
+) -> str | None:
+    """Why a pair is worthless, in one line; None for a sound pair. Takes the result files of its models.
 
-    A pair is worthless where Compromised does not leak more than Clean (the interval of the paired difference of
-    RetFail reaches 0, or Compromised stays below twice Clean's value, which already counts as forgotten), or where the
-    GenKnow of one of the models is at chance (its interval reaches chance, so there is no knowledge that a method could
-    break). Where there are no intervals, the numbers themselves are compared; a GenKnow that was not measured is not
-    held against the pair."""
+    A pair is worthless where Compromised does not leak more than Clean, or than one of the models `retrained` (the
+    interval of the paired difference of RetFail reaches 0, or Compromised stays below twice the reference's value, so
+    there is nothing to forget), or where the GenKnow of Clean or Compromised is at chance (its interval reaches chance,
+    so there is no knowledge that a method could break). Where there are no intervals, the numbers themselves are
+    compared; a GenKnow that was not measured is not held against the pair."""
+    references = [("Clean", clean), *(("Retrained", exact) for exact in retrained)]
+    leaks = [_no_leakage(name, reference, compromised) for name, reference in references]
     problems = [
-        _no_leakage(clean, compromised),
+        next(filter(None, leaks), None),
         *(_no_knowledge(name, results) for name, results in (("Clean", clean), ("Compromised", compromised))),
     ]
     return "; ".join(problem for problem in problems if problem) or None
@@ -30,22 +35,22 @@ def warning(records: list[dict[str, Any]]) -> str | None:
     return problem and f"Worthless pair: {problem}. No method is judged on it; train the pair longer or on more data."
 
 
-def _no_leakage(clean: dict, compromised: dict) -> str | None:
-    found = difference(compromised, clean, "RetFail")
+def _no_leakage(name: str, reference: dict, compromised: dict) -> str | None:
+    found = difference(compromised, reference, "RetFail")
     if found is None:
-        return "RetFail was not measured on both Clean and Compromised, so it is unknown whether there is a leak"
+        return f"RetFail was not measured on both {name} and Compromised, so it is unknown whether there is a leak"
     least = found[0] if found[1] is None else found[1]
-    bounds = interval(clean, "RetFail"), interval(compromised, "RetFail")
+    bounds = interval(reference, "RetFail"), interval(compromised, "RetFail")
     if found[1] is None and all(bounds):
         least = bounds[1][0] - bounds[0][1]  # not paired: the intervals must not touch
-    now, before = headline(compromised, "RetFail"), headline(clean, "RetFail")
+    now, before = headline(compromised, "RetFail"), headline(reference, "RetFail")
     values = f"RetFail {now:.4f} against {before:.4f}"
     if least <= 0:
         if found[1] is not None:
             values += f", 95% interval of the difference {found[1]:.4f} to {found[2]:.4f}"
-        return f"Compromised does not leak more than Clean ({values}), so there is nothing to forget"
+        return f"Compromised does not leak more than {name} ({values}), so there is nothing to forget"
     if now <= TWICE * before:
-        return f"Compromised leaks less than twice what Clean does ({values}), which already counts as forgotten"
+        return f"Compromised leaks less than twice what {name} does ({values}), which already counts as forgotten"
     return None
 
 

@@ -10,34 +10,38 @@ from salmu.data.text import latex as escaped
 from salmu.data.text import markdown_cell, spreadsheet_cell
 from salmu.evaluation.metrics.score import METRICS, PUBLISHED
 from salmu.evaluation.verdicts.soundness import warning
+from salmu.evaluation.verdicts.targets import GROUPS, met_of, outcomes
 
 Record = dict[str, Any]
 SAME = ("method", "budget", "settings_digest", "dataset_digest")  # of the runs that a spread is taken over
 
 
 def markdown(records: list[Record]) -> str:
-    """The table of the ten metrics: Clean, Compromised, then the methods. A worthless pair is said above it."""
+    """The table of the ten metrics: reference models, then the methods, with the targets that each meets. A worthless
+    pair is said above it."""
     lines = [f"**{markdown_cell(line)}**", ""] if (line := warning(records)) else []
-    lines += ["| model | " + " | ".join(PUBLISHED) + " | verdict |", "|---|" + "---:|" * len(PUBLISHED) + "---|"]
+    columns = [*PUBLISHED, *GROUPS]
+    lines += ["| model | " + " | ".join(columns) + " | verdict |", "|---|" + "---:|" * len(columns) + "---|"]
     for row in records:
         numbers = [f"{row[metric]:.4f}" if row[metric] is not None else "-" for metric in PUBLISHED]
-        lines.append("| " + " | ".join([markdown_cell(row["model"]), *numbers, row.get("verdict", "")]) + " |")
+        cells = [markdown_cell(row["model"]), *numbers, *_counts(row), row.get("verdict", "")]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def latex(records: list[Record]) -> str:
     """A tabular of the ten metrics, each with half the width of its 95 % interval; needs no package. A worthless pair
     is said in a comment above it and in its last row."""
-    head = " & ".join(["Model", *PUBLISHED, "Diagnosis"])
+    head = " & ".join(["Model", *PUBLISHED, "Gone", "Kept", "Diagnosis"])
     worthless = warning(records)
     lines = [f"% {worthless}"] if worthless else []
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(PUBLISHED)}l}}", r"\hline", rf"{head} \\", r"\hline"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(PUBLISHED) + 2)}l}}", r"\hline", rf"{head} \\", r"\hline"]
     for row in records:
         numbers = [_with_error(row, metric) for metric in PUBLISHED]
-        lines.append(" & ".join([escaped(row["model"]), *numbers, row.get("verdict") or ""]) + r" \\")
+        lines.append(" & ".join([escaped(row["model"]), *numbers, *_counts(row), row.get("verdict") or ""]) + r" \\")
     if worthless:
         words = "Worthless pair: no method is judged on it."
-        lines += [r"\hline", rf"\multicolumn{{{len(PUBLISHED) + 2}}}{{l}}{{\textbf{{{words}}}}} \\"]
+        lines += [r"\hline", rf"\multicolumn{{{len(PUBLISHED) + 4}}}{{l}}{{\textbf{{{words}}}}} \\"]
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
 
 
@@ -81,6 +85,11 @@ def between_seeds(records: list[Record]) -> list[Record]:
             found |= {metric: mean, f"{metric}_sd": spread, f"{metric}_low": mean - half, f"{metric}_high": mean + half}
         table.append(found)
     return table
+
+
+def _counts(row: Record) -> list[str]:
+    """Targets met, of how many, by group."""
+    return ["{}/{}".format(*met_of(row, group)) if outcomes(row, group) else "" for group in GROUPS]
 
 
 def _with_error(row: Record, metric: str) -> str:

@@ -1,114 +1,160 @@
-"""Precise forgetting: seven targets that a model must meet at once, and what it still gives away.
+"""The targets of a model: what must be gone, and what must be kept.
 
-Judged on flat records (leaderboard.record), each against those of its own Clean and Compromised. Every page says "met",
-"missed", "erased", "hidden" and "not forgotten" by the functions of this file."""
+The reference is Retrained, the exact answer, or the mean of several: a method should leave neither more nor less than a
+model that was trained without the forget pairs. Where there is no Retrained (datasets and models of others), Clean is
+the reference of what must be gone, and Compromised of what must be kept. A target is met if a test for equivalence says
+so (equivalence.py); the p-values of all methods are adjusted for their number. The two groups are counted apart.
+
+Every page says "met", "above", "below", "open", "erased", "hidden" and "not forgotten" by these functions."""
 
 from typing import Any, NamedTuple
 
+from salmu.evaluation.encoding.settings import Margins
+from salmu.evaluation.metrics.score import KEPT, target
+from salmu.evaluation.verdicts.equivalence import ALPHA, Comparison, compare, holm
+
 Record = dict[str, Any]
-KNOWLEDGE, APART, KEPT = 0.01, 0.05, 0.9  # of GenKnow lost; of ACS from Clean's; share of the holdouts' similarity
-ERASED, HIDDEN, NOT_FORGOTTEN, NOT_MEASURED = "erased", "hidden", "not forgotten", "not measured"
-
-
-TARGETS = {  # metric -> its target in words
-    "RetFail": "within Clean's interval, or below twice Clean's",
-    "ACS": f"within {APART} of Clean's",
-    "GenKnow": f"at most {KNOWLEDGE} below Compromised's",
-    "InterIdSim": f"at least {KEPT:.0%} of Compromised's",
-    "IntraIdSim": f"at least {KEPT:.0%} of Compromised's",
-    "VisIdInt": "not below Compromised's interval",
-    "FragSim": "not below Compromised's interval",
+GONE = ("RetFail", "AssocStr", "ACS", "CoreAssoc", "IdZSC", "ParaMRR", "ValueMRR", "NameMRR", "ImgRes")
+GROUPS = {"gone": GONE, "kept": KEPT}
+STATES = {
+    "met": "The data rule out a difference from the reference of more than the margin.",
+    "above": "The value lies above the reference by more than the margin.",
+    "below": "The value lies below the reference by more than the margin.",
+    "open": "The value lies within the margin, but there are too few people to be sure.",
 }
+ERASED, HIDDEN, NOT_FORGOTTEN, NOT_MEASURED = "erased", "hidden", "not forgotten", "not measured"
+LEAK_PATHS = {  # metric -> what it means where it lies above its target
+    "AssocStr": "the forgotten pairs are still close to each other",
+    "ACS": "a probe still separates forgotten pairs from shuffled ones",
+    "CoreAssoc": "the bare words NAME VALUE are still close to the portraits",
+    "IdZSC": "a portrait still reveals its person's name",
+    "ParaMRR": "facts are found by wordings that the method never saw",
+    "ValueMRR": "a portrait still finds its person's values",
+    "NameMRR": "a portrait still finds its name",
+    "ImgRes": "the image tower still distinguishes the wholly forgotten faces, and image-to-image search finds them",
+}
+FARTHEST = 10  # margins from which on a distance counts no more
 
 
 class Outcome(NamedTuple):
     metric: str
-    bound: float  # the value may not lie beyond it
-    wanted: str  # the bound in words and numbers
-    met: bool
+    state: str  # one of STATES
+    low: float  # the value that meets the target lies between low and high
+    high: float
+
+    @property
+    def met(self) -> bool:
+        return self.state == "met"
+
+    @property
+    def wanted(self) -> str:
+        return f"{self.low:.4f} to {self.high:.4f}"
 
 
-LEAK_PATHS = {  # metric -> what it means where it lies above Clean's whole interval
-    "MIA": "membership inference separates forget pairs from pairs that no model was trained on",
-    "ACS_matched": "a probe separates forget pairs from pairs of similar people",
-    "ParaMRR": "facts are found by wordings that the method never saw",
-    "NameMRR": "a portrait still finds its name",
-    "ValueMRR": "a portrait still finds its person's values",
-    "CoreAssoc": "the bare words NAME VALUE are still close to the portraits",
-    "IdZSC": "a portrait still reveals its person's name",
-    "ImgRes": "the image tower still distinguishes the forgotten faces, and image-to-image search finds them",
-}
+def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: list[str], margins: Margins) -> None:
+    """Add to each flat record (by the name of its result file) how it stands to its reference: for each target
+    NAME_goal, NAME_margin, NAME_apart with its 90 % interval (_low, _high), and NAME_target, one of STATES. `reference`
+    names the reference.
+
+    `results`: those of the first pair and the models that started from it. `methods`: names of the unlearned models."""
+    exact = [name for name in results if name.partition("-")[0] == "retrained"]
+    for metric in (*GONE, *KEPT):
+        margin, found = getattr(margins, metric), {}
+        for name in results:
+            beside = [results[other] for other in exact if other != name]
+            if not exact and name != target(metric) and target(metric) in results:
+                beside = [results[target(metric)]]
+            if comparison := compare(results[name], beside, metric, margin):
+                found[name] = comparison
+        tested = [name for name in methods if name in found and found[name].p is not None]
+        adjusted = dict(zip(tested, holm([found[name].p for name in tested]), strict=True))
+        for name, comparison in found.items():
+            rows[name] |= {
+                f"{metric}_goal": rows[name][metric] - comparison.difference,
+                f"{metric}_margin": margin,
+                f"{metric}_apart": comparison.difference,
+                f"{metric}_apart_low": comparison.low,
+                f"{metric}_apart_high": comparison.high,
+                f"{metric}_target": _state(comparison, adjusted.get(name, comparison.p), margin),
+            }
+    for name in results:
+        rows[name]["reference"] = "retrained" if exact else "clean and compromised"
 
 
-def outcomes(row: Record, clean: Record, compromised: Record) -> list[Outcome]:
-    """The seven targets of a model; those whose metrics were not measured are left out."""
-    found = []
-    if None not in (row["RetFail"], clean["RetFail"]):
-        bound = max(clean.get("RetFail_high") or 0.0, 2 * clean["RetFail"])
-        found.append(Outcome("RetFail", bound, f"at most {bound:.4f}", row["RetFail"] <= bound))
-    if None not in (row["ACS"], clean["ACS"]):
-        low, high = clean["ACS"] - APART, clean["ACS"] + APART
-        apart = abs(row["ACS"] - clean["ACS"]) <= APART
-        found.append(Outcome("ACS", high, f"{low:.4f} to {high:.4f}", apart))
-    least = {
-        "GenKnow": compromised["GenKnow"] and compromised["GenKnow"] - KNOWLEDGE,
-        "InterIdSim": compromised["InterIdSim"] and KEPT * compromised["InterIdSim"],
-        "IntraIdSim": compromised["IntraIdSim"] and KEPT * compromised["IntraIdSim"],
-        "VisIdInt": compromised.get("VisIdInt_low"),
-        "FragSim": compromised.get("FragSim_low"),
+def _state(comparison: Comparison, p: float | None, margin: float) -> str:
+    apart = comparison.difference
+    if abs(apart) <= margin if p is None else p <= ALPHA:
+        return "met"
+    return "above" if apart > margin else "below" if apart < -margin else "open"
+
+
+def outcomes(row: Record, group: str | None = None) -> dict[str, Outcome]:
+    """The targets of a model by metric; those that were not measured are left out. `group`: gone or kept."""
+    return {
+        metric: Outcome(
+            metric,
+            row[f"{metric}_target"],
+            row[f"{metric}_goal"] - row[f"{metric}_margin"],
+            row[f"{metric}_goal"] + row[f"{metric}_margin"],
+        )
+        for metric in (GROUPS[group] if group else (*GONE, *KEPT))
+        if row.get(f"{metric}_target")
     }
-    for metric, bound in least.items():
-        if None not in (row[metric], bound):
-            found.append(Outcome(metric, bound, f"at least {bound:.4f}", row[metric] >= bound))
-    return found
 
 
-def leak_paths(row: Record, clean: Record) -> dict[str, str]:
-    """Metric -> what it still gives away: those whose whole interval lies above Clean's. Relearning too, where it was
-    measured and brings more back than in Clean."""
-    found = {
-        metric: words
-        for metric, words in LEAK_PATHS.items()
-        if None not in (row.get(f"{metric}_low"), clean.get(f"{metric}_high"))
-        and row[f"{metric}_low"] > clean[f"{metric}_high"]
-    }
-    if (row.get("relearned_above_clean") or 0) > 2 * (clean["RetFail"] or 0):
-        found["relearned_above_clean"] = (
-            "a few steps on other forgotten people bring the rest back faster than in Clean"
+def met_of(row: Record, group: str) -> tuple[int, int]:
+    """How many targets of a group are met, of how many that were measured."""
+    found = outcomes(row, group).values()
+    return sum(one.met for one in found), len(found)
+
+
+def certain(row: Record, metric: str, side: str) -> bool:
+    """Whether the metric lies beyond its margin, "above" or "below", with its whole 90 % interval."""
+    if row.get(f"{metric}_target") != side:
+        return False
+    low, high, margin = (row[f"{metric}_{name}"] for name in ("apart_low", "apart_high", "margin"))
+    return low is None or (low > margin if side == "above" else high < -margin)
+
+
+def leak_paths(row: Record) -> dict[str, str]:
+    """Metric -> what it still gives away: those above their target. Relearning too, where it was measured and brings
+    back more than from the reference."""
+    found = {metric: words for metric, words in LEAK_PATHS.items() if row.get(f"{metric}_target") == "above"}
+    if (row.get("relearned_above_reference") or 0) > row.get("RetFail_margin", Margins().RetFail):
+        found["relearned_above_reference"] = (
+            "a few steps on other forgotten people bring the rest back faster than in the reference"
         )
     return found
 
 
-def remains(row: Record, clean: Record, compromised: Record) -> str:
-    """What became of the forgotten pairs. NOT_FORGOTTEN: RetFail still finds them, so its target is missed. HIDDEN:
-    RetFail does not, but another probe does. ERASED: none of the probes does, as far as they were measured."""
-    found = {one.metric: one.met for one in outcomes(row, clean, compromised)}
-    if "RetFail" not in found:
+def remains(row: Record) -> str:
+    """What became of the forgotten pairs. NOT_FORGOTTEN: RetFail finds them more often than in the reference. HIDDEN:
+    RetFail does not, but another probe does. ERASED: none does, as far as they were measured."""
+    if not row.get("RetFail_target"):
         return NOT_MEASURED
-    if not found["RetFail"]:
+    if row["RetFail_target"] == "above":
         return NOT_FORGOTTEN
-    return HIDDEN if leak_paths(row, clean) else ERASED
+    return HIDDEN if leak_paths(row) else ERASED
 
 
-def goal_distance(row: Record, clean: Record, compromised: Record) -> float | None:
-    """How far a model is from the goal: the share of the leakage that is left, plus the shares of GenKnow, InterIdSim
-    and IntraIdSim that are lost. 0 at the goal, about 1 for Compromised; None where RetFail was not measured."""
-    if None in (row["RetFail"], clean["RetFail"], compromised["RetFail"]):
+def goal_distance(row: Record) -> float | None:
+    """How far a model is from the goal, in margins: the mean distance of what must be gone, or of what must be kept,
+    whichever is larger. None where RetFail was not measured."""
+    if not row.get("RetFail_target"):
         return None
-    leak = compromised["RetFail"] - clean["RetFail"]
-    shares = [(row["RetFail"] - clean["RetFail"]) / leak] if leak > 0 else []
-    for metric in ("GenKnow", "InterIdSim", "IntraIdSim"):
-        if row[metric] is not None and (compromised[metric] or 0) > 0:
-            shares.append(1 - row[metric] / compromised[metric])
-    return sum(max(0.0, share) for share in shares)
+    means = []
+    for group in GROUPS:
+        found = [abs(row[f"{metric}_apart"]) / row[f"{metric}_margin"] for metric in outcomes(row, group)]
+        means += [sum(min(one, FARTHEST) for one in found) / len(found)] if found else []
+    return max(means)
 
 
-def nearest_first(rows: list[Record], clean: Record, compromised: Record) -> list[Record]:
-    """Unlearned models, the nearest to the goal first: those with the fewest failure modes, then by `goal_distance`."""
+def nearest_first(rows: list[Record]) -> list[Record]:
+    """Models, the nearest to the goal first: those with the fewest failure modes, then by `goal_distance`."""
 
     def rank(row: Record) -> tuple[int, float, str]:
         failures = len(row["failures"].split(", ")) if row.get("failures") else 0
-        distance = goal_distance(row, clean, compromised)
+        distance = goal_distance(row)
         return failures, float("inf") if distance is None else distance, row["model"]
 
     return sorted(rows, key=rank)

@@ -79,9 +79,9 @@ def test_the_table_has_the_ten_metrics(run_folder):
     records = write_leaderboard(run_folder)
     records[2]["FragSim"] = None
     lines = markdown(records).splitlines()
-    assert [cell.strip() for cell in lines[0].strip("|").split("|")] == ["model", *PUBLISHED, "verdict"]
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")] == ["model", *PUBLISHED, "gone", "kept", "verdict"]
     cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
-    assert cells[0] == "finetuning-5x-s0" and cells[1] == "0.4000" and cells[-2:] == ["-", "ineffective"]
+    assert cells[0] == "finetuning-5x-s0" and cells[1] == "0.4000" and cells[-4] == "-" and cells[-1] == "ineffective"
 
 
 def test_results_of_the_published_evaluator_are_read_too():
@@ -126,7 +126,7 @@ def test_tables_for_spreadsheets_and_papers_lie_in_the_report(run_folder):
     assert [row["model"] for row in read] == [row["model"] for row in records]
     assert float(read[2]["RetFail"]) == 0.4 and read[0]["verdict"] == "" and read[2]["verdict"] == "ineffective"
     body = [line for line in files["leaderboard.tex"].splitlines() if line.endswith(r"\\")]
-    assert len(body) == 4 and all(line.count(" & ") == 11 for line in body)
+    assert len(body) == 4 and all(line.count(" & ") == 13 for line in body)
     assert r"$0.400 \pm 0.100$" in body[3] and files["leaderboard.md"] == markdown(records)
 
 

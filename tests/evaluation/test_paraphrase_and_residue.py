@@ -11,6 +11,8 @@ from salmu.data.keyed import generator
 from salmu.evaluation.metrics.paraphrase import LABELS, WORDINGS, paraphrased
 from salmu.evaluation.metrics.residue import image_residue
 
+ALL = np.array([], str)
+
 
 def encode(texts):
     rows = np.array([generator("text", text).normal(size=16) for text in texts])
@@ -75,14 +77,22 @@ def test_residue_is_sklearns_nearest_centroid_with_one_left_out(random_pairs):
         judge = NearestCentroid().fit(pairs.images[others], pairs.person[others].astype(str))
         unit = judge.centroids_ / np.linalg.norm(judge.centroids_, axis=1, keepdims=True)
         hits.append(judge.classes_[(unit @ pairs.images[row]).argmax()] == pairs.person[row])
-    score = image_residue(pairs)
+    score = image_residue(pairs, ALL)
     assert score.values.tolist() == [float(hit) for hit in hits] and 0.2 < np.mean(hits) < 1
     assert score.chance == 1 / 8 and score.published["accuracy"] == np.mean(hits)
 
 
 def test_faces_that_carry_nothing_are_at_chance_and_people_with_one_image_are_not_asked(random_pairs):
-    score = image_residue(random_pairs(4000, people=20))
+    score = image_residue(random_pairs(4000, people=20), ALL)
     assert score.published["accuracy"] == pytest.approx(1 / 20, abs=0.015)
     single = random_pairs(12, people=10)  # two persons have two images
-    assert len(image_residue(single).values) == 4
-    assert image_residue(random_pairs(10, people=10)).published["accuracy"] is None
+    assert len(image_residue(single, ALL).values) == 4
+    assert image_residue(random_pairs(10, people=10), ALL).published["accuracy"] is None
+
+
+def test_only_wholly_forgotten_people_are_asked_among_all(random_pairs):
+    pairs = random_pairs(60, people=6)
+    some = np.unique(pairs.person.astype(str))[:2]
+    every, asked = image_residue(pairs, ALL), image_residue(pairs, some)
+    chosen = np.isin(every.clusters.astype(str), some)
+    assert np.array_equal(asked.values, every.values[chosen]) and asked.chance == every.chance

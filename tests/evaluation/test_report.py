@@ -120,10 +120,14 @@ def test_the_report_opens_with_what_was_tested_what_is_sound_and_what_came_neare
     words = (
         "Run my-run Tested: 1 unlearning method. Each was asked to make a CLIP model forget",
         "The pair of reference models is sound: Compromised, which learned the personal data, gives it away (RetFail "
-        "0.461), and Clean, which never saw it, does not (0.015). Both have general knowledge (GenKnow 0.71 and 0.70).",
+        "0.461), and Clean, which never saw it, does not (0.015). Both have general knowledge (GenKnow 0.71 and 0.70). "
+        "There is no Retrained here, the exact answer. Methods are compared with Clean in what they should forget, and "
+        "with Compromised in what they should keep.",
         "Negative gradient, budget 5, seed 0 came nearest to the goal (verdict: over-generalised). It removed 95.8% of "
-        "the leakage and meets 1 of 5 targets. It broke other people (InterIdSim 0.220, wanted at least 0.8100) and "
-        "other facts of the same people (IntraIdSim 0.210, wanted at least 0.8100). It did not forget",
+        "the leakage and meets 3 of 6 targets of forgetting and 1 of 5 of keeping. It broke other people (InterIdSim "
+        "0.220, wanted 0.8500 to 0.9500), other facts of the same people (IntraIdSim 0.210, wanted 0.8500 to 0.9500), "
+        "plain descriptions of the forgotten people (VisIdInt 0.500, wanted 0.5500 to 0.6100) and fragile pairs "
+        "(FragSim 0.500, wanted 0.5400 to 0.6000). It did not forget",
         "Results",
     )
     assert [text.find(part) >= 0 for part in words] == [True] * 4
@@ -139,24 +143,26 @@ def test_results_table_has_every_number_its_target_and_its_cost(page):
     }
     numbers = {name: [f"{value:.4f}" for value in values] for name, values in VALUES.items()}
     assert rows == {
-        "target": ["≤", "–", "0.5500", "–", "–", "≥", "≥", "≥", "–", "–"],
-        "Clean": ["–", *numbers["clean"]],
-        "Compromised": ["–", *numbers["compromised"]],
-        "negative gradient": ["12.5", *numbers["negative_gradient-5x-s0"]],
+        "target": ["0.0053", "0.3700", "0.5000", "-0.1300", "0.2400", "0.6000", "0.8500", "0.8500", "0.5500", "0.5400"],
+        "Clean": ["1", "–", *numbers["clean"]],  # of what must be kept
+        "Compromised": ["1", "–", *numbers["compromised"]],
+        "negative gradient": ["3", "1", "12.5", *numbers["negative_gradient-5x-s0"]],
     }
-    assert "≤ 0.0306" in table and table.count(">missed<") == 4 and table.count(">met<") == 1
+    own = table[table.index('title="negative_gradient-5x-s0"') :]
+    assert "0.0053 … 0.0253" in table
+    assert [own.count(f">{state}<") for state in ("met", "above", "below", "open")] == [3, 1, 6, 0]
     assert "budget 5, seed 0" in table and 'title="negative_gradient-5x-s0"' in table
 
 
-def test_every_page_says_met_and_missed_alike(run, page):
-    expected = {"RetFail": "missed", "ACS": "missed", "GenKnow": "met", "InterIdSim": "missed", "IntraIdSim": "missed"}
+def test_every_page_says_the_same_of_each_target(run, page):
+    expected = dict.fromkeys(PUBLISHED, "below") | {"RetFail": "above", "ACS": "met", "IdZSC": "met", "GenKnow": "met"}
     values = dict(zip(PUBLISHED, VALUES["negative_gradient-5x-s0"], strict=True))
     for name in ("index", "leaderboard", "precision"):
         text = (run / "report" / f"{name}.html").read_text(encoding="utf-8")
-        own = text[text.index('title="negative_gradient-5x-s0"') :].partition("</tr>")[0]
-        cells = {value: cell for value, cell in re.findall(r'data-value="([\d.]+)">(.*?)</td>', own, re.DOTALL)}
-        said = {metric: re.findall(">(met|missed)<", cells.get(str(value), "")) for metric, value in values.items()}
-        assert {metric: words[0] for metric, words in said.items() if words} == expected, name
+        rows = re.findall(r'title="negative_gradient-5x-s0"(.*?)</tr>', text, re.DOTALL)
+        cells = dict(re.findall(r'data-value="(0\.\d+)">(.*?)</td>', "".join(rows), re.DOTALL))
+        said = {metric: re.findall(">(met|above|below|open)<", cells[str(value)]) for metric, value in values.items()}
+        assert said == {metric: [word] for metric, word in expected.items()}, name
 
 
 def test_every_metric_links_to_its_definition(run, page):
@@ -324,7 +330,7 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
     (tmp_path / "tuning" / "negative_gradient" / "trials.jsonl").write_text(json.dumps(trial) + "\n")
     build(tmp_path)
     precision = (tmp_path / "report" / "precision.html").read_text(encoding="utf-8")
-    assert "1 of 5" in precision and precision.count(">missed<") == 4 and "≤ 0.0306" in precision
+    assert "3 of 6" in precision and "1 of 5" in precision and "0.0053 … 0.0253" in precision
     assert '<td class="miss">not forgotten</td>' in precision
     assert (
         "All trials of negative_gradient" in precision and "0.0625" in precision and '"pairs_seen": 4321' in precision

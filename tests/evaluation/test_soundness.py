@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from test_diagnosis import clustered, results
+from result_files import clustered
+from test_diagnosis import results
 
 from salmu.evaluation.report.build import build
 from salmu.evaluation.verdicts.leaderboard import write_leaderboard
