@@ -30,8 +30,8 @@ from salmu.evaluation.unlearning.methods import stranger_targets
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools
 from salmu.evaluation.unlearning.text_regression import before, ready
-from salmu.evaluation.verdicts.leaderboard import record
-from salmu.evaluation.verdicts.targets import leak_paths, outcomes
+from salmu.evaluation.verdicts.leaderboard import records
+from salmu.evaluation.verdicts.targets import leak_paths, met_of, outcomes
 from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.network import encode_text
 
@@ -68,12 +68,11 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         rows = list(pool.map(measured, wanted))
     shown = (*COLUMNS, *BEYOND)
-    print("| | " + " | ".join(shown) + " | met | gives away |\n|---|" + "---:|" * (len(shown) + 1) + "---|")
+    print("| | " + " | ".join(shown) + " | gone | kept | verdict |\n|---|" + "---:|" * (len(shown) + 2) + "---|")
     for row in rows:
-        for which in ("clean", "compromised", "exact", "near"):
-            found = row[which]
+        for which, found in row["models"].items():
             cells = " | ".join("-" if found[name] is None else f"{found[name]:.3f}" for name in shown)
-            last = f"{found['met']} of 7 | {', '.join(found['gives_away'])}" if "met" in found else " | "
+            last = "{} of {} | {} of {} | {}".format(*found["gone"], *found["kept"], found["verdict"] or "reference")
             print(f"| {row['pair']} {which} | {cells} | {last} |")
         print(f"reach {row['reach']:.3f}: {row['wordings']:.1%} of wordings without keys, {row['held']:.1%} of held")
     if options.json:
@@ -84,24 +83,25 @@ def measured(pair: tuple[Path, int]) -> dict[str, Any]:
     """One pair's row of the table."""
     (run, number), results = pair, {}
     home, dataset = run / "models" / (f"s{number}" if number else ""), open_dataset(run / "dataset")
-    clips = {which: load(home / which, "cpu") for which in ("clean", "compromised")}
+    references = [path.parent.name for path in sorted(home.glob("*/training.json"))]
+    clips = {which: load(home / which, "cpu") for which in references}
     network, figures = gate(clips["compromised"], dataset, number)
     for which, reach in (("exact", EXACT), ("near", figures["reach"])):
         clips[which] = clips["compromised"]._replace(name=which, network=network(reach).eval())
     for which, clip in clips.items():
         results[which] = evaluate(EvaluationSettings(threads=1), clip, run / "dataset")
-    rows = {
-        which: record(which, found, None, results["clean"], results["compromised"]) for which, found in results.items()
-    }
-    shown = {which: {name: row[name] for name in (*COLUMNS, *BEYOND)} for which, row in rows.items()}
-    for which in ("exact", "near"):
-        met = outcomes(rows[which], rows["clean"], rows["compromised"])
-        shown[which] |= {
-            "met": sum(one.met for one in met),
-            "missed": [one.metric for one in met if not one.met],
-            "gives_away": list(leak_paths(rows[which], rows["clean"])),
+    shown = {
+        row["model"]: {name: row[name] for name in (*COLUMNS, *BEYOND)}
+        | {
+            "gone": met_of(row, "gone"),
+            "kept": met_of(row, "kept"),
+            "verdict": row.get("verdict"),
+            "missed": {one.metric: one.state for one in outcomes(row).values() if not one.met},
+            "gives_away": list(leak_paths(row)),
         }
-    return {"pair": f"{run.name} {number}", **figures, **shown}
+        for row in records(results, {})
+    }
+    return {"pair": f"{run.name} {number}", **figures, "models": shown}
 
 
 def gate(clip: ClipModel, dataset: Dataset, seed: int) -> tuple[partial, dict[str, float]]:

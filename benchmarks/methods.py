@@ -25,11 +25,22 @@ from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS, tune
 from salmu.evaluation.unlearning.registry import methods
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import write_leaderboard
-from salmu.evaluation.verdicts.targets import outcomes
+from salmu.evaluation.verdicts.targets import GONE, KEPT, outcomes
 
 COLUMNS = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "VisIdInt", "FragSim")
-BEYOND = ("IdZSC", "CoreAssoc", "ACS_matched", "MIA", "ValueMRR", "NameMRR", "ParaMRR", "ParaStr", "ImgRes")
-REFERENCES = ("clean", "compromised")
+BEYOND = (
+    "InterIdMRR",
+    "IntraIdMRR",
+    "IdZSC",
+    "CoreAssoc",
+    "ACS_matched",
+    "MIA",
+    "ValueMRR",
+    "NameMRR",
+    "ParaMRR",
+    "ParaStr",
+    "ImgRes",
+)
 PUBLISHED = ("cliperase", "delete", "direct_similarity_minimisation", "finetuning", "generic_captions")
 PUBLISHED += ("negative_gradient", "shuffled_captions", "vlunlearn")
 
@@ -56,13 +67,14 @@ def main() -> None:
         {row["method"]: row for row in write_leaderboard(options.out / "pairs" / str(number))}
         for number in range(count)
     ]
-    names = [*REFERENCES, *options.methods]
+    shared = [set(references(options, pair)) for pair in range(count)]
+    names = [*sorted(set.intersection(*shared)), *options.methods]
     print(
         f"\nobjective of the tuning: {OBJECTIVE}\n\n{table(pairs, names, COLUMNS)}\n\n{table(pairs, names, BEYOND)}\n"
     )
     for claim, held in signs(pairs):
         print(f"{held} of {len(pairs)} pairs: {claim}")
-    print("\ntargets of precise forgetting, pairs on which each is met:\n" + targets_table(pairs, options.methods))
+    print("\ntargets of precise forgetting, pairs on which each is met:\n" + targets_table(pairs, names))
     if options.json:
         options.json.write_text(json.dumps(everything(options, pairs), indent=1) + "\n", encoding="utf-8")
 
@@ -77,12 +89,17 @@ def folder_of(options: argparse.Namespace, pair: int, which: str) -> Path:
     return run / "models" / (f"s{number}" if number else "") / which
 
 
+def references(options: argparse.Namespace, pair: int) -> list[str]:
+    """Clean, Compromised and the Retrained models that a pair has."""
+    return [path.parent.name for path in sorted(folder_of(options, pair, "clean").parent.glob("*/training.json"))]
+
+
 def dataset_of(options: argparse.Namespace, pair: int) -> Path:
     return sources(options)[pair][0] / "dataset"
 
 
 def score_references(options: argparse.Namespace, pair: int) -> None:
-    for which in REFERENCES:
+    for which in references(options, pair):
         score(options, pair, folder_of(options, pair, which), which)
 
 
@@ -170,11 +187,13 @@ def signs(pairs: list[dict]) -> Iterator[tuple[str, int]]:
 
 
 def met(pairs: list[dict], name: str) -> dict[str, int]:
-    """Metric -> pairs on which the method meets its target (evaluation/verdicts/targets.py); `all` at once last."""
-    held = [outcomes(rows[name], rows["clean"], rows["compromised"]) for rows in pairs]
-    metrics = dict.fromkeys(one.metric for found in held for one in found)
-    return {metric: sum(one.met for found in held for one in found if one.metric == metric) for metric in metrics} | {
-        "all": sum(all(one.met for one in found) for found in held)
+    """Metric -> pairs on which the model meets its target (evaluation/verdicts/targets.py); `all` at once last."""
+    held = [outcomes(rows[name]) for rows in pairs]
+    metrics = [
+        metric for metric in (*GONE, *KEPT) if any(outcomes(row).get(metric) for rows in pairs for row in rows.values())
+    ]
+    return {metric: sum(metric in found and found[metric].met for found in held) for metric in metrics} | {
+        "all": sum(bool(found) and all(one.met for one in found.values()) for found in held)
     }
 
 

@@ -22,8 +22,8 @@ from salmu.evaluation.encoding.settings import EvaluationSettings, RecoverySetti
 from salmu.evaluation.scoring.evaluate import evaluate_once
 from salmu.evaluation.unlearning.registry import methods
 from salmu.evaluation.unlearning.runner import unlearn
-from salmu.evaluation.verdicts.leaderboard import record
-from salmu.evaluation.verdicts.targets import leak_paths, outcomes
+from salmu.evaluation.verdicts.leaderboard import records
+from salmu.evaluation.verdicts.targets import leak_paths, met_of, outcomes
 
 SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
 OWN = "stranger_targets"
@@ -57,11 +57,13 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(partial(references, options), dict.fromkeys(dataset for _, dataset in wanted)))
         rows = list(pool.map(partial(ablated, options), wanted))
-    print("| | met | " + " | ".join(SHOWN) + " | s | gives away |\n|---|---:|" + "---:|" * (len(SHOWN) + 1) + "---|")
+    head = "| | gone | kept | " + " | ".join(SHOWN) + " | s | gives away |"
+    print(head + "\n|---|---:|---:|" + "---:|" * (len(SHOWN) + 1) + "---|")
     for row in rows:
         cells = ["-" if row[metric] is None else f"{row[metric]:.4f}" for metric in SHOWN]
         given = ", ".join(row["gives_away"])
-        print(f"| {row['name']} | {row['met']} of 7 | " + " | ".join(cells) + f" | {row['seconds']:.0f} | {given} |")
+        met = " | ".join("{} of {}".format(*row[group]) for group in ("gone", "kept"))
+        print(f"| {row['name']} | {met} | " + " | ".join(cells) + f" | {row['seconds']:.0f} | {given} |")
     print("\nRetFail by the number of a person's forget pairs:", json.dumps(rows[0]["by_pairs"]))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -74,7 +76,7 @@ def measure(options: argparse.Namespace, model: Path, dataset: Path, path: Path)
 
 
 def references(options: argparse.Namespace, dataset: Path | None) -> dict[str, dict]:
-    """The result files of Clean and Compromised on a dataset; the run's own for None."""
+    """The result files of the run's reference models on a dataset; the run's own for None."""
     kind = "published" if dataset else "facts"
     return {
         which: measure(
@@ -83,7 +85,7 @@ def references(options: argparse.Namespace, dataset: Path | None) -> dict[str, d
             dataset or options.run / "dataset",
             options.out / "results" / f"{which}-{kind}.json",
         )
-        for which in ("clean", "compromised")
+        for which in (path.parent.name for path in sorted((options.run / "models").glob("*/training.json")))
     }
 
 
@@ -99,20 +101,20 @@ def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dic
     results = measure(options, folder, data, options.out / "results" / f"{place}.json")
     beside = references(options, dataset)
     training = json.loads((folder / "unlearning.json").read_text())
-    row = record(name, results, training, beside["clean"], beside["compromised"])
-    clean, start = (record(which, beside[which], None, beside["clean"], beside["compromised"]) for which in beside)
+    (row,) = (row for row in records(beside | {name: results}, {name: training}) if row["model"] == name)
     return {
         "name": name,
         "method": method,
         "changes": changes,
         "seconds": training["seconds"],
         "prepared": training.get("prepared"),
-        "met": sum(one.met for one in outcomes(row, clean, start)),
-        "missed": [one.metric for one in outcomes(row, clean, start) if not one.met],
-        "gives_away": list(leak_paths(row, clean)),
+        "gone": met_of(row, "gone"),
+        "kept": met_of(row, "kept"),
+        "missed": {one.metric: one.state for one in outcomes(row).values() if not one.met},
+        "gives_away": list(leak_paths(row)),
         "verdict": row.get("verdict"),
         "relearned_RetFail": row.get("relearned_RetFail"),
-        "relearned_above_clean": row.get("relearned_above_clean"),
+        "relearned_above_reference": row.get("relearned_above_reference"),
         **{metric: row[metric] for metric in SHOWN},
         "per_attribute": {one["data_field"]: one["RetFail"] for one in results["extended"]["per_attribute"]},
         "by_pairs": by_pairs(results, data),
