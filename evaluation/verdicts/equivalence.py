@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from salmu.evaluation.metrics.bootstrap import Sums, bounds_of, replicates_of
+from salmu.evaluation.metrics.bootstrap import Sums, bounds_of, replicates_of, tail
 from salmu.evaluation.metrics.score import drawn_by, headline, sums_of
 
 ALPHA = 0.05  # of each one-sided test, over all methods together (Holm 1979)
@@ -38,8 +38,9 @@ def compare(results: dict[str, Any], references: list[dict[str, Any]], metric: s
     found = replicates_of(own, about["seed"], "bootstrap", metric, other=mean, replicates=about["replicates"])
     if found is None:
         return Comparison(difference, None, None, None)
-    beyond = max(int((found <= -margin).sum()), int((found >= margin).sum()))
-    return Comparison(difference, *bounds_of(found, 1 - 2 * ALPHA), (1 + beyond) / (1 + len(found)))
+    people = len(own.rows)
+    p = max(tail(found, people, margin), tail(-found, people, margin))
+    return Comparison(difference, *bounds_of(found, people, 1 - 2 * ALPHA), p)
 
 
 def holm(p_values: list[float]) -> list[float]:

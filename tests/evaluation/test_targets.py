@@ -101,7 +101,7 @@ def test_the_comparison_is_paired_and_with_the_mean_of_the_references():
     files = [clustered(document({"NameMRR": value}), NameMRR=value) for value in (0.5, 0.3, 0.4)]
     found = compare(files[0], files[1:], "NameMRR", 0.1)
     assert found.difference == pytest.approx(0.15) == pytest.approx(found.low) == pytest.approx(found.high)
-    assert found.p == 1.0 and compare(files[0], files[1:], "NameMRR", 0.2).p < 0.01
+    assert found.p > 0.99 and compare(files[0], files[1:], "NameMRR", 0.2).p < 0.01
     assert compare(files[0], [], "NameMRR", 0.1) is None and compare(files[0], files[1:], "IdZSC", 0.1) is None
 
 
