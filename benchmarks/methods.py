@@ -34,7 +34,7 @@ BEYOND = (
     "IdZSC",
     "CoreAssoc",
     "ACS_matched",
-    "MIA",
+    "AssocAUC",
     "ValueMRR",
     "NameMRR",
     "ParaMRR",

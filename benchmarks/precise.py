@@ -25,7 +25,18 @@ from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import records
 from salmu.evaluation.verdicts.targets import leak_paths, met_of, outcomes
 
-SHOWN = ("RetFail", "AssocStr", "ACS", "GenKnow", "InterIdSim", "IntraIdSim", "CoreAssoc", "ParaMRR", "MIA", "ImgRes")
+SHOWN = (
+    "RetFail",
+    "AssocStr",
+    "ACS",
+    "GenKnow",
+    "InterIdSim",
+    "IntraIdSim",
+    "CoreAssoc",
+    "ParaMRR",
+    "AssocAUC",
+    "ImgRes",
+)
 OWN = "stranger_targets"
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "stranger targets": (OWN, {}),

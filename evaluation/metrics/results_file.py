@@ -54,7 +54,7 @@ class Extended(Part):
     ValueMRR: Score = Score()
     NameMRR: Score = Score()
     ACS_matched: Score = Score()
-    MIA: Score = Score()
+    AssocAUC: Score = Score()
     ParaMRR: Score = Score()
     ParaStr: Score = Score()
     ImgRes: Score = Score()

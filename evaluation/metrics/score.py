@@ -27,7 +27,7 @@ EXTENDED = {
     "ValueMRR": "MRR",
     "NameMRR": "MRR",
     "ACS_matched": "acs_accuracy",
-    "MIA": "AUC",
+    "AssocAUC": "AUC",
     "ParaMRR": "MRR",
     "ParaStr": "mean",
     "ImgRes": "accuracy",
@@ -135,10 +135,10 @@ DEFINITIONS = {
         0,
         1,
     ),
-    "MIA": Definition(
-        "membership inference",
-        "How well a threshold on the cosine separates trained pairs from pairs that no model was trained on (area "
-        "under the ROC curve); 0.5 is a guess.",
+    "AssocAUC": Definition(
+        "own captions against swapped ones",
+        "How well a threshold on the cosine separates forgotten portraits with their own captions from the same portraits "
+        "with captions of similar people (area under the ROC curve); 0.5 is a guess.",
         0,
         1,
     ),

@@ -8,9 +8,9 @@ import numpy as np
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.metrics.association import association_auc
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.matching import derangement
-from salmu.evaluation.metrics.membership import membership_inference
 from salmu.evaluation.metrics.paraphrase import paraphrased
 from salmu.evaluation.metrics.probe import association_classification
 from salmu.evaluation.metrics.residue import image_residue
@@ -20,7 +20,7 @@ from salmu.evaluation.metrics.similarity import core_association, mean_similarit
 from salmu.evaluation.metrics.zero_shot import identity_classification
 
 DEMOGRAPHICS = ("gender", "age_group", "country")
-BY_ROW = ("RetFail", "AssocStr", "CoreAssoc", "MIA")  # metrics with one value for each forget pair, in their order
+BY_ROW = ("RetFail", "AssocStr", "CoreAssoc", "AssocAUC")  # metrics with one value for each forget pair, in their order
 
 
 def measure(
@@ -44,7 +44,7 @@ def measure(
         "VisIdInt": mean_similarity("VisIdInt", pairs["retain_joint"]),
         "FragSim": mean_similarity("FragSim", pairs["fragile_set"]),
         "ACS_matched": association_classification(forget, seed, matched=True),
-        "MIA": membership_inference(forget, seed),
+        "AssocAUC": association_auc(forget, seed),
         "ImgRes": image_residue(forget, pairs["forget_identity"].person),
     }
     for metric, split in (("InterIdMRR", "holdout_identity"), ("IntraIdMRR", "holdout_association")):

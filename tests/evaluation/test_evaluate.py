@@ -90,7 +90,7 @@ def test_what_goes_beyond_it(results):
         assert sum(sums["sums"]) / sum(sums["rows"]) == pytest.approx(headline(results, metric), abs=1e-6)
     countries = extended["per_demographic"]["country"]
     assert [row["group"] for row in countries] == ["NL"] and extended["per_demographic"]["gender"] == []
-    assert countries[0]["MIA"] == pytest.approx(headline(results, "MIA"))
+    assert countries[0]["AssocAUC"] == pytest.approx(headline(results, "AssocAUC"))
     assert countries[0]["InterIdSim_low"] <= headline(results, "InterIdSim") <= countries[0]["InterIdSim_high"]
 
 

@@ -1,4 +1,4 @@
-"""Wrong partners, and the metrics that need them: ACS_matched and MIA against sklearn."""
+"""Wrong partners, and the metrics that need them: ACS_matched and AssocAUC against sklearn."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from salmu.evaluation.metrics.association import association_auc, share_below
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.matching import matched_partner
-from salmu.evaluation.metrics.membership import membership_inference, share_below
 from salmu.evaluation.metrics.probe import association_classification
 
 
@@ -46,8 +46,8 @@ def test_everyone_gets_a_partner_however_uneven_the_groups(people):
 
 def test_area_and_rate_are_sklearns(random_pairs):
     pairs = random_pairs(400, people=24, signal=0.4)
-    score = membership_inference(pairs, seed=0)
-    strangers = np.einsum("nd,nd->n", pairs.images, pairs.texts[matched_partner(pairs, 0, "MIA")[0]])
+    score = association_auc(pairs, seed=0)
+    strangers = np.einsum("nd,nd->n", pairs.images, pairs.texts[matched_partner(pairs, 0, "AssocAUC")[0]])
     labels, cosines = np.repeat([1, 0], 400), np.concatenate([pairs.cosines, strangers])
     assert score.published["AUC"] == pytest.approx(roc_auc_score(labels, cosines), abs=1e-6)
     assert score.values.mean() == pytest.approx(score.published["AUC"])
@@ -62,14 +62,14 @@ def test_ties_count_half():
 def test_a_model_that_knows_nothing_is_at_chance_within_an_interval_that_covers(random_pairs):
     covered = 0
     for seed in range(60):
-        score = membership_inference(random_pairs(120, people=40, signal=0.0, seed=seed), seed)
+        score = association_auc(random_pairs(120, people=40, signal=0.0, seed=seed), seed)
         low, high = clustered_interval(score.values, score.clusters, seed, replicates=200)
         covered += low <= 0.5 <= high
     assert covered >= 50
 
 
 def test_matching_takes_away_what_a_name_tells_of_gender(random_pairs):
-    """Images and texts share a direction by gender and nothing else: ACS sees it, ACS_matched and MIA do not."""
+    """Images and texts share a direction by gender and nothing else: ACS sees it, ACS_matched and AssocAUC do not."""
     pairs = random_pairs(1200, width=8, people=60, signal=0.0)
     side = np.where(pairs.gender == "male", 1.0, -1.0)[:, None] * np.eye(8)[:1] * 2
 
@@ -81,4 +81,4 @@ def test_matching_takes_away_what_a_name_tells_of_gender(random_pairs):
     assert association_classification(pairs, 0).published["acs_accuracy"] > 0.65
     matched = association_classification(pairs, 0, matched=True).published
     assert matched["acs_accuracy"] == pytest.approx(0.5, abs=0.06) and sum(matched["matched_by"].values()) == 1200
-    assert membership_inference(pairs, 0).published["AUC"] == pytest.approx(0.5, abs=0.05)
+    assert association_auc(pairs, 0).published["AUC"] == pytest.approx(0.5, abs=0.05)
