@@ -15,9 +15,10 @@ def association_auc(pairs: Pairs, seed: int) -> Score:
     Swapped pairs are the same images with the caption of another person of the same gender and country (see
     `matched_partner`): pairs that no model of the benchmark has seen. It is a test of association, not of membership,
     though the statistic is that of a cosine-similarity attack (Ko et al., ICCV 2023): every image and every caption was
-    trained on, only their combination was not. 0.5: nothing to tell; far below 0.5 tells as much as far above. `values` are the influence
-    of each row on the area (DeLong et al. 1988: both placements minus the area), so that their mean is the area and
-    their spread its uncertainty."""
+    trained on, only their combination was not. 0.5: nothing to tell; far below 0.5 tells as much as far above.
+
+    `values` are the influence of each row on the area (DeLong et al. 1988: both placements minus the area), so that
+    their mean is the area and their spread its uncertainty."""
     if len(pairs) < 4:
         return missing("AssocAUC", "fewer than 4 rows")
     partner, levels = matched_partner(pairs, seed, "AssocAUC")

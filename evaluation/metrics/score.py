@@ -137,8 +137,8 @@ DEFINITIONS = {
     ),
     "AssocAUC": Definition(
         "own captions against swapped ones",
-        "How well a threshold on the cosine separates forgotten portraits with their own captions from the same portraits "
-        "with captions of similar people (area under the ROC curve); 0.5 is a guess.",
+        "How well a threshold on the cosine separates forgotten portraits with their own captions from the same "
+        "portraits with captions of similar people (area under the ROC curve); 0.5 is a guess.",
         0,
         1,
     ),
