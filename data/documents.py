@@ -36,6 +36,17 @@ def read_json(path: "Path | UPath", limit: int = 64 * MIB) -> Any:
     return parse_json(read_bounded(path, limit), str(path))
 
 
+def read_lines(path: "Path | UPath", model: type[BaseModel], limit: int = 64 * MIB) -> list[dict[str, Any]]:
+    """The objects in a file that holds one a line, each checked by `model` and given as it stands there. Raises
+    UserError of one line, which names the number of the line, as `loaded` does."""
+    rows = []
+    for number, line in enumerate(read_bounded(path, limit).splitlines(), 1):
+        where = f"{path}, line {number}"
+        rows.append(parse_json(line, where))
+        validate(model, rows[-1], where)
+    return rows
+
+
 def read_yaml(path: "Path | UPath") -> Any:
     """The YAML document in a file. Raises UserError if it is missing, too long or not YAML."""
     return parse_yaml(read_bounded(path, LONGEST_YAML), str(path))

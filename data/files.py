@@ -33,9 +33,12 @@ AHEAD = 8  # files of an object store that are read at once
 def location(text: "str | Path | UPath") -> "Path | UPath":
     """The place that a path or a URL names; `location(str(place))` is the same place.
 
-    Raises UserError for an unknown protocol, or one whose package is not installed."""
-    if not isinstance(text, str):
+    Raises UserError for what is no path, an unknown protocol, or one whose package is not installed."""
+    if isinstance(text, Path) or hasattr(text, "fs"):  # a UPath
         return text
+    text = os.fspath(text) if isinstance(text, os.PathLike) else text
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"a path or a URL is expected, got {text!r}")
     protocol, separator, rest = text.partition("://")
     if not separator or protocol in ("file", "local"):
         return Path(rest if separator else text)

@@ -34,7 +34,7 @@ COLUMNS = ("image", "text", "identity_id", "file_name")
 TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_group", "country_code")
 IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])
 # A part of a split; older versions of the datasets library add a hash.
-PART = re.compile(r"(?P<split>.+)-(?P<number>[0-9]{5,12})-of-(?P<count>[0-9]{5,12})(-[0-9a-f]{16})?\.parquet")
+PART = re.compile(r"(?P<split>.+)-(?P<number>[0-9]{5,})-of-(?P<count>[0-9]{5,})(-[0-9a-f]{16})?\.parquet")
 LONGEST_DOCUMENT = 512 * MIB  # bytes; a million pairs have 300,000,000
 FROM_METADATA = ("data_field", "value")  # columns that the JSON files give where the Parquet files do not
 IDENTITIES = "identities_metadata.json"
@@ -102,13 +102,15 @@ class Dataset:
     def __init__(self, folder: Path, files: dict[str, list[Path]]):
         self.folder, self._files = folder, files
 
-    def table(self, split: str, columns: list[str] | tuple[str, ...] | None = None) -> pa.Table:
-        """The rows of a split in the order of its files; `columns` in the order asked for, all by default.
+    def table(self, split: str, columns: str | list[str] | tuple[str, ...] | None = None) -> pa.Table:
+        """The rows of a split in the order of its files; `columns` (one, or several) in the order asked for, all by
+        default.
 
         `image` is struct<bytes: binary, path: string>; an empty identity_id is null. Raises UserError for an unknown
         split or column, and for a row without text or file name."""
         parts, rows = self._plan(split)
         present = self._columns(parts[0])
+        columns = [columns] if isinstance(columns, str) else columns
         wanted = list(columns or dict.fromkeys([*present, *FROM_METADATA]))
         unknown = [name for name in wanted if name not in present and name not in FROM_METADATA]
         if unknown:

@@ -14,12 +14,15 @@ from typing import Any
 
 import torch
 
+from salmu.data.documents import read_json
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
 from salmu.data.sealed import sealed
 from salmu.model_training.configurations import configuration as named_configuration
+from salmu.model_training.loading.configuration import read_configuration
+from salmu.model_training.record import RECORD, Trained, read_training
 
-CONFIGURATION, WEIGHTS, RECORD = "open_clip_config.json", "open_clip_model.safetensors", "training.json"
+CONFIGURATION, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
 @contextmanager
@@ -75,12 +78,11 @@ def write_record(folder: Path, record: dict) -> None:
 
 
 def read_record(folder: Path) -> dict | None:
-    """The training record of a finished model folder, or None where there is no whole one."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    """The training record of a finished model folder, or None where a file of it is missing. Raises UserError if the
+    record is damaged."""
+    if not all((folder / name).is_file() for name in (RECORD, CONFIGURATION, WEIGHTS)):
         return None
-    return record if (folder / CONFIGURATION).is_file() and (folder / WEIGHTS).is_file() else None
+    return read_training(folder / RECORD, Trained)
 
 
 def with_metrics(folder: Path, metrics: dict[str, float], warning: str | None = None) -> None:
@@ -97,8 +99,9 @@ def with_metrics(folder: Path, metrics: dict[str, float], warning: str | None = 
 def for_hub(folder: Path, repository: str, target: Path) -> None:
     """A copy of a model folder that loads as "hf-hub:REPOSITORY" once it lies there: on the hub, unlike in a folder,
     open_clip takes the tokenizer from the repository that the configuration names."""
+    read_configuration(folder)  # refuses a damaged one
     shutil.copytree(folder, target, dirs_exist_ok=True)
-    document = json.loads((target / CONFIGURATION).read_text(encoding="utf-8"))
+    document = read_json(target / CONFIGURATION)
     text = document["model_cfg"]["text_cfg"]
     if "hf_tokenizer_name" in text:
         text["hf_tokenizer_name"] = repository

@@ -3,7 +3,6 @@
 The examples are of the run `runs/mine`, made by `salmu.run("mine")`; a test runs them on a small one."""
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -66,7 +65,7 @@ def run(
         raise UserError(f"until {until!r}: no such part{did_you_mean(until, PARTS)}; there are {', '.join(PARTS)}")
     _choose(methods)
     changes, profile, runs = dict(settings or {}), profile and str(profile), str(runs)
-    name = name or Path(profile or "tiny").stem
+    name = str(name or Path(profile or "tiny").stem)
     _, chosen = run_settings.open_run(runs, name, profile, changes)
     for note in check_before_start(chosen, parts_until(until)):
         warnings.warn(note, stacklevel=2)
@@ -119,12 +118,13 @@ def _models(folder: Path) -> dict[str, Path]:
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
+    from salmu.data.documents import read_lines
+    from salmu.evaluation.verdicts.leaderboard import Row
+
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except ValueError:
-        raise UserError(f"{path}: damaged; salmu report writes it again") from None
+        return read_lines(path, Row) if path.is_file() else []
+    except UserError as error:
+        raise UserError(f"{error}; salmu report writes the file again") from None
 
 
 def open_dataset(path: str | Path) -> "Dataset":
@@ -234,9 +234,10 @@ def unlearn(
     _choose(methods)
     changes = {f"unlearning.methods.{method}.{key}": value for key, value in (settings or {}).items()}
     chosen = load_profile("tiny", changes).unlearning.run(method, budget, seed)
-    folder = dataset.folder if isinstance(dataset, Dataset) else location(str(dataset))
-    unlearn(method, chosen.settings, Path(model), folder, Path(out), progress or _silent, replace=force)
-    return Path(out)
+    folder = dataset.folder if isinstance(dataset, Dataset) else location(dataset)
+    source, target = (Path(str(location(place))) for place in (model, out))
+    unlearn(method, chosen.settings, source, folder, target, progress or _silent, replace=force)
+    return target
 
 
 def methods(paths: Paths | None = None) -> "dict[str, Method]":
@@ -262,7 +263,8 @@ def _choose(paths: Paths | None, always: bool = False) -> None:
         return
     from salmu.evaluation.unlearning.registry import choose
 
-    for line in choose([paths] if isinstance(paths, (str, Path)) else paths and list(paths)):
+    several = isinstance(paths, Iterable) and not isinstance(paths, str)
+    for line in choose(list(paths) if several else None if paths is None else [paths]):
         warnings.warn(f"method left out: {line}", stacklevel=3)
 
 

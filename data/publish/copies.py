@@ -4,14 +4,14 @@ While it is under way provenance.json is absent and the file `.incomplete` says 
 that a reader finds the old dataset, the new one, or none; files appear there whole or not at all."""
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
 
 from salmu.data.errors import UserError
 from salmu.data.files import reaching, read_bytes, remove, write_atomic
-from salmu.data.readers import INCOMPLETE, PROVENANCE
+from salmu.data.provenance import PROVENANCE, read_provenance
+from salmu.data.readers import INCOMPLETE
 
 
 def all_files(folder) -> dict[str, int]:
@@ -68,9 +68,10 @@ def _stamp(source: Path) -> bytes:
 def _recorded(target) -> dict[str, dict]:
     """The files that the target's provenance names; none if it is damaged."""
     try:
-        return dict(json.loads(read_bytes(target / PROVENANCE))["files"])
-    except (ValueError, KeyError, TypeError):
+        found = read_provenance(target)
+    except UserError:
         return {}
+    return {name: file.model_dump() for name, file in found.files.items()} if found else {}
 
 
 def _marked(target) -> bytes | None:

@@ -5,13 +5,13 @@ snapshot from in between is no dataset. What a commit brought is not sent again.
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256
-from salmu.data.readers import INCOMPLETE, PROVENANCE
+from salmu.data.provenance import PROVENANCE, read_provenance
+from salmu.data.readers import INCOMPLETE
 
 CARD = "README.md"
 FILES_PER_COMMIT = 90
@@ -52,8 +52,7 @@ class Repository:
             return
         with self._reaching():
             self.api.create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
-            gating = json.loads((folder / PROVENANCE).read_bytes())["settings"]["publish"].get("gating", "none")
-            if gating != "none":
+            if (gating := _gating(folder)) != "none":
                 self.api.update_repo_settings(self.name, repo_type="dataset", gated=gating)
         missing = [name for name, state in states.items() if state in ("new", "changed")]
         work = [CommitOperationAdd(name, folder / name) for name in missing if name not in (PROVENANCE, CARD)]
@@ -93,6 +92,12 @@ class Repository:
                 f"hf://{self.name}: the hub refused or did not answer: {error}; check the name and the token "
                 "(hf auth login, or HF_TOKEN), then run again (uploaded files are kept)"
             ) from None
+
+
+def _gating(folder: Path) -> str:
+    """What the dataset was published with; none where the provenance does not say."""
+    publish = read_provenance(folder).settings.get("publish")
+    return publish.get("gating", "none") if isinstance(publish, dict) else "none"
 
 
 def _same(known, path: Path, recorded: dict | None) -> bool:

@@ -1,6 +1,5 @@
 """Writes the published folder of a run, whole or not at all: data, metadata, card, provenance and rejects."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -92,7 +91,7 @@ def _upload(out_dir, write: Callable[[Path], None]) -> None:
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"{folder}: cannot be written: {reason}; set TMPDIR to a folder with more space") from None
-        copies.copy(folder, out_dir, json.loads((folder / PROVENANCE).read_bytes())["files"])
+        copies.copy(folder, out_dir, {name: file.model_dump() for name, file in read_provenance(folder).files.items()})
 
 
 def _write(store: Store, settings: PublishSettings, made_from: dict, progress: Callable, folder: Path) -> None:

@@ -29,6 +29,8 @@ class Score(Part):
     identity_classification_accuracy: Number | None = None
     ImageNet1k_Accuracy: Number | None = None
     set: str | None = None
+    outcomes: list[Number] = []
+    scores: list[Number] = []
 
 
 class Clusters(Part):
@@ -36,6 +38,31 @@ class Clusters(Part):
 
     sums: list[Number]
     rows: list[int]
+
+
+class Point(Part):
+    """A step of relearning, with the 95 % intervals."""
+
+    step: int
+    RetFail: Number
+    RetFail_low: Number | None = None
+    RetFail_high: Number | None = None
+    AssocStr: Number
+    AssocStr_low: Number | None = None
+    AssocStr_high: Number | None = None
+
+
+class Relearning(Part):
+    trained_on: int
+    points: Annotated[list[Point], Field(min_length=1)]
+
+
+class Attribute(Part):
+    """RetFail of the pairs with one attribute."""
+
+    data_field: str
+    rows: int
+    RetFail: Number | None = None
 
 
 class Extended(Part):
@@ -58,6 +85,10 @@ class Extended(Part):
     ParaMRR: Score = Score()
     ParaStr: Score = Score()
     ImgRes: Score = Score()
+    fingerprint: str | None = None
+    recovery: dict[str, Relearning] = {}
+    per_attribute: list[Attribute] = []
+    per_demographic: dict[str, list[dict[str, Any]]] = {}
 
 
 class Results(Part):

@@ -4,12 +4,13 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from salmu.data.documents import read_json
 from salmu.data.errors import UserError
 from salmu.data.files import listed, location, read_bytes, write_atomic
+from salmu.data.provenance import read_provenance
 from salmu.data.publish.publish import STAGES
 from salmu.data.store import Manifest, Store
 from salmu.data.summary import read_summary
+from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED
 from salmu.evaluation.report import plots
 from salmu.evaluation.report.judgements import in_order, judgements
@@ -18,7 +19,9 @@ from salmu.evaluation.report.pages import chances, write_pages
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.report.samples import sample_captions, sample_pairs
 from salmu.evaluation.report.tradeoff import shared_by_methods, trade_off
+from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.leaderboard import in_words, write_leaderboard
+from salmu.model_training.record import read_training
 
 
 def build(run_folder: str | Path) -> Path:
@@ -35,7 +38,7 @@ def build(run_folder: str | Path) -> Path:
         "index.html",
         name=name,
         settings=_text(run_folder / "settings.yaml"),
-        provenance=_json(run_folder / "dataset" / "provenance.json"),
+        provenance=read_provenance(run_folder / "dataset"),
         pipeline=[_counts(run_folder, manifest) for manifest in manifests.values()],
         summaries={stage: summary for stage in manifests if (summary := read_summary(run_folder / stage))},
         pairs=sample_pairs(run_folder) if "assembly" in manifests else [],
@@ -69,7 +72,7 @@ def _counts(run_folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _training(run_folder: Path) -> dict[str, Any]:
-    models = {name: _json(path) for name, path in plots.training_records(run_folder / "models").items()}
+    models = {name: read_training(path) for name, path in plots.training_records(run_folder / "models").items()}
     return {"models": models, "curves": plots.looks(plots.training_curves, run_folder / "models") if models else None}
 
 
@@ -78,10 +81,12 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
     records = write_leaderboard(run_folder) if listed(run_folder / "results") else []
     judged = judgements(records)
     records = in_order(records, judged)
-    results = {row["model"]: _json(run_folder / "results" / f"{row['model']}.json") for row in records}
+    results = {row["model"]: read_results(run_folder / "results" / f"{row['model']}.json") for row in records}
     if records:
+        paths = {row["model"]: run_folder / "unlearned" / row["model"] / RECORD for row in records}
         trainings = {
-            row["model"]: _json(run_folder / "unlearned" / row["model"] / "unlearning.json") for row in records
+            name: read_record(path).model_dump(exclude_unset=True) if path.is_file() else {}
+            for name, path in paths.items()
         }
         write_pages(run_folder, name, records, judged, results, trainings)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
@@ -118,8 +123,3 @@ def _text(path: Path) -> str:
         return read_bytes(path).decode()
     except FileNotFoundError:
         return ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a file of the run; empty where there is no such file."""
-    return read_json(path) if path.is_file() else {}

@@ -1,7 +1,6 @@
 """The report's own plots, as PNG files. Each can be drawn for a light or a dark page; the background is transparent."""
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+
+from salmu.model_training.record import read_training
 
 # Legible on a light and on a dark page.
 COLOURS = ("#3b82c4", "#d1663a", "#3f9e63", "#a05fb5", "#b8912a", "#c2527a", "#2f9fa3", "#7c7f86")
@@ -35,10 +36,10 @@ def training_curves(models: Path, dark: bool = False) -> bytes:
         axes = figure.add_subplot(xlabel="step", ylabel="contrastive loss")
         memory = None
         for number, (name, path) in enumerate(training_records(models).items()):
-            record, colour = json.loads(path.read_text(encoding="utf-8")), COLOURS[number % len(COLOURS)]
-            steps, losses = ([point[name] for point in record["curve"]] for name in ("step", "loss"))
+            record, colour = read_training(path), COLOURS[number % len(COLOURS)]
+            steps, losses = ([point[name] for point in record.get("curve", [])] for name in ("step", "loss"))
             axes.plot(steps, losses, color=colour, label=name)
-            measured = [point for point in record.get("monitored", []) if "AssocStr" in point]
+            measured = [point for point in record.get("monitored", []) if point.get("AssocStr") is not None]
             if measured:
                 memory = memory or axes.twinx()
                 steps, strengths = ([point[name] for point in measured] for name in ("step", "AssocStr"))

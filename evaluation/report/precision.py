@@ -1,12 +1,12 @@
 """The page that says how precisely each method forgot, with all that it takes to check it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from salmu.data.documents import read_lines
 from salmu.evaluation.report.judgements import Judgement
 from salmu.evaluation.report.rendering import page
-from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS
+from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS, Trial
 from salmu.evaluation.unlearning.registry import methods
 from salmu.evaluation.verdicts.leaderboard import reference_of
 from salmu.evaluation.verdicts.soundness import warning
@@ -67,7 +67,7 @@ def _trials(run_folder: Path, method: str) -> list[Record]:
     path = run_folder / "tuning" / method / TRIALS
     if method not in methods() or not path.is_file():
         return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read_lines(path, Trial)
     tried = list(methods()[method].search)
     return [
         {key: row.get(key) for key in FIGURES[:2]}

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.private import without_folders
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import SPLITS, Dataset, open_dataset
-from salmu.data.sealed import sealed
+from salmu.data.sealed import is_intact, sealed
 from salmu.evaluation.attacks.relearning import relearning_curves
 from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.encoding.embeddings import Encoder
@@ -19,6 +20,7 @@ from salmu.evaluation.encoding.pairs import Pairs, encoded_pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, open_zero_shot
 from salmu.evaluation.metrics.bootstrap import by_cluster, interval
+from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, Score, rounded
 from salmu.evaluation.metrics.zero_shot import general_knowledge, general_knowledge_of
 from salmu.evaluation.scoring.measures import measure
@@ -60,14 +62,26 @@ def evaluate_once(
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Evaluate and write the result file `out`, unless it holds the results of these settings, weights and data
-    already."""
+    already. Raises UserError for an `out` that is no result file, or a damaged one."""
+    held = _held(out)
     clip, dataset, known = load_model(model, settings.device), open_dataset(dataset_dir), _known(settings)
-    try:
-        if json.loads(out.read_bytes())["extended"]["fingerprint"] == _fingerprint(settings, clip, dataset, known):
-            return
-    except (OSError, ValueError, KeyError):
-        pass  # not there, damaged, or not ours
+    if held == _fingerprint(settings, clip, dataset, known):
+        return
     write_results(_measured(settings, clip, dataset, known, cache, progress), out)
+
+
+def _held(out: Path) -> str | None:
+    """The fingerprint of the results that a file holds; None where there is no file, or it says nothing of that."""
+    if not out.exists():
+        return None
+    remedy = "remove it to have it written again, or name another file"
+    try:
+        results = read_results(out)
+    except UserError as error:
+        raise UserError(f"{error}; {remedy}") from None
+    if not is_intact(results, under="extended"):
+        raise UserError(f"{out}: damaged: its content is not that of its content_digest; {remedy}")
+    return results.get("extended", {}).get("fingerprint")
 
 
 def write_results(results: dict[str, Any], path: Path) -> None:

@@ -7,8 +7,11 @@ goes on from the best so far, one step at a time."""
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmu.data.documents import read_lines
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest, generator
@@ -23,6 +26,24 @@ from salmu.model_training.loop import reproducible
 VERSION = 4
 STEPS = 100  # drawn until one has not been tried yet
 TRIALS, TUNED = "trials.jsonl", "tuned.json"
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Trial(BaseModel):
+    """A line of trials.jsonl, as it is read."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    trial: int
+    score: Number
+    settings: dict[str, Any]
+    fingerprint: str | None = None
+    removed: Number | None = None
+    bystanders_kept: Number | None = None
+    scenes_kept: Number | None = None
+    strangers_kept: Number | None = None
+    associations_kept: Number | None = None
+    mixed: Number | None = None
 
 
 def tune(
@@ -106,9 +127,11 @@ def step(method: Method, rows: list[dict[str, Any]], number: int, seed: int) -> 
 
 
 def _logged(path: Path, fingerprint: str) -> list[dict[str, Any]]:
-    """The trials of this very tuning that are done already."""
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (FileNotFoundError, ValueError):
+    """The trials of this very tuning that are done already. Raises UserError for a damaged file."""
+    if not path.exists():
         return []
+    try:
+        rows = read_lines(path, Trial)
+    except UserError as error:
+        raise UserError(f"{error}; remove the file to begin again, or name another --out") from None
     return rows if all(row.get("fingerprint") == fingerprint for row in rows) else []

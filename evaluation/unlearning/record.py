@@ -21,6 +21,16 @@ class Seen(BaseModel):
     times: int | None = None
 
 
+class Point(BaseModel):
+    """A step of a method."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Number]
+
+    step: int
+    loss: Number
+
+
 class Record(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -28,6 +38,9 @@ class Record(BaseModel):
     budget: Number | None = None
     seed: int | None = None
     settings: dict[str, Any] | None = None
+    not_default: list[str] = []
+    files: dict[str, str] | None = None
+    weights_sha256: str | None = None
     source_model_digest: str | None = None
     dataset_digest: str | None = None
     model_digest: str | None = None
@@ -37,7 +50,7 @@ class Record(BaseModel):
     peak_memory_mb: Number | None = None
     peak_gpu_memory_mb: Number | None = None
     saw: dict[str, Seen] = {}
-    curve: list[dict[str, Number]] = []
+    curve: list[Point] = []
 
 
 def read_record(path: Path) -> Record:

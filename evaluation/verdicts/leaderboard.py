@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from salmu.data.documents import read_yaml
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
@@ -28,6 +30,15 @@ TABLES = {"leaderboard.csv": csv, "leaderboard.tex": latex, "leaderboard.md": ma
 REFERENCES = ("clean", "compromised", "retrained")  # names of their result files; others: retrained-2, s1-clean, ...
 _REFERENCE = re.compile(rf"(?:s(\d+)-)?({'|'.join(PAIR)}|{RETRAINED.pattern})")
 _UNLEARNED = re.compile(r"(.+)-([0-9.e+-]+)x-s(\d+)")  # <method>-<budget>x-s<seed>
+
+
+class Row(BaseModel):
+    """A line of leaderboard.jsonl, as it is read."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    model: str
+    model_digest: str | None = None
 
 
 def reference_of(name: str) -> tuple[str, int] | None:

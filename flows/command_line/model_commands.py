@@ -1,22 +1,22 @@
 """Commands about models: evaluate, unlearn, tune, submission."""
 
-import json
 from pathlib import Path
 
-from salmu.data.files import location, read_bytes
+from salmu.data.files import location
 from salmu.flows.command_line.opening import overrides
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.settings import load_profile
 
 
 def evaluate(options) -> None:
+    from salmu.evaluation.metrics.results_file import read_results
     from salmu.evaluation.scoring.evaluate import evaluate_once
     from salmu.flows.running.progress import terminal_progress
 
     settings, out = load_profile("tiny", overrides(options)).evaluation, Path(options.out)
     with terminal_progress("evaluate", "images") as tell:
         evaluate_once(settings, options.model, location(options.dataset), out, progress=tell)
-    results = json.loads(read_bytes(out))
+    results = read_results(out)
     show(options, results, f"{text_table(_metric_rows(results))}\nresults: {out}")
 
 
@@ -38,7 +38,8 @@ def _metric_rows(results: dict) -> list[dict]:
 
 
 def unlearn(options) -> None:
-    from salmu.evaluation.unlearning.runner import RECORD, unlearn
+    from salmu.evaluation.unlearning.record import RECORD, read_record
+    from salmu.evaluation.unlearning.runner import unlearn
     from salmu.flows.running.progress import terminal_progress
 
     settings = load_profile("tiny", overrides(options)).unlearning
@@ -46,7 +47,7 @@ def unlearn(options) -> None:
     folders = (Path(options.model), location(options.dataset), Path(options.out))
     with terminal_progress(run.method, "steps") as tell:
         unlearn(run.method, run.settings, *folders, tell, replace=options.force)
-    record = json.loads(read_bytes(Path(options.out) / RECORD))
+    record = read_record(Path(options.out) / RECORD).model_dump(exclude_unset=True)
     show(options, record, f"{text_table(_cost_rows(record))}\nmodel: {options.out}")
 
 

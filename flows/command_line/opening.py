@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from salmu.data.files import location
+from salmu.data.files import location, size
 from salmu.data.store import Store
 from salmu.flows.running.lock import holder
 from salmu.flows.settings import RunSettings, load_run, parse_assignment
@@ -20,9 +20,10 @@ def overrides(options) -> dict[str, Any]:
 
 
 def existing(options) -> Store:
-    """The folder of a run that exists. Raises UserError if there is none."""
+    """The folder of a run that exists. Raises UserError if there is none, also where a folder of that name holds
+    something else."""
     store = Store(location(options.runs) / (options.run or "tiny"))
-    if not store.folder.exists():
+    if size(store.folder / "settings.yaml") is None:
         load_run(store.folder)  # says which run may be meant
     return store
 

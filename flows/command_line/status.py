@@ -1,13 +1,12 @@
 """What a run holds, part by part, and who works on it: `salmu status`. It reads manifests and records, no data, and
 loads neither torch nor a method."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from salmu.data.documents import read_json
+from salmu.data.documents import loaded, read_lines
 from salmu.data.errors import UserError
 from salmu.data.files import listed, size
 from salmu.data.private import without_folders
@@ -17,16 +16,19 @@ from salmu.data.publish.publish import inputs_of
 from salmu.data.settings import NOT_IN_FINGERPRINT
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
+from salmu.evaluation.metrics.results_file import LIMIT, Results
+from salmu.evaluation.unlearning.record import Record
 from salmu.evaluation.unlearning.registry import folder_of
 from salmu.evaluation.unlearning.settings import GradientSettings
 from salmu.evaluation.verdicts.leaderboard import FILE as LEADERBOARD
+from salmu.evaluation.verdicts.leaderboard import Row
 from salmu.flows.command_line.output import text_table
 from salmu.flows.running.lock import Holder
 from salmu.flows.running.stages import STAGES, models_of, state
 from salmu.flows.settings import RunSettings
+from salmu.model_training.record import Training
 from salmu.model_training.settings import PairSettings
 
-MOST_BYTES = 256 * 2**20  # of a record or a result file
 NO_EFFECT = {name for name, f in GradientSettings.model_fields.items() if f.json_schema_extra == NOT_IN_FINGERPRINT}
 
 
@@ -140,7 +142,7 @@ def _dataset(store: Store, settings: RunSettings, assembly: str) -> tuple[Proven
 
 
 def _trained(folder: Path, settings: PairSettings, dataset: str | None) -> tuple[str, dict]:
-    record = _record(folder / "training.json")
+    record = _record(folder / "training.json", Training)
     if record is None or not (folder / "open_clip_model.safetensors").is_file():
         return ("partial" if folder.with_name(f".{folder.name}.training").is_dir() else "new"), {}
     try:
@@ -152,10 +154,10 @@ def _trained(folder: Path, settings: PairSettings, dataset: str | None) -> tuple
 
 
 def _unlearned(folder: Path, given: dict[str, Any], dataset: str | None, source: dict) -> tuple[str, dict]:
-    record = _record(folder / "unlearning.json")
+    record = _record(folder / "unlearning.json", Record)
     if record is None or not (folder / "open_clip_model.safetensors").is_file():
         return ("partial" if folder.with_name(f".{folder.name}.unfinished").is_dir() else "new"), {}
-    held = record.get("settings", {})
+    held = record.get("settings") or {}
     asked = without_folders({name: value for name, value in given.items() if name not in NO_EFFECT})
     same = set(record.get("not_default", ())) <= set(asked) and all(
         _same(value, held.get(name)) for name, value in asked.items()
@@ -166,7 +168,7 @@ def _unlearned(folder: Path, given: dict[str, Any], dataset: str | None, source:
 
 def _scored(path: Path, settings: RunSettings, dataset: str | None, model: dict) -> tuple[str, float | None]:
     """State and seconds of a result file; `model`: the record of the model that it must be of."""
-    results = _record(path)
+    results = _record(path, Results)
     if results is None:
         return "new", None
     extended = results.get("extended", {})
@@ -184,13 +186,11 @@ def _report(home: Path) -> str:
         return "new"
     held = {}
     for name in _others(home / "results", ()):
-        held[name.removesuffix(".json")] = _record(home / "results" / name).get("extended", {}).get("model_digest")
+        results = _record(home / "results" / name, Results) or {}
+        held[name.removesuffix(".json")] = results.get("extended", {}).get("model_digest")
     try:
-        rows = [json.loads(line) for line in (home / LEADERBOARD).read_text(encoding="utf-8").splitlines()]
-        told = {row["model"]: row["model_digest"] for row in rows}
-    except FileNotFoundError:
-        told = {}
-    except (ValueError, LookupError, TypeError):
+        told = {row["model"]: row.get("model_digest") for row in read_lines(home / LEADERBOARD, Row)}
+    except UserError:  # missing or damaged
         return "stale"
     return "done" if held == told else "stale"
 
@@ -204,15 +204,15 @@ def _others(folder: Path, known) -> list[str]:
     return sorted(name for name in listed(folder) if name not in known and not name.startswith("."))
 
 
-def _record(path: Path) -> dict | None:
-    """A JSON object; None where there is no file, and an empty one for a damaged file, which counts as stale."""
+def _record(path: Path, form: type[BaseModel]) -> dict | None:
+    """A document of this form; None where there is no file, and an empty one for a damaged file, which counts as
+    stale."""
     if not path.is_file():
         return None
     try:
-        document = read_json(path, MOST_BYTES)
+        return loaded(path, form, LIMIT).model_dump(exclude_unset=True)
     except UserError:
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _same(given: Any, held: Any) -> bool:

@@ -1,11 +1,11 @@
 """`salmu verify`: every file that a run holds, against the digests that its manifests and records hold."""
 
-import json
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from salmu.data.documents import loaded, read_json
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, listed, parquet_file, size
 from salmu.data.keyed import digest
@@ -177,10 +177,13 @@ def _unlearned(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
 
 def _model(part: str, folder: Path, record_name: str, name: str, digests: dict[str, str]) -> Iterator[Checked]:
     """The files of a model's folder against its record. `digests` gets the digest of the weights that lie there."""
+    from salmu.evaluation.unlearning.record import Record
     from salmu.model_training.export import WEIGHTS
     from salmu.model_training.loading.weights import read_weights, weights_digest
+    from salmu.model_training.record import Training
 
-    path, record = folder / record_name, _json(folder / record_name)
+    path, form = folder / record_name, Training if part == "models" else Record
+    record = _or_none(lambda: loaded(path, form).model_dump(exclude_unset=True))
     if record is None or not is_intact(record):
         yield Checked(part, path, size(path) or 0, "damaged" if path.is_file() else "missing")
         record = {}
@@ -206,14 +209,15 @@ def _model(part: str, folder: Path, record_name: str, name: str, digests: dict[s
 def _results(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
     """The result files, each against its own digest and the weights. One of an earlier dataset is stale, which `status`
     shows, and no problem."""
+    from salmu.evaluation.metrics.results_file import read_results
     from salmu.evaluation.metrics.score import PUBLISHED
     from salmu.evaluation.verdicts.leaderboard import boards, records_of
 
     paths = _visible(home / "results", "*.json")
     for path in paths:
-        results = _json(path)
-        extended = results.get("extended") if results else None
-        if not isinstance(extended, dict) or not is_intact(results, under="extended"):
+        results = _or_none(lambda path=path: read_results(path)) or {}
+        extended = results.get("extended")
+        if extended is None or not is_intact(results, under="extended"):
             problem = "damaged"
         elif any(key not in results.get(group, {}) for group, key, _ in PUBLISHED.values()):
             problem = "lacks published metrics"
@@ -246,10 +250,7 @@ def _model_folders(folder: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     """The object in a file; None if there is no such file, or something else in it."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+    document = _or_none(lambda: read_json(path))
     return document if isinstance(document, dict) else None
 
 

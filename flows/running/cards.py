@@ -1,6 +1,5 @@
 """The cards of a run: an overview with state, counts and links; one a stage; one each of dataset, pair, benchmark."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,7 +8,9 @@ from typing import Any
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 
-from salmu.data.files import listed, read_bytes, size
+from salmu.data.errors import UserError
+from salmu.data.files import listed, size
+from salmu.data.provenance import read_provenance
 from salmu.data.store import Manifest, Store
 from salmu.data.summary import Summary
 from salmu.data.text import markdown_cell
@@ -105,8 +106,11 @@ def overview(store: Store, state: str) -> str:
 def _later(store: Store) -> Iterator[tuple[str, str]]:
     """What the run holds beyond its stages."""
     if size(store.folder / "dataset" / "provenance.json") is not None:
-        digest = json.loads(read_bytes(store.folder / "dataset" / "provenance.json"))["dataset_digest"]
-        yield "dataset", f"published, digest `{digest}`"
+        try:
+            held = f"published, digest `{read_provenance(store.folder / 'dataset').dataset_digest}`"
+        except UserError:
+            held = "damaged"
+        yield "dataset", held
     models = store.folder / "models"
     trained = [name for name in listed(models) if size(models / name / "training.json") is not None]
     if trained:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from salmu.data.documents import parsed
 from salmu.data.errors import UserError
 from salmu.data.keyed import digest
 
@@ -73,9 +74,9 @@ def holder(folder) -> Holder | None:
     except OSError:
         return None
     try:
-        known = json.loads(text)
+        known = parsed(text.encode())
         return Holder(str(known["host"]), int(known["pid"]), str(known["since"]), alive)
-    except (ValueError, KeyError, TypeError):  # an empty file, or one that is just being written
+    except (ValueError, KeyError, TypeError, RecursionError):  # an empty file, or one that is just being written
         return Holder("", 0, "", True) if alive else None
 
 

@@ -5,6 +5,7 @@ one task run a shard and one a stage, and never carries data.
 """
 
 import time
+from collections import Counter
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -50,11 +51,13 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     Raises UserError when something above is missing, and the first shard's error once the shards under way are
     committed."""
     for other in STAGES[name].UPSTREAM:
-        if not store.manifest(other).complete:
+        above = store.manifest(other)
+        if not above.complete:
             raise UserError(
                 f"stage {name} reads {other}, which is not complete in {store.folder}: run "
                 f"{salmu_command(f'stage {other}', store.folder)} first"
             )
+        _require_rows(store, above)
     start, plan = time.perf_counter(), planned(store, name, settings)
     require_shard(drill, name, {shard.index for shard, _ in plan})
     done = finished(store, name, plan)
@@ -87,7 +90,21 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     say(told)
     get_run_logger().info(told)
     refresh_overview()
+    _require_rows(store, manifest)
     return last
+
+
+def _require_rows(store: Store, manifest: Manifest) -> None:
+    """Raises UserError, with the commonest reason, where a stage rejected all that it was given."""
+    if manifest.rows or not manifest.rejects:
+        return
+    name = manifest.stage
+    reasons = Counter(reject.reason for reject in store.view(name, STAGES[name].KEY).rejects())
+    reason, count = reasons.most_common(1)[0]
+    raise UserError(
+        f"stage {name}: all {manifest.rejects} items were rejected, most often ({count} times): {reason}; see "
+        f"{salmu_command(f'inspect {name} --rejects', store.folder)}"
+    )
 
 
 def _make_missing(store: Store, manifest: Manifest, missing: list, settings, after, drill: DrillSettings) -> list:

@@ -12,8 +12,9 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.deployments import run_deployment
 
+from salmu.data.documents import loaded
 from salmu.data.errors import UserError
-from salmu.data.files import listed, read_bytes, remove, write_atomic
+from salmu.data.files import listed, remove, write_atomic
 from salmu.data.store import Entry, Shard, Store
 from salmu.flows.running import runners
 from salmu.flows.running.drill import DrillSettings
@@ -83,7 +84,7 @@ def make_on_work_pool(
             if not name.startswith(LEFT):
                 continue
             path = store.stage_folder(stage) / name
-            entry = Entry.model_validate_json(read_bytes(path))
+            entry = loaded(path, Entry)
             shard, expected = wanted.get(entry.index, (None, ""))
             if shard is not None and store.is_done(stage, entry, expected):
                 commit(shard, entry)

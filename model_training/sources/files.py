@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import re
+import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -17,7 +18,7 @@ import fsspec
 import numpy as np
 
 from salmu.data.errors import UserError
-from salmu.data.files import write_atomic
+from salmu.data.files import file_sha256, write_atomic
 from salmu.data.foreign_names import is_content, is_utf8, printable
 from salmu.data.keyed import digest
 from salmu.data.private import without_folders
@@ -25,7 +26,7 @@ from salmu.model_training.pictures import Bytes
 from salmu.model_training.settings import ParquetSource, WebDatasetSource
 from salmu.model_training.sources import Shard, Source
 from salmu.model_training.sources.parquet import as_tar
-from salmu.model_training.sources.tars import Index, read, scan, uid_list
+from salmu.model_training.sources.tars import DAMAGED, Index, read, scan, uid_list
 
 VERSION = 2  # raised by hand when an index means something else
 MOST_SHARDS = 1_000_000
@@ -69,7 +70,7 @@ def _commonest(source: Source) -> str:
     reasons = counted((reason for _, _, reason in source.rejects), source.filtered)
     if not reasons:
         return "the shards are empty"
-    reason = max(reasons, key=reasons.get)
+    reason = max(reasons, key=lambda one: (one.startswith(DAMAGED), reasons[one]))  # a cut tar explains the rest
     return f"{reason} ({reasons[reason]} of {sum(reasons.values())} samples)"
 
 
@@ -134,8 +135,12 @@ def _key(url: str, settings: Files, uids: str | None) -> str:
 
 
 def _indexed(url: str, settings: Files, path: Path) -> dict:
-    """What the index file says of a shard; made first if it is not there."""
-    if not path.is_file():
+    """What the index file says of a shard; made first if it, or the copy of a Parquet file, is missing or damaged."""
+    description = _described(path)
+    if description and settings.kind == "parquet":
+        whole = _tar(path).is_file() and file_sha256(_tar(path)).startswith(description["digest"])
+        description = description if whole else None
+    if description is None:
         if settings.kind == "parquet":
             copy = as_tar(url, settings)
             write_atomic(_tar(path), copy.tar)
@@ -144,8 +149,17 @@ def _indexed(url: str, settings: Files, path: Path) -> dict:
         else:
             index = scan(url, settings)
         write_atomic(path, _file(index))
-    with np.load(path, allow_pickle=False) as content:
-        return json.loads(content["description"].tobytes())
+    return description or _described(path)
+
+
+def _described(path: Path) -> dict | None:
+    """The description in an index file; None if it is missing or damaged, which zip's checksums tell."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            content["places"]
+            return json.loads(content["description"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _file(index: Index) -> bytes:

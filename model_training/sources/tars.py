@@ -24,6 +24,7 @@ from salmu.data.tars import members
 from salmu.model_training.settings import WebDatasetSource
 
 TEXT_BYTES, JSON_BYTES = 2**16, 2**20  # of a caption; of a .json member
+DAMAGED = "shard damaged from here on"  # how the reason begins why the rest of a shard is left out
 JSON_KINDS = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number"}
 
 
@@ -136,7 +137,7 @@ def _samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, _Mem
             yield current, found
     except (tarfile.TarError, EOFError, OSError) as error:
         # the members so far may lack the last one, which is where the damage is
-        yield current or "", f"shard damaged from here on: {error}"
+        yield current or "", f"{DAMAGED}: {error}"
     while file.read(2**20):
         pass
 

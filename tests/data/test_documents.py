@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from salmu.data.documents import loaded, parse_yaml, read_yaml
+from salmu.data.documents import loaded, parse_yaml, read_lines, read_yaml
 from salmu.data.errors import UserError
 from salmu.flows.settings import load_profile, load_run, parse_assignment, save
 
@@ -98,3 +98,13 @@ def test_a_missing_document_a_folder_in_its_place_and_one_that_is_too_long(tmp_p
     (tmp_path / "long.json").write_text('{"a": 1}')
     with pytest.raises(UserError, match="8 bytes are more than such a file has"):
         loaded(tmp_path / "long.json", Numbers, limit=7)
+
+
+def test_lines_of_objects_are_given_as_they_stand_and_a_damaged_one_is_named_by_its_number(tmp_path):
+    path = tmp_path / "it.jsonl"
+    path.write_text('{"a": 1, "b": 2}\n{"a": 3}\n')
+    assert read_lines(path, Numbers) == [{"a": 1, "b": 2}, {"a": 3}]
+    for line in ("[]", '{"a": "x"}', '{"a": 3', "[" * 10_000):
+        path.write_text(f'{{"a": 1}}\n{line}\n')
+        with pytest.raises(UserError, match="it.jsonl, line 2: "):
+            read_lines(path, Numbers)

@@ -260,3 +260,24 @@ def test_what_others_add_to_a_person_is_read_over(published):
     people = json.loads((published / IDENTITIES).read_text())
     (published / IDENTITIES).write_text(json.dumps({who: one | {"shoe_size": 41} for who, one in people.items()}))
     assert open_dataset(published).table("forget", ["value"]).num_rows
+
+
+@pytest.mark.parametrize("path", [5, None, "", " ", ["a"], b"folder"])
+def test_what_is_no_path_is_one_line(path):
+    with pytest.raises(UserError, match="a path or a URL is expected, got"):
+        open_dataset(path)
+
+
+def test_one_column_may_be_named_without_a_list(ours):
+    dataset = open_dataset(ours)
+    assert dataset.table("forget", "text").equals(dataset.table("forget", ["text"]))
+    with pytest.raises(UserError, match="no column 'txt'"):
+        dataset.table("forget", "txt")
+
+
+@pytest.mark.parametrize("count", ["99999999999", "9999999999999", "9" * 200])
+def test_a_name_that_claims_more_parts_than_there_can_be_is_one_line(count, published):
+    for path in (published / "data").glob("forget-*"):
+        path.rename(path.with_name(f"{path.name.partition('-of-')[0]}-of-{count}.parquet"))
+    with pytest.raises(UserError, match=f"split forget should have {count} files: forget-.*is missing"):
+        open_dataset(published)

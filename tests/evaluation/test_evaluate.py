@@ -9,6 +9,7 @@ import pytest
 from published import write_model
 from safetensors.torch import load_file, save_file
 
+from salmu.data.errors import UserError
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, headline, interval
 from salmu.evaluation.scoring.evaluate import evaluate, evaluate_once, write_results
@@ -156,8 +157,13 @@ def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(
     assert once(quick) == numbers(results) and ticks
     assert once(quick) == numbers(results) and not ticks
     assert once(quick.model_copy(update={"seed": 1})) != numbers(results) and ticks
-    out.write_text("{")
-    assert once(quick) == numbers(results) and ticks
+    whole = json.loads(out.read_text())
+    whole["utility"]["2.2_InterIdSim"]["mean"] += 0.1
+    for held in ("{", "[]", '{"efficacy": 5}', '{"note": "not yours"', json.dumps(whole)):
+        out.write_text(held)
+        with pytest.raises(UserError, match="random.json: .*; remove it to have it written again, or name another"):
+            once(quick)
+        assert out.read_text() == held and not ticks
 
 
 def test_progress_reaches_its_total(quick, model_dir, dataset_dir):

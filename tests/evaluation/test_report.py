@@ -234,6 +234,30 @@ def test_other_folders_and_damaged_files_are_told_in_one_line(tmp_path):
         build(tmp_path)
 
 
+DAMAGED = {
+    "models/clean/training.json": [{"curve": [5]}, {"curve": [{"step": 1}]}, {"seconds": "x"}, {"monitored": {}}, []],
+    "results/clean.json": [
+        {"extended": {"recovery": {"forget": {"trained_on": 1, "points": []}}}},
+        {"extended": {"per_attribute": [{"rows": 1}]}},
+        {"efficacy": {"1.1_RetFail": {"outcomes": "x"}}},
+    ],
+    "unlearned/negative_gradient-5x-s0/unlearning.json": [{"curve": [{"loss": 1}]}, {"saw": 5}, "x"],
+    "tuning/negative_gradient/trials.jsonl": [{"trial": 0}, {"trial": 0, "score": 1, "settings": 5}, []],
+    "dataset/provenance.json": [{}, [], {"settings": 5}],
+}
+
+
+@pytest.mark.parametrize("name, document", [(name, one) for name, some in DAMAGED.items() for one in some])
+def test_a_document_of_another_form_is_named_in_one_line(name, document, tmp_path):
+    for model, values in VALUES.items():
+        write_json(tmp_path / "results" / f"{model}.json", results_of(values))
+    write_json(tmp_path / "unlearned" / "negative_gradient-5x-s0" / "unlearning.json", {"method": "negative_gradient"})
+    write_json(tmp_path / name, document)
+    with pytest.raises(UserError, match=f"{name}") as error:
+        build(tmp_path)
+    assert "\n" not in str(error.value)
+
+
 def test_curves_differ_with_their_data_and_with_the_page(run, tmp_path):
     light, dark = (training_curves(run / "models", dark) for dark in (False, True))
     assert light != dark and Image.open(io.BytesIO(light)).size == Image.open(io.BytesIO(dark)).size

@@ -171,3 +171,11 @@ def test_what_is_missing_is_named(dataset_dir, model_dir, tmp_path):
         tune("finetuning", model_dir, dataset_dir, tmp_path, 0)
     with pytest.raises(UserError, match="tuning of finetuning: unknown key 'forgetting'"):
         tune("finetuning", model_dir, dataset_dir, tmp_path, 1, 0, {"forgetting": 1})
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"trial": 0, "score": "x", "settings": {}}', "null"])
+def test_damaged_trials_are_named_and_kept(line, dataset_dir, model_dir, tmp_path):
+    (tmp_path / "trials.jsonl").write_text(f"{line}\n")
+    with pytest.raises(UserError, match="trials.jsonl, line 1: .*; remove the file to begin again"):
+        tune("finetuning", model_dir, dataset_dir, tmp_path, 1, 0, SMALL)
+    assert (tmp_path / "trials.jsonl").read_text() == f"{line}\n"

@@ -6,11 +6,14 @@ import pytest
 from small_run import small_run
 
 from salmu.flows.command_line import cli
+from salmu.flows.settings import load_profile, save
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return small_run(tmp_path_factory.mktemp("runs") / "run")
+    store = small_run(tmp_path_factory.mktemp("runs") / "run")
+    save(load_profile("smoke"), store.folder)
+    return store
 
 
 def salmu(run, capsys, *arguments: str) -> str:
@@ -70,3 +73,18 @@ def test_clean_removes_what_no_manifest_names_and_nothing_else(run, capsys):
     lock = run.folder / ".lock"
     assert sorted(path for path in run.folder.rglob("*") if path.is_file() and path != lock) == before
     assert not work.folder.exists()
+
+
+COMMANDS = ["status", "plan", "verify", "verify personas", "inspect portraits", "clean", "report", "gallery"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "publish --to elsewhere", "stage captions", "deploy"])
+def test_a_folder_that_holds_something_else_is_no_run(command, tmp_path, capsys):
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit) as error:
+        cli.main([*command.split(), "--runs", str(tmp_path), "--run", "papers"])
+    told = capsys.readouterr()
+    assert error.value.code == 2 and not told.out
+    assert told.err.startswith("error: no run in ") and told.err.count("\n") == 1
+    assert [path.name for path in (tmp_path / "papers").iterdir()] == ["notes.txt"]

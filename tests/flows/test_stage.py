@@ -186,6 +186,13 @@ def test_rejects_are_counted_and_kept(chain):
     assert chain.store.manifest("letters").rejects == 1
 
 
+def test_a_stage_that_rejects_everything_fails_with_the_reason_each_time(chain):
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"letters: all 3 items were rejected, .*\(3 times\): is x; see salmu"):
+            chain(LetterSettings(letters="xxx"))
+    assert not chain.store.manifest("words").shards and chain.store.manifest("letters").complete
+
+
 def test_files_that_no_manifest_names_are_removed_when_the_stage_is_complete(chain):
     chain()
     chain(LetterSettings(letters="ab"))

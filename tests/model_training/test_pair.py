@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,15 @@ def test_a_finished_model_is_not_trained_again_unless_something_changed(dataset,
     with caplog.at_level("INFO", logger="salmu.model_training.pair"):
         assert train(SETTINGS, dataset, compromised, "compromised") is False
     assert "finished already" in caplog.text and (compromised / "training.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"which": "clean"}'])
+def test_a_finished_model_with_a_damaged_record_is_named_and_not_trained_again(record, dataset, compromised, tmp_path):
+    shutil.copytree(compromised, tmp_path / "compromised")
+    (tmp_path / "compromised" / "training.json").write_text(record)
+    with pytest.raises(UserError, match=r"training.json: .*; remove .* to have the model trained again"):
+        train(SETTINGS, dataset, tmp_path / "compromised", "compromised")
+    assert (tmp_path / "compromised" / "training.json").read_text() == record
 
 
 def test_an_interrupted_training_leaves_no_model(dataset, tmp_path):

@@ -16,7 +16,7 @@ from salmu.data.errors import UserError
 from salmu.model_training.pair import PairSettings, train
 from salmu.model_training.pictures import random_crop, square
 from salmu.model_training.settings import ParquetSource, WebDatasetSource
-from salmu.model_training.sources import parquet, tars
+from salmu.model_training.sources import files, parquet, tars
 from salmu.model_training.sources.files import counted, file_source
 
 UIDS = [(number << 96) + number for number in range(1, 40)]
@@ -115,6 +115,32 @@ def test_a_tar_cut_between_two_members_is_noticed(tmp_path):
     (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:cut])
     source = file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
     assert "shard damaged" in source.rejects[0][2] and source.rows in (1, 2)
+
+
+def test_a_source_that_is_cut_before_its_first_pair_says_that_it_is_cut(tmp_path):
+    pieces = [
+        {name: content for name, content in sample(number, json=None).items() if name != "txt"} for number in (0, 1, 2)
+    ]
+    write_tar(tmp_path / "a.tar", pieces)
+    (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:-12_000])
+    with pytest.raises(UserError, match=r"can be used: shard damaged from here on: .* \(1 of \d samples\)"):
+        file_source(WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
+
+
+@pytest.mark.parametrize("damaged", ["*.npz", "*.tar"])
+def test_a_damaged_index_or_copy_is_made_again(damaged, tmp_path):
+    images = [picture("pq", number) for number in range(5)]
+    pq.write_table(pa.table({"image": images, "text": list("abcde")}), tmp_path / "a.parquet")
+    settings = ParquetSource(urls=str(tmp_path / "a.parquet"))
+    before = file_source(settings, tmp_path / "index", workers=0)
+    (path,) = (tmp_path / "index").glob(damaged)
+    for place in (40, path.stat().st_size // 2):
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+        files._places.cache_clear()
+        after = file_source(settings, tmp_path / "index", workers=0)
+        assert after.shards == before.shards and after.read(0, np.arange(5)) == before.read(0, np.arange(5))
 
 
 @pytest.mark.parametrize("as_struct", [True, False])
