@@ -31,6 +31,13 @@ def loaded(path: "Path | UPath", model: type[Document], limit: int = 64 * MIB) -
     return validate(model, read_json(path, limit), str(path))
 
 
+def read_checked(path: "Path | UPath", model: type[BaseModel], limit: int = 64 * MIB) -> dict[str, Any]:
+    """As `loaded`, but the document as it stands there, every number as it was written: a digest of it holds."""
+    document = read_json(path, limit)
+    validate(model, document, str(path))
+    return document
+
+
 def read_json(path: "Path | UPath", limit: int = 64 * MIB) -> Any:
     """The JSON document in a file, bounded but not checked. Raises UserError as `loaded` does."""
     return parse_json(read_bounded(path, limit), str(path))

@@ -17,7 +17,8 @@ from salmu.evaluation.metrics.score import PUBLISHED
 from salmu.evaluation.report.build import build
 from salmu.evaluation.report.tradeoff import trade_off
 from salmu.evaluation.scoring.evaluate import EvaluationSettings, evaluate_once
-from salmu.evaluation.unlearning.registry import Run, UnlearningSettings
+from salmu.evaluation.unlearning.outside import chosen
+from salmu.evaluation.unlearning.registry import Run, UnlearningSettings, take_up
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import write_leaderboard
 from salmu.evaluation.verdicts.soundness import warning
@@ -37,8 +38,10 @@ from salmu.model_training.export import with_metrics
 
 
 @task(name="unlearn", task_run_name="unlearn-{run.folder}", cache_policy=NO_CACHE, persist_result=False)
-def unlearn_model(folder: str, run: Run, place: int) -> None:
-    """Run one method on Compromised into unlearned/<method>-<budget>x-s<seed>/; kept if it is up to date."""
+def unlearn_model(folder: str, run: Run, place: int, methods: str) -> None:
+    """Run one method on Compromised into unlearned/<method>-<budget>x-s<seed>/; kept if it is up to date. `methods`:
+    where those from outside the project lie."""
+    take_up(methods)
     home = Path(folder)
     source, out = home / "models" / "compromised", home / "unlearned" / run.folder
     with shown_progress(home.name, f"unlearning by {run.folder}", "steps", place) as show:
@@ -81,7 +84,8 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
             for place, (name, model) in enumerate(them)
         ]
 
-    methods = [(unlearn_model, {"folder": folder, "run": run, "place": place}) for place, run in enumerate(runs)]
+    unlearning = {"folder": folder, "methods": chosen()}
+    methods = [(unlearn_model, unlearning | {"run": run, "place": place}) for place, run in enumerate(runs)]
     submit_with_retry("benchmark", methods + scored(models), on_gpus=on_gpus)
     submit_with_retry("benchmark", scored(unlearned), on_gpus=on_gpus)
     records = write_leaderboard(store.folder)

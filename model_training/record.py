@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmu.data.documents import loaded
+from salmu.data.documents import read_checked
 from salmu.data.errors import UserError
 
 RECORD = "training.json"
@@ -62,6 +62,6 @@ def read_training(path: Path, form: type[Training] = Training) -> dict[str, Any]
     """The record in a file, as it stands there. Raises UserError of one line if it is missing, damaged or of another
     form."""
     try:
-        return loaded(path, form).model_dump(exclude_unset=True)
+        return read_checked(path, form)
     except UserError as error:
         raise UserError(f"{error}; remove {path.parent} to have the model trained again") from None

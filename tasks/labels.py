@@ -16,7 +16,7 @@ from salmu.data.files import file_sha256
 from salmu.data.keyed import digest
 from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from salmu.data.settings import Settings
-from salmu.model_training.loading.folders import CONFIGURATION, local_folder
+from salmu.model_training.loading.folders import CONFIGURATION, local_folder, require_data_only
 from salmu.prompts.loader import load
 from salmu.tasks.devices import Device, in_parts_that_fit, torch_device
 
@@ -73,10 +73,13 @@ class ZeroShot(NamedTuple):
 
 
 def model_folder(name: str) -> Path | None:
-    """The folder of the model, None for one of the hub. Raises UserError for a folder that holds no model."""
+    """The folder of the model, None for one of the hub. Raises UserError for a folder that holds no model, or one
+    that names code."""
     folder = EMBEDDED_CLIP if name == "embedded" else local_folder(name)
     if folder and not (folder / CONFIGURATION).is_file():
         raise UserError(f"model {folder}: no {CONFIGURATION} here; set clip to another folder, or to 'embedded'")
+    if folder:
+        require_data_only(folder)
     return folder
 
 

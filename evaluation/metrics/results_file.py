@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmu.data.documents import MIB, read_json
-from salmu.data.settings import validate
+from salmu.data.documents import MIB, read_checked
 
 LIMIT = 512 * MIB  # the published layout holds a number a row
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -100,6 +99,4 @@ class Results(Part):
 def read_results(path: Path) -> dict[str, Any]:
     """The results in a file, as they stand there. Raises UserError of one line if it is missing, damaged or of another
     form."""
-    document = read_json(path, LIMIT)
-    validate(Results, document, str(path))
-    return document
+    return read_checked(path, Results, LIMIT)

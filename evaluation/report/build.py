@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from salmu.data.documents import read_checked
 from salmu.data.errors import UserError
 from salmu.data.files import listed, location, read_bytes, write_atomic
 from salmu.data.provenance import read_provenance
@@ -19,7 +20,7 @@ from salmu.evaluation.report.pages import chances, write_pages
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.report.samples import sample_captions, sample_pairs
 from salmu.evaluation.report.tradeoff import shared_by_methods, trade_off
-from salmu.evaluation.unlearning.record import RECORD, read_record
+from salmu.evaluation.unlearning.record import RECORD, Record
 from salmu.evaluation.verdicts.leaderboard import in_words, write_leaderboard
 from salmu.model_training.record import read_training
 
@@ -84,10 +85,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
     results = {row["model"]: read_results(run_folder / "results" / f"{row['model']}.json") for row in records}
     if records:
         paths = {row["model"]: run_folder / "unlearned" / row["model"] / RECORD for row in records}
-        trainings = {
-            name: read_record(path).model_dump(exclude_unset=True) if path.is_file() else {}
-            for name, path in paths.items()
-        }
+        trainings = {name: read_checked(path, Record) if path.is_file() else {} for name, path in paths.items()}
         write_pages(run_folder, name, records, judged, results, trainings)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {

@@ -4,7 +4,8 @@
     [project.entry-points."salmu.methods"]                   in the pyproject.toml of another distribution
     my_method = "my_package.my_method:METHOD"
 
-The paths stand in SALMU_METHODS, so that worker processes load them too. Naming a file runs its code; nothing that a
+The paths stand in SALMU_METHODS, so that worker processes load them too; workers of a cluster that was there before are
+told with their task, and need the file under the same path. Naming a file runs its code; nothing that a
 run's folder or a dataset says can name one."""
 
 import os
@@ -40,9 +41,14 @@ def choose(paths: list[str | Path] | None) -> None:
         os.environ[VARIABLE] = os.pathsep.join(str(Path(path).absolute()) for path in paths)
 
 
+def chosen() -> str:
+    """What SALMU_METHODS says, for `registry.take_up` in a worker that was started elsewhere."""
+    return os.environ.get(VARIABLE, "")
+
+
 def files() -> list[Path]:
     """The files that SALMU_METHODS names, itself or by their folder. Raises UserError as `choose` does."""
-    return list(_checked(path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path))
+    return list(_checked(path for path in chosen().split(os.pathsep) if path))
 
 
 def points() -> list[EntryPoint]:

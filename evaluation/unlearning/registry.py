@@ -3,6 +3,7 @@ words; outside.py says how one from elsewhere is."""
 
 import functools
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,13 @@ def choose(paths: list | None) -> list[str]:
     outside.choose(paths)
     catalogue.cache_clear()
     return list(catalogue().broken.values())
+
+
+def take_up(paths: str) -> None:
+    """In a worker: look for methods where the process that gave the task looks (`outside.chosen`)."""
+    if paths != outside.chosen():
+        os.environ[outside.VARIABLE] = paths
+        catalogue.cache_clear()
 
 
 def get(name: str) -> "Method":

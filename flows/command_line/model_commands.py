@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from salmu.data.documents import read_checked
 from salmu.data.files import location
 from salmu.flows.command_line.opening import overrides
 from salmu.flows.command_line.output import show, text_table
@@ -38,7 +39,7 @@ def _metric_rows(results: dict) -> list[dict]:
 
 
 def unlearn(options) -> None:
-    from salmu.evaluation.unlearning.record import RECORD, read_record
+    from salmu.evaluation.unlearning.record import RECORD, Record
     from salmu.evaluation.unlearning.runner import unlearn
     from salmu.flows.running.progress import terminal_progress
 
@@ -47,7 +48,7 @@ def unlearn(options) -> None:
     folders = (Path(options.model), location(options.dataset), Path(options.out))
     with terminal_progress(run.method, "steps") as tell:
         unlearn(run.method, run.settings, *folders, tell, replace=options.force)
-    record = read_record(Path(options.out) / RECORD).model_dump(exclude_unset=True)
+    record = read_checked(Path(options.out) / RECORD, Record)
     show(options, record, f"{text_table(_cost_rows(record))}\nmodel: {options.out}")
 
 

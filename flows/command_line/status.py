@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from salmu.data.documents import loaded, read_lines
+from salmu.data.documents import read_checked, read_lines
 from salmu.data.errors import UserError
 from salmu.data.files import listed, size
 from salmu.data.private import without_folders
@@ -210,7 +210,7 @@ def _record(path: Path, form: type[BaseModel]) -> dict | None:
     if not path.is_file():
         return None
     try:
-        return loaded(path, form, LIMIT).model_dump(exclude_unset=True)
+        return read_checked(path, form, LIMIT)
     except UserError:
         return {}
 

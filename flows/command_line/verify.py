@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from salmu.data.documents import loaded, read_json
+from salmu.data.documents import read_checked, read_json
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, listed, parquet_file, size
 from salmu.data.keyed import digest
@@ -183,7 +183,7 @@ def _model(part: str, folder: Path, record_name: str, name: str, digests: dict[s
     from salmu.model_training.record import Training
 
     path, form = folder / record_name, Training if part == "models" else Record
-    record = _or_none(lambda: loaded(path, form).model_dump(exclude_unset=True))
+    record = _or_none(lambda: read_checked(path, form))
     if record is None or not is_intact(record):
         yield Checked(part, path, size(path) or 0, "damaged" if path.is_file() else "missing")
         record = {}

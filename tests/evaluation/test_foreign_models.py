@@ -18,6 +18,8 @@ COMMANDS = {
     "unlearn": "unlearn finetuning --model {model} --dataset {data} --budget 1 --out {out}",
     "level_model": "unlearn structure_distillation --model {good} --dataset {data} --budget 1 --out {out} "
     "--set unlearning.methods.structure_distillation.level_model={model}",
+    "run": "run --profile smoke --runs {out} --set analysis.clip={model}",
+    "stage": "stage analysis --profile smoke --runs {out} --set analysis.clip=local-dir:{model}",
     "tune": "tune finetuning --model {model} --dataset {data} --out {out}",
     "submission": "submission --model {model} --compromised {good} --dataset {data} --results {good}/results.json",
     "compromised": "submission --model {good} --compromised {model} --dataset {data} --results {good}/results.json",
@@ -67,6 +69,27 @@ def test_it_is_refused_in_one_line(command, kind, broken, model_dir, dataset_dir
         cli.main(COMMANDS[command].format(**places).split())
     error = capsys.readouterr().err
     assert ended.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1 and SAID[kind] in error
+    assert not broken["marker"].exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "tune", "submission", "compromised"])
+def test_so_is_a_repository_that_lies_in_the_hubs_cache(
+    command, broken, model_dir, dataset_dir, tmp_path, capsys, monkeypatch
+):
+    cached = tmp_path / "hub" / "models--someone--code"
+    shutil.copytree(broken["code"], cached / "snapshots" / ("0" * 40))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    shutil.copytree(model_dir, tmp_path / "good")
+    for repository, said in (("code", SAID["code"].partition(": ")[2]), ("none", "cannot be fetched from the hub")):
+        name = f"hf-hub:someone/{repository}"
+        places = {"model": name, "good": tmp_path / "good", "data": dataset_dir, "out": tmp_path / "out"}
+        with pytest.raises(SystemExit):
+            cli.main(COMMANDS[command].format(**places).split())
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and said in error
     assert not broken["marker"].exists() and not (tmp_path / "out").exists()
 
 

@@ -2,17 +2,22 @@
 
 import json
 import re
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from prefect import flow
 
 from salmu.data.errors import UserError
 from salmu.evaluation.unlearning import registry
-from salmu.evaluation.unlearning.outside import VARIABLE
+from salmu.evaluation.unlearning.outside import VARIABLE, chosen
 from salmu.evaluation.unlearning.registry import UnlearningSettings
 from salmu.evaluation.unlearning.runner import unlearn
+from salmu.flows.benchmark import unlearn_model
+from salmu.flows.running.runners import task_runner
+from salmu.flows.running.worker_pools import submit_with_retry
 
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "examples" / "similarity_floor.py").read_text(encoding="utf-8")
 SMALL = {"methods": {"similarity_floor": {"floor": 0.2, "retain_scenes": 0}}, "batch_size": 8, "retain_scenes": 0}
@@ -43,6 +48,31 @@ def test_a_file_is_a_method_like_the_others_also_in_worker_processes(folder, dat
     written = record(tmp_path / "out")
     assert written["from_outside"] == {"name": "similarity_floor.py", "digest": registry.origin("similarity_floor")[1]}
     assert str(tmp_path) not in json.dumps(written) and written["settings"]["floor"] == 0.2
+
+
+def test_a_cluster_that_was_there_before_finds_it_too(folder, dataset_dir, model_dir, prefect_server, monkeypatch):
+    pytest.importorskip("prefect_dask")
+    from distributed import LocalCluster
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the workers find the flow
+    home = folder.parent / "run"
+    shutil.copytree(dataset_dir, home / "dataset")
+    shutil.copytree(model_dir, home / "models" / "compromised")
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+        registry.choose([folder])
+        monkeypatch.setenv("SALMU_RUNNER", "dask")
+        monkeypatch.setenv("SALMU_ADDRESS", cluster.scheduler_address)
+        run = UnlearningSettings(**SMALL).run("similarity_floor", 0.5, 0)
+
+        @flow(name="a-method-on-a-cluster", task_runner=task_runner(), persist_result=False)
+        def alone(methods: str):
+            work = {"folder": str(home), "run": run, "place": 0, "methods": methods}
+            submit_with_retry("benchmark", [(unlearn_model, work)])
+
+        alone(chosen())
+        assert record(home / "unlearned" / run.folder)["from_outside"]["name"] == "similarity_floor.py"
+        with pytest.raises(UserError, match="methods: /nowhere.py: no such file or folder"):
+            alone("/nowhere.py")
 
 
 def unlearn_here(run: registry.Run, model: Path, dataset: Path, out: Path) -> None:
