@@ -9,7 +9,7 @@ from pydantic import Field
 
 from salmu.data.documents import parse_yaml, read_yaml
 from salmu.data.errors import UserError
-from salmu.data.files import location, size, write_atomic
+from salmu.data.files import listed, location, size, write_atomic
 from salmu.data.publish.publish import PublishSettings
 from salmu.data.settings import Settings, validate
 from salmu.data.store import Store
@@ -103,8 +103,9 @@ def load_run(folder: Path, overrides: dict[str, Any] | None = None) -> RunSettin
     """The settings that a run was made with. Raises UserError when there is no such run."""
     path = folder / "settings.yaml"
     if size(path) is None:
+        other = "; it holds something else, without settings.yaml: name a run with --run" if listed(folder) else ""
         close = did_you_mean(folder.name, _runs_beside(folder))
-        raise UserError(f"no run in {folder}{close or ': make one with: ' + salmu_command('run', folder)}")
+        raise UserError(f"no run in {folder}{close or other or ': make one with: ' + salmu_command('run', folder)}")
     settings = build(read_yaml(path), overrides, where=str(path))
     if _name_methods(overrides):
         settings.unlearning.runs()
