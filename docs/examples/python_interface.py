@@ -19,6 +19,6 @@ forgot = salmu.unlearn(
 results = salmu.evaluate(forgot, run.dataset, settings={"bootstrap_replicates": 200})
 table = results.to_pandas()
 board = run.to_pandas().set_index("model")
-for reference in ("clean", "compromised"):
+for reference in ("clean", "compromised", "retrained"):
     table[reference] = board.loc[reference, table.index].astype(float)
-print(table[["value", "low", "high", "clean", "compromised", "should_be"]].round(3))
+print(table[["value", "low", "high", "clean", "compromised", "retrained"]].round(3))

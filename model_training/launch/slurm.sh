@@ -3,6 +3,7 @@
 #   python -m salmu.model_training --settings runs/NAME/settings.yaml --dataset runs/NAME/dataset --models runs/NAME/models --prepare
 #   sbatch model_training/launch/slurm.sh runs/NAME clean
 #   sbatch model_training/launch/slurm.sh runs/NAME compromised
+#   sbatch model_training/launch/slurm.sh runs/NAME retrained
 # Requeued or submitted again, it goes on from the last checkpoint. `runs` must be on a file system that all share.
 #SBATCH --job-name=salmu-pair
 #SBATCH --nodes=16

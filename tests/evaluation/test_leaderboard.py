@@ -112,7 +112,7 @@ def test_differences_from_the_references_are_drawn_in_pairs(run_folder):
     for reference in ("clean", "compromised"):
         for end in ("", "_low", "_high"):
             assert row[f"AssocStr_minus_{reference}{end}"] == pytest.approx(0.25, abs=1e-9)
-        assert row[f"MIA_minus_{reference}_low"] == row[f"MIA_minus_{reference}_high"] == 0
+        assert row[f"AssocAUC_minus_{reference}_low"] == row[f"AssocAUC_minus_{reference}_high"] == 0
     clean = json.loads((run_folder / "results" / "clean.json").read_text())
     clean["extended"]["dataset_digest"] = "another"
     assert difference(other, clean, "AssocStr") == (pytest.approx(0.25), None, None)

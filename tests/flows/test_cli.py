@@ -270,15 +270,17 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     assert all(rows[0]["image"].size[0] > 0 for rows in splits.values() if len(rows))
     pairs = Store(run).manifest("assembly").rows
     assert sum(map(len, splits.values())) == pairs > 60
-    for which in ("clean", "compromised"):
+    for which in ("clean", "compromised", "retrained"):
         model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{run / 'models' / which}")
         assert open_clip.get_tokenizer(f"local-dir:{run / 'models' / which}")(["a name"]).shape[0] == 1 and model.visual
     names = {path.stem for path in (run / "results").glob("*.json")}
     assert names == {
         "clean",
         "compromised",
+        "retrained",
         "s1-clean",
         "s1-compromised",
+        "s1-retrained",
         "finetuning-0.5x-s0",
         "negative_gradient-0.5x-s0",
         "generic_captions-0.5x-s0",
@@ -290,10 +292,10 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
             len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
         )
     board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
-    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 8
+    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 10
     assert all(("verdict" in row) == ("-0.5x" in row["model"] and not row["pair_problem"]) for row in board)
     spread = [json.loads(line) for line in (run / "leaderboard_seeds.jsonl").read_text().splitlines()]
-    assert {(row["method"], row["runs"]) for row in spread} == {("clean", 2), ("compromised", 2)}
+    assert {(row["method"], row["runs"]) for row in spread} == {("clean", 2), ("compromised", 2), ("retrained", 2)}
     assert all(row["RetFail_low"] <= row["RetFail"] <= row["RetFail_high"] for row in spread)
     score = next(row["AssocStr"] for row in board if row["model"] == "compromised")
     assert f"| AssocStr | {round(score, 4)} |" in (run / "models" / "compromised" / "README.md").read_text()
@@ -312,7 +314,8 @@ def test_status_shows_all_of_a_run_and_loads_no_torch(runs):
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = [line.split() for line in out.splitlines()]
     methods = ("finetuning", "negative_gradient", "generic_captions", "stranger_targets")
-    pair = ("clean", "compromised", "s1/clean", "s1/compromised")
+    names = ("clean", "compromised", "retrained")
+    pair = (*names, *(f"s1/{name}" for name in names))
     expected = [*STAGES, "dataset", *(f"models/{name}" for name in pair)]
     expected += [f"unlearned/{name}-0.5x-s0" for name in methods]
     expected += [f"results/{name.replace('/', '-')}" for name in (*pair, *(f"{name}-0.5x-s0" for name in methods))]
@@ -525,7 +528,16 @@ def test_the_notebook_runs(runs, monkeypatch):
         assert not cell.get("outputs"), "outputs are not kept"
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
-    assert list(names["table"].columns) == ["value", "low", "high", "chance", "should_be", "clean", "compromised"]
+    assert list(names["table"].columns) == [
+        "value",
+        "low",
+        "high",
+        "chance",
+        "should_be",
+        "clean",
+        "compromised",
+        "retrained",
+    ]
     assert names["results"].to_dict()["extended"]["model"] == names["forgot"].name
 
 
