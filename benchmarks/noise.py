@@ -4,10 +4,10 @@
     python benchmarks/noise.py runs/noise1 [RUN ...] [--json benchmarks/noise.json]
 
 Reads the result files of each run. Retrained models of a run were trained on the same pairs, without the forget pairs;
-only order and first weights differ. Prints for each target their mean and the largest difference between two of them
-within a run, the margin, how far Compromised and Clean lie from their mean, and how many targets each model meets. A
-Retrained is judged against the others of its run. A margin must exceed the noise and stay below Compromised's distance
-in what must be gone."""
+only order and first weights differ. Prints for each target their mean, the largest difference between two of them
+within a run, the largest bound of the 90 % interval of one's difference from the others, the margin, how far Compromised and
+Clean lie from their mean, and how many targets each model meets. A Retrained is judged against the others of its run. A
+margin must exceed the largest bound, and in what must be gone stay below Compromised's distance."""
 
 import argparse
 import json
@@ -53,11 +53,19 @@ def row(metric: str, group: str, runs: dict[str, dict[str, dict]]) -> dict[str, 
     for rows in measured:
         for name in ("compromised", "clean"):
             away[name].append(rows[name][metric] - mean(exact(rows, metric)))
+    bounds = [
+        abs(row[f"{metric}_apart_{end}"])
+        for rows in measured
+        for name, row in rows.items()
+        if name.partition("-")[0] == "retrained"
+        for end in ("low", "high")
+    ]
     return {
         "metric": metric,
         "group": group,
         "mean of Retrained": mean(value for rows in measured for value in exact(rows, metric)),
         "largest difference of two": max(spread),
+        "largest bound": max(bounds),
         "margin": getattr(Margins(), metric),
         "Compromised, nearest": min(away["compromised"], key=abs),
         "Clean, nearest": min(away["clean"], key=abs),
