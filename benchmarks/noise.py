@@ -5,9 +5,10 @@
 
 Reads the result files of each run. Retrained models of a run were trained on the same pairs, without the forget pairs;
 only order and first weights differ. Prints for each target their mean, the largest difference between two of them
-within a run, the largest bound of the 90 % interval of one's difference from the others, the margin, how far Compromised and
-Clean lie from their mean, and how many targets each model meets. A Retrained is judged against the others of its run. A
-margin must exceed the largest bound, and in what must be gone stay below Compromised's distance."""
+within a run, the largest bound of the 90 % interval of one's difference from the others, the margin, how far
+Compromised and Clean lie from their mean, and how many targets each model meets. A Retrained is judged against the
+others of its run. A margin must exceed the largest bound and, in what must be gone, stay below Compromised's
+distance."""
 
 import argparse
 import json
