@@ -22,7 +22,7 @@ from salmu.evaluation.unlearning.registry import Run, UnlearningSettings, take_u
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import write_leaderboard
 from salmu.evaluation.verdicts.soundness import warning
-from salmu.evaluation.verdicts.tables import markdown
+from salmu.evaluation.verdicts.tables import markdown, markdown_table
 from salmu.flows.dataset import open_checked
 from salmu.flows.forms import filled_in
 from salmu.flows.running.artifacts import picture, show_card
@@ -93,7 +93,8 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
         (row,) = (row for row in records if row["model"] == name)
         measured = {metric: round(row[metric], 4) for metric in PUBLISHED if row[metric] is not None}
         with_metrics(store.folder / model, measured, warning([row]))
-    say(f"{'benchmark':<10} {len(records)} models scored; {time.perf_counter() - start:.1f} s\n\n{markdown(records)}")
+    took = f"{len(records)} models scored; {time.perf_counter() - start:.1f} s"
+    say(f"{'benchmark':<10} {took}\n\n{markdown_table(records)}")
     if worthless := warning(records):
         warn(red(worthless, sys.stderr))
     plot = picture(trade_off(records), "RetFail against InterIdSim")

@@ -64,7 +64,7 @@ def _sizes(settings: RunSettings, read: int | None) -> Iterator[Problem]:
             yield Problem(
                 "curation",
                 f"{key} is {count}, but {wanted} identities are wanted (curation.identities {curation.identities} + "
-                f"curation.retain_identities {curation.retain_identities}); {more}, or want fewer",
+                f"curation.retain_identities {curation.retain_identities}); {more}, or lower these",
             )
             break
     if curation.identities < len(ROLES):

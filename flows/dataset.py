@@ -105,7 +105,7 @@ def run_stage_alone(
 
 
 def stage_flow(name: str):
-    """The flow that runs one stage of a run that exists, with what is above it taken from the store."""
+    """The flow that runs one stage of a run that exists, with the results of earlier stages taken from its folder."""
 
     form = STAGES[name].Settings
 
@@ -134,7 +134,7 @@ def stage_flow(name: str):
     run_alone.__doc__ = f"""Run the stage {name} alone; returns the stages that are stale after it.
 
     Args:
-        run: Name of the run; what is above the stage is taken from its store.
+        run: Name of the run; the results of earlier stages are taken from its folder.
         settings: The stage's settings; by default those that the run was made with.
         overrides: Single settings above all others, {{"{name}.key": value}}.
         root: Folder or URL of all runs.

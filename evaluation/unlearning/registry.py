@@ -116,8 +116,10 @@ def _problem(method: object, name: str) -> str | None:
 
     if not name.isidentifier():
         return f"{name!r} cannot be the name of a method; letters, digits and _ can"
-    if not isinstance(method, Method) or method.name != name:
+    if not isinstance(method, Method):
         return f"must define METHOD = Method(name={name!r}, ...)"
+    if method.name != name:
+        return f"METHOD has the name {method.name!r}, but the file or entry point is {name!r}; give both the same name"
     if not method.sees or not set(method.sees) <= set(SPLITS):
         return f"METHOD.sees must name some of {', '.join(SPLITS)}"
     if not (method.loss or method.edit):

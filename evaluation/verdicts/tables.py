@@ -17,11 +17,15 @@ SAME = ("method", "budget", "settings_digest", "dataset_digest")  # of the runs 
 
 
 def markdown(records: list[Record]) -> str:
-    """The table of the ten metrics: reference models, then the methods, with the targets that each meets. A worthless
-    pair is said above it."""
-    lines = [f"**{markdown_cell(line)}**", ""] if (line := warning(records)) else []
+    """The table of the ten metrics, below a line that says so where the pair is worthless."""
+    line = warning(records)
+    return (f"**{markdown_cell(line)}**\n\n" if line else "") + markdown_table(records)
+
+
+def markdown_table(records: list[Record]) -> str:
+    """The table of the ten metrics: reference models, then the methods, with the targets that each meets."""
     columns = [*PUBLISHED, *GROUPS]
-    lines += ["| model | " + " | ".join(columns) + " | verdict |", "|---|" + "---:|" * len(columns) + "---|"]
+    lines = ["| model | " + " | ".join(columns) + " | verdict |", "|---|" + "---:|" * len(columns) + "---|"]
     for row in records:
         numbers = [f"{row[metric]:.4f}" if row[metric] is not None else "-" for metric in PUBLISHED]
         cells = [markdown_cell(row["model"]), *numbers, *_counts(row), row.get("verdict", "")]

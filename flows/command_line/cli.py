@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         options = parser().parse_args(arguments)
         _set_loudness(options)
         if getattr(options, "methods", None) or options.command == "methods":
-            _load_methods(options.methods)
+            _load_methods(options)
         command(options.command)(options)
     except UserError as error:
         sys.exit(_fail(error))
@@ -85,12 +85,14 @@ def command(name: str) -> Callable:
     return getattr(importlib.import_module(f"salmu.flows.command_line.{COMMANDS[name]}"), name)
 
 
-def _load_methods(paths: list[str] | None) -> None:
-    """--methods: the other methods work when one cannot be used, so that is a warning."""
-    from salmu.evaluation.unlearning.registry import choose
+def _load_methods(options) -> None:
+    """--methods: the other methods work when one cannot be used, so that is a warning; for the method that the command
+    is about, it will be the error."""
+    from salmu.evaluation.unlearning.registry import catalogue, choose
 
-    for line in choose(paths):
-        print(f"warning: method left out: {line}", file=sys.stderr)
+    for line in choose(options.methods):
+        if line != catalogue().broken.get(getattr(options, "method", None)):
+            print(f"warning: method left out: {line}", file=sys.stderr)
 
 
 def _fail(message, code: int = 2) -> int:

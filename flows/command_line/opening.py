@@ -34,6 +34,17 @@ def opened(options) -> tuple[Store, RunSettings]:
     return store, load_run(store.folder)
 
 
+def note_methods_left_out(settings: RunSettings) -> None:
+    """Say on stderr which methods of --methods a run does not make: the option makes them known, nothing more."""
+    from salmu.evaluation.unlearning.outside import files
+    from salmu.evaluation.unlearning.registry import methods
+
+    left = [path.stem for path in files() if path.stem in methods() and path.stem not in settings.unlearning.methods]
+    if left:
+        key = f"unlearning.methods.{left[0]}"
+        print(f"note: this run does not use {', '.join(left)}; to use it, add --set {key}={{}}", file=sys.stderr)
+
+
 def note_if_under_way(folder) -> None:
     """Say on stderr that a process works on the run, so that what a command shows may be half of it."""
     found = holder(folder)

@@ -9,7 +9,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import listed, remove, size
 from salmu.data.suggestions import salmu_command
 from salmu.flows.checks import check_before_start
-from salmu.flows.command_line.opening import existing, note_if_under_way, opened, overrides
+from salmu.flows.command_line.opening import existing, note_if_under_way, note_methods_left_out, opened, overrides
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
 from salmu.flows.command_line.status import as_text, parts_of
@@ -28,6 +28,8 @@ def run(options) -> None:
     name, changes = run_name(options.run, options.profile), overrides(options)
     _, settings = open_run(options.runs, name, options.profile, changes)
     check_before_start(settings, parts_until(options.until))  # before a server starts
+    if options.methods:
+        note_methods_left_out(settings)
     start = time.perf_counter()
     report = run_everything(name, options.profile, changes, options.runs, options.until)
     print(f"done in {time.perf_counter() - start:.0f} s; report: {report}")
@@ -65,6 +67,8 @@ def plan(options) -> None:
         require_run(options.runs, options.run, options.profile)
     store, settings = open_run(options.runs, options.run, options.profile, overrides(options))
     notes = check_before_start(settings, here=False)
+    if options.methods:
+        note_methods_left_out(settings)
     rows = plan_rows(store, settings, options.workers, options.gpus)
     weights = [
         {"model": m.name, "for": m.use, "licence": m.licence} for m in models_of(settings) if m.name != "embedded"
@@ -86,7 +90,8 @@ def inspect(options) -> None:
     kind = "reject" if options.rejects else "row"
     if not rows:
         raise UserError(f"stage {options.stage}: no such {kind}; remove a condition, or correct the key")
-    told = f"the first {len(rows)} {kind}s; --rows shows more" if more else f"{len(rows)} {kind}{'s' * (len(rows) > 1)}"
+    several = f"{len(rows)} {kind}s" if len(rows) > 1 else kind
+    told = f"the first {several}; --rows shows more" if more else f"{len(rows)} {kind}{'s' * (len(rows) > 1)}"
     if options.html:
         title = f"{store.folder.name}: {options.stage}" + (", rejects" if options.rejects else "")
         write_page(Path(options.html), as_page(rows, title, told))

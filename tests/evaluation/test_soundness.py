@@ -11,6 +11,7 @@ from test_diagnosis import results
 from salmu.evaluation.report.build import build
 from salmu.evaluation.verdicts.leaderboard import write_leaderboard
 from salmu.evaluation.verdicts.soundness import pair_problem, warning
+from salmu.evaluation.verdicts.tables import markdown_table
 
 
 def pair(clean=(0.01, 0.6), compromised=(0.5, 0.6), **intervals):
@@ -64,6 +65,7 @@ def test_a_worthless_pair_has_no_verdicts_in_any_file(worthless):
     assert all("verdict" not in row and "does not leak" in row["pair_problem"] for row in records)
     assert warning(records).startswith("Worthless pair: Compromised does not leak more than Clean")
     markdown, latex = ((worthless / "report" / f"leaderboard.{end}").read_text() for end in ("md", "tex"))
+    assert "Worthless" not in markdown_table(records), "the terminal says it in red, once"
     assert markdown.startswith("**Worthless pair: ") and latex.startswith("% Worthless pair: ")
     assert r"\textbf{Worthless pair: " in latex
 

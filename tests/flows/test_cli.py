@@ -169,6 +169,22 @@ def test_own_methods_are_listed_and_a_broken_file_is_a_warning_of_one_line(tmp_p
     assert told.err == f"warning: method left out: {tmp_path}/broken.py:2: NameError: name 'c' is not defined\n"
     rows = {row["name"]: row["from_outside"] for row in json.loads(told.out)}
     assert rows["similarity_floor"] == "similarity_floor.py" and rows["scrub"] is None
+    places = ["--model", "a", "--dataset", "b", "--out", "c"]
+    told = refused(capsys, "unlearn", "broken", "--methods", str(tmp_path), *places)
+    assert "broken.py:2: NameError" in told, "the method that is asked for is the error alone"
+    monkeypatch.undo()
+    registry.choose(None)
+
+
+def test_a_method_that_is_named_but_not_used_by_the_run_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SALMU_METHODS", "")  # put back after the test
+    file = Path(__file__).parents[2] / "docs" / "examples" / "similarity_floor.py"
+    plan = ["plan", "--profile", "smoke", "--runs", str(tmp_path), "--methods", str(file)]
+    cli.main(plan)
+    told = "note: this run does not use similarity_floor; to use it, add --set unlearning.methods.similarity_floor={}\n"
+    assert capsys.readouterr().err == told
+    cli.main([*plan, "--set", "unlearning.methods.similarity_floor={}"])
+    assert capsys.readouterr().err == ""
     monkeypatch.undo()
     registry.choose(None)
 
@@ -226,6 +242,8 @@ def test_plan_inspect_and_clean_speak_json_or_say_what_is_wrong(runs, tmp_path, 
     assert len(rows) == 2 and rows[0]["image"]["bytes"] > 500
     cli.main(["inspect", "portraits", *where, "--rows", "2"])
     assert capsys.readouterr().err == "note: the first 2 rows; --rows shows more\n"
+    cli.main(["inspect", "portraits", *where, "--rows", "1"])
+    assert capsys.readouterr().err == "note: the first row; --rows shows more\n"
     cli.main(["publish", *where, "--to", str(tmp_path / "out"), "--dry-run", "--json"])
     assert {row["state"] for row in json.loads(capsys.readouterr().out)["files"]} == {"new"}
     for command in ("plan", "clean", "inspect portraits", "stage captions"):
