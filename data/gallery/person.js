@@ -7,8 +7,8 @@ function personTile([place, count], box) {
   const what = [gallery.country(person.country_code), plain(person.role)].filter(Boolean).join(" · ");
   return [
     element("div", {class: "picture", style: {height: `${box}px`}}, thumbnail("covers", cover, box, `Face of ${name}`)),
-    element("strong", {text: name}),
-    element("span", {class: "soft", text: what}),
+    element("strong", {text: name, title: name}),
+    element("span", {class: "soft", text: what, title: what}),
     element("span", {class: "soft", text: count < person.portraits ? `${number(count)} of ${number(person.portraits)} portraits`
       : `${number(count)} portraits${person.kept < count ? `, ${number(person.kept)} kept` : ""}`}),
   ];

@@ -35,7 +35,8 @@ def _tested(records: list[Record], results: dict[str, dict]) -> str:
         return f"No unlearning method was run yet; the models were measured on {facts}{whose}."
     models = "" if len(unlearned) == methods else f", which gave {len(unlearned)} models"
     tested = f"Tested: {methods} unlearning method{'s' * (methods > 1)}{models}."
-    return f"{tested} Each was asked to make a CLIP model forget {facts}{whose}, and nothing else."
+    subject = "It" if methods == 1 else "Each"
+    return f"{tested} {subject} was asked to make a CLIP model forget {facts}{whose}, and nothing else."
 
 
 def _sound(rows: dict[str, Record]) -> str | None:

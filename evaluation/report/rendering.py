@@ -35,6 +35,7 @@ def _environment() -> jinja2.Environment:
         "in_words": in_words,
         "is_reference": lambda model: reference_of(model) is not None,
         "model_page": model_page,
+        "upper_first": upper_first,
     }
     return environment
 
@@ -49,6 +50,11 @@ def page(template: str, home: str = "", **values: Any) -> bytes:
 def model_page(model: str) -> str:
     """The address of a model's page from the report's folder."""
     return f"models/{quote(os.fsencode(model))}.html"
+
+
+def upper_first(text: str) -> str:
+    """A text as the beginning of a sentence; names in it keep their letters, which Jinja's `capitalize` does not do."""
+    return text[:1].upper() + text[1:]
 
 
 def number(value: Any) -> str:

@@ -21,6 +21,7 @@ from salmu.data.summary import Summary, write_summary
 from salmu.evaluation.metrics.score import DEFINITIONS, METRICS, PUBLISHED, direction
 from salmu.evaluation.report.build import build
 from salmu.evaluation.report.plots import DPI, NARROW, WIDE, training_curves
+from salmu.evaluation.report.rendering import upper_first
 from salmu.evaluation.report.tradeoff import draw
 
 VALUES = {  # the ten metrics, in the order of the published layout
@@ -118,7 +119,7 @@ def test_needs_nothing_from_outside(page):
 def test_the_report_opens_with_what_was_tested_what_is_sound_and_what_came_nearest(page):
     text = text_of(page)
     words = (
-        "Run my-run Tested: 1 unlearning method. Each was asked to make a CLIP model forget",
+        "Run my-run Tested: 1 unlearning method. It was asked to make a CLIP model forget",
         "The pair of reference models is sound: Compromised, which learned the personal data, gives it away (RetFail "
         "0.461), and Clean, which never saw it, does not (0.015). Both have general knowledge (GenKnow 0.71 and 0.70). "
         "There is no Retrained here, the exact answer. Methods are compared with Clean in what they should forget, and "
@@ -167,6 +168,7 @@ def test_every_page_says_the_same_of_each_target(run, page):
 
 def test_every_metric_links_to_its_definition(run, page):
     glossary = (run / "report" / "glossary.html").read_text(encoding="utf-8")
+    assert upper_first("within Clean's interval") == "Within Clean's interval", "names keep their letters"
     linked = set(re.findall(r'href="glossary.html#(\w+)"', page)) - {"verdicts", "targets"}
     assert linked >= set(PUBLISHED) and set(METRICS) == set(DEFINITIONS)
     for metric, definition in DEFINITIONS.items():
