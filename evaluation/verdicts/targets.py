@@ -150,11 +150,14 @@ def goal_distance(row: Record) -> float | None:
 
 
 def nearest_first(rows: list[Record]) -> list[Record]:
-    """Models, the nearest to the goal first: those with the fewest failure modes, then by `goal_distance`."""
+    """Models, the nearest to the goal first: those with the fewest failures, then by `goal_distance`. That a model did
+    not forget counts as one."""
 
     def rank(row: Record) -> tuple[int, float, str]:
-        failures = len(row["failures"].split(", ")) if row.get("failures") else 0
+        failures = set(row["failures"].split(", ")) if row.get("failures") else set()
+        if remains(row) == NOT_FORGOTTEN and "ineffective" not in failures:
+            failures.add(NOT_FORGOTTEN)
         distance = goal_distance(row)
-        return failures, float("inf") if distance is None else distance, row["model"]
+        return len(failures), float("inf") if distance is None else distance, row["model"]
 
     return sorted(rows, key=rank)
