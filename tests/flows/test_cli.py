@@ -374,7 +374,7 @@ def test_verify_says_what_it_checked_and_names_a_damaged_file_with_the_command_t
     assert "all as they should be" in out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:15]}
     assert list(rows) == [*STAGES, "dataset", "models", "unlearned", "results", "leaderboard"]
-    assert rows["results"][0] == "8" and all(int(files) and problems == "0" for files, _, problems in rows.values())
+    assert rows["results"][0] == "10" and all(int(files) and problems == "0" for files, _, problems in rows.values())
     path = run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors"
     flip(path)
     with pytest.raises(SystemExit) as caught:
