@@ -10,7 +10,7 @@ Every page says "met", "above", "below", "open", "erased", "hidden" and "not for
 from typing import Any, NamedTuple
 
 from salmu.evaluation.encoding.settings import Margins
-from salmu.evaluation.metrics.score import KEPT, target
+from salmu.evaluation.metrics.score import DEFINITIONS, KEPT, target
 from salmu.evaluation.verdicts.equivalence import ALPHA, Comparison, compare, holm
 
 Record = dict[str, Any]
@@ -94,8 +94,8 @@ def outcomes(row: Record, group: str | None = None) -> dict[str, Outcome]:
         metric: Outcome(
             metric,
             row[f"{metric}_target"],
-            row[f"{metric}_goal"] - row[f"{metric}_margin"],
-            row[f"{metric}_goal"] + row[f"{metric}_margin"],
+            max(row[f"{metric}_goal"] - row[f"{metric}_margin"], DEFINITIONS[metric].least),
+            min(row[f"{metric}_goal"] + row[f"{metric}_margin"], DEFINITIONS[metric].most),
         )
         for metric in (GROUPS[group] if group else (*GONE, *KEPT))
         if row.get(f"{metric}_target")

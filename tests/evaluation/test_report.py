@@ -45,7 +45,8 @@ STATISTICS = {
 def wanted(metric, reference):
     """The values that meet a target, in words."""
     margin = getattr(Margins(), metric)
-    return f"{reference - margin:.4f} to {reference + margin:.4f}"
+    low, high = DEFINITIONS[metric].least, DEFINITIONS[metric].most
+    return f"{max(low, reference - margin):.4f} to {min(high, reference + margin):.4f}"
 
 
 def results_of(values):
