@@ -251,13 +251,15 @@ def summary(rows: list[dict], seconds: dict[str, float], asked: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="number of the first trial, where several share the work")
+    parser.add_argument("--last", type=int, help="number of the last trial")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="written after every trial")
     options = parser.parse_args()
     home, rows = Path(tempfile.mkdtemp(prefix="salmu-chaos-")), []
     seconds = undisturbed(home / "whole")
     print(json.dumps(seconds), flush=True)
-    for number in range(options.kills):
+    for number in range(options.first, options.kills if options.last is None else options.last + 1):
         folder = home / f"trial-{number}" / "whole"  # pages show the run's name
         row = trial(number, options.seed, options.kills, folder, home / "whole", seconds)
         print(json.dumps(row), flush=True)
