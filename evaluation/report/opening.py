@@ -74,7 +74,8 @@ def _nearest(rows: dict[str, Record], judged: dict[str, Judgement]) -> dict[str,
     did = f"It {met}."
     if None not in (row["RetFail"], row.get("RetFail_goal"), rows["compromised"]["RetFail"]):
         leakage = rows["compromised"]["RetFail"] - row["RetFail_goal"]
-        did = f"It removed {1 - row['RetFail_apart'] / leakage:.1%} of the leakage and {met}."
+        removed = 1 - row["RetFail_apart"] / leakage
+        did = f"It removed {f'{removed:.1%}' if removed <= 1 else 'all'} of the leakage and {met}."
     return {
         "model": model,
         "name": in_words(model),

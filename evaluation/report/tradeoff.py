@@ -1,6 +1,7 @@
 """The picture that a report opens with: what each method left of the forget set, and what it left of other people."""
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axi
 MARK, NEAR, STEP = 8, 9, 6  # pixels: half a point's mark, from a point to its label, between rings of places
 DIRECTIONS = 24  # places on a ring
 LONGEST = 36  # characters of a label's line
+_TWIN = re.compile(r"(s\d+-)?retrained-\d+")
 GROWTH, TRIES = 1.3, 5  # a picture that its labels do not fit grows taller
 
 
@@ -62,11 +64,16 @@ def draw(figure: Figure, records: list[Record], narrow: bool) -> tuple[Axes, lis
     axes.margins(0.16 if narrow else 0.1)
     axes.autoscale_view()
     if references[0] and references[1]:
-        _levels(axes, *references, next((row for row in points if reference_of(row["model"]) is None), {}))
-    return axes, _labelled(figure, axes, list(_names(points)))
+        method = next((row for row in points if reference_of(row["model"]) is None), {})
+        shown = [None, None, references[2]] if narrow and references[2] else references  # lines take the labels' place
+        _levels(axes, *shown, method)
+    named = [row for row in points if not (narrow and _TWIN.fullmatch(row["model"]))]  # one Retrained says it
+    return axes, _labelled(figure, axes, list(_names(named)))
 
 
-def _levels(axes: Axes, clean: Record, compromised: Record, retrained: Record | None, method: Record) -> None:
+def _levels(
+    axes: Axes, clean: Record | None, compromised: Record | None, retrained: Record | None, method: Record
+) -> None:
     """Lines at the values of the references, and the field where the targets of both metrics are met."""
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     for row, style in ((clean, ":"), (compromised, "--"), (retrained, "-")):
