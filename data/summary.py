@@ -15,8 +15,9 @@ FILE = "summary.json"
 
 
 class Kept(BaseModel):
-    """summary.json; `figures`: title -> name of a file beside it."""
+    """summary.json; `figures`: title -> name of a file beside it; `of`: what it was made from."""
 
+    of: str = ""
     text: str
     tables: dict[str, list[dict[str, Any]]]
     figures: dict[str, Annotated[str, Field(pattern=r"^summary-\d{1,4}\.png$")]]
@@ -28,12 +29,13 @@ class Summary(NamedTuple):
     figures: dict[str, bytes] = {}  # title -> PNG file, under 100 KB
 
 
-def write_summary(folder: Path, summary: Summary) -> None:
-    """Keep a summary in a stage's folder: summary.json and one PNG a figure."""
+def write_summary(folder: Path, summary: Summary, of: str = "") -> None:
+    """Keep a summary in a stage's folder: summary.json and one PNG a figure. `of`: what it was made from, for
+    `summary_of`."""
     files = {title: f"summary-{number}.png" for number, title in enumerate(summary.figures)}
     for title, name in files.items():
         write_atomic(folder / name, summary.figures[title])
-    document = sealed({"text": summary.text, "tables": summary.tables, "figures": files})
+    document = sealed({"of": of, "text": summary.text, "tables": summary.tables, "figures": files})
     write_atomic(folder / FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
 
 
@@ -53,6 +55,15 @@ def read_summary(folder: Path) -> Summary | None:
     if not is_intact(document):
         raise _damaged(folder, "its digest is another")
     return Summary(kept.text, kept.tables, figures)
+
+
+def summary_of(folder: Path, of: str) -> Summary | None:
+    """The summary kept in a stage's folder if it was made from just this and is whole; else None."""
+    try:
+        kept = read_summary(folder)
+        return kept if kept and json.loads(read_bytes(folder / FILE)).get("of") == of else None
+    except UserError:
+        return None
 
 
 def _damaged(folder: Path, how: str) -> UserError:

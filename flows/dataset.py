@@ -62,7 +62,7 @@ def make_dataset(store: Store, settings: RunSettings, until: str | None = None) 
             return None
     folder = str(store.folder)
     (published,) = submit_with_retry(
-        "publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=[last]
+        "publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=last and [last]
     )
     refresh_overview()
     return published.result()

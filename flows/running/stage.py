@@ -12,11 +12,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
+from salmu import __version__
 from salmu.data.errors import UserError
 from salmu.data.files import remove
+from salmu.data.keyed import digest
 from salmu.data.store import Entry, Manifest, Shard, Store
 from salmu.data.suggestions import salmu_command
-from salmu.data.summary import write_summary
+from salmu.data.summary import summary_of, write_summary
 from salmu.flows.running import runners
 from salmu.flows.running.cards import refresh_overview, show_stage
 from salmu.flows.running.console import say
@@ -38,15 +40,26 @@ def show_cached(stage: str, index: int, rows: int):
 
 @task(name="stage", task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
 def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
-    """Summarise a complete stage: beside its manifest, and as artifacts in the UI."""
+    """Summarise a complete stage, beside its manifest and as artifacts in the UI. A summary that was made from just
+    these rows is shown again."""
     store, module = Store(folder), STAGES[stage]
-    summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
-    write_summary(store.stage_folder(stage), summary)
+    source = _source(store, stage)
+    summary = summary_of(store.stage_folder(stage), source)
+    if summary is None:
+        summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
+        write_summary(store.stage_folder(stage), summary, source)
     show_stage(stage, store, summary, cached)
 
 
+def _source(store: Store, stage: str) -> str:
+    """What a stage's summary is made from: its rows, its settings and what lies above it."""
+    manifest = store.manifest(stage)
+    return digest("summary", __version__, manifest.version, manifest.settings, manifest.upstream, manifest.digest)
+
+
 def run_stage(store: Store, name: str, settings, after: list | None = None, drill: DrillSettings = DrillSettings()):
-    """Bring a stage up to date inside a flow; returns the future of its last task, for others to wait on.
+    """Bring a stage up to date inside a flow; returns the future of its last task, for others to wait on, or None
+    where nothing was to do: then no worker is asked.
 
     Raises UserError when something above is missing, and the first shard's error once the shards under way are
     committed."""
@@ -70,19 +83,22 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
         shards=list(done.values()),
     )
     store.write_manifest(manifest)
-    futures = [
-        show_cached.submit(name, index, entry.rows, wait_for=after)
-        for index, entry in list(done.items())[:CACHED_SHOWN]
-    ]
     missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
+    cached, futures = list(done.items())[:CACHED_SHOWN], []
     if missing:
+        futures = [show_cached.submit(name, index, entry.rows, wait_for=after) for index, entry in cached]
         futures += _make_missing(store, manifest, missing, settings, after, drill)
     manifest.complete = True
     store.write_manifest(manifest)
     for path in store.orphans(name):
         remove(path)
     shown = {"folder": str(store.folder), "stage": name, "settings": settings, "cached": len(done)}
-    (last,) = submit_with_retry(f"stage {name}", [(finish_stage, shown)], wait_for=futures)
+    for index, entry in [] if missing else cached:
+        show_cached(name, index, entry.rows, return_state=True)
+    if missing or summary_of(store.stage_folder(name), _source(store, name)) is None:
+        (last,) = submit_with_retry(f"stage {name}", [(finish_stage, shown)], wait_for=futures)
+    else:
+        last = finish_stage(**shown)
     told = (
         f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
         f"{time.perf_counter() - start:.1f} s"

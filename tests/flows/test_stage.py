@@ -141,6 +141,22 @@ def test_a_second_run_makes_nothing_and_the_server_shows_the_shards_as_cached(ch
     assert read_summary(chain.store.stage_folder("letters")).text == "6 letters"
 
 
+def test_a_complete_stage_shows_its_kept_summary_and_makes_a_lost_or_damaged_one_again(chain, monkeypatch):
+    chain()
+    made = []
+    for name, fake in FAKES.items():
+        whole = fake.summarise
+        monkeypatch.setattr(
+            fake, "summarise", lambda *given, name=name, whole=whole: made.append(name) or whole(*given)
+        )
+    chain()
+    assert made == []
+    (chain.store.stage_folder("letters") / "summary.json").unlink()
+    (chain.store.stage_folder("words") / "summary.json").write_text("{}")
+    chain()
+    assert made == ["letters", "words"] and read_summary(chain.store.stage_folder("letters")).text == "6 letters"
+
+
 def test_a_changed_row_above_makes_only_the_shards_that_use_it_again(chain):
     chain()
     MADE.clear()
