@@ -9,7 +9,7 @@ the time that the phase took undisturbed, spread evenly from its first file on. 
 
 Told for each trial: what was killed and when, attempts and exit codes until the command succeeded, processes of the
 command that were left 10 s after its end, and whether everything is equal to the undisturbed run: manifests, published
-files, weights, results without their times, gallery and copy.
+files, weights, results without their cost, gallery and copy.
 """
 
 import argparse
@@ -58,7 +58,7 @@ TARGETS = ("command", "worker", "server")
 MARK = "SALMU_CHAOS"  # in the environment of every process of a trial
 MOST_ATTEMPTS = 6
 GRACE = 10  # seconds in which the processes of a killed command must have ended
-TIMES = re.compile("second|memory|content_digest")  # keys of results that differ from run to run
+TIMES = re.compile("second|memory|content_digest|encoded")  # keys of results that differ from run to run: the cost
 
 
 class Phase(NamedTuple):
@@ -162,6 +162,8 @@ def fingerprints(folder: Path) -> dict[str, str]:
         for path in sorted((folder / place).rglob("*")):
             name = path.relative_to(folder).as_posix()
             if not path.is_file() or path.name in ("training.json", "unlearning.json") or "/logs/" in name:
+                continue
+            if place == "models" and path.name == "README.md":  # it tells the seconds, and metrics once there are any
                 continue
             content = path.read_bytes()
             if place == "results":

@@ -6,13 +6,13 @@ one task run a shard and one a stage, and never carries data.
 
 import time
 from collections import Counter
+from importlib.metadata import version
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
-from salmu import __version__
 from salmu.data.errors import UserError
 from salmu.data.files import remove
 from salmu.data.keyed import digest
@@ -54,7 +54,7 @@ def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
 def _source(store: Store, stage: str) -> str:
     """What a stage's summary is made from: its rows, its settings and what lies above it."""
     manifest = store.manifest(stage)
-    return digest("summary", __version__, manifest.version, manifest.settings, manifest.upstream, manifest.digest)
+    return digest("summary", version("salmu"), manifest.version, manifest.settings, manifest.upstream, manifest.digest)
 
 
 def run_stage(store: Store, name: str, settings, after: list | None = None, drill: DrillSettings = DrillSettings()):
