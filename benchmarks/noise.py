@@ -19,7 +19,7 @@ from typing import Any
 
 from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.verdicts.leaderboard import records_of, reference_of
-from salmu.evaluation.verdicts.targets import GROUPS, met_of, outcomes
+from salmu.evaluation.verdicts.targets import GROUPS, exact_of, met_of, outcomes
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def exact(rows: dict[str, dict], metric: str) -> list[float]:
-    found = [row[metric] for name, row in rows.items() if name.partition("-")[0] == "retrained"]
+    found = [rows[name][metric] for name in exact_of(rows)]
     return [value for value in found if value is not None]
 
 
@@ -55,10 +55,9 @@ def row(metric: str, group: str, runs: dict[str, dict[str, dict]]) -> dict[str, 
         for name in ("compromised", "clean"):
             away[name].append(rows[name][metric] - mean(exact(rows, metric)))
     bounds = [
-        abs(row[f"{metric}_apart_{end}"])
+        abs(rows[name][f"{metric}_apart_{end}"])
         for rows in measured
-        for name, row in rows.items()
-        if name.partition("-")[0] == "retrained"
+        for name in exact_of(rows)
         for end in ("low", "high")
     ]
     return {

@@ -27,15 +27,15 @@ class Summary(NamedTuple):
     text: str  # markdown, a few lines
     tables: dict[str, list[dict[str, Any]]] = {}  # title -> rows of equal keys
     figures: dict[str, bytes] = {}  # title -> PNG file, under 100 KB
+    of: str = ""  # what it was made from
 
 
-def write_summary(folder: Path, summary: Summary, of: str = "") -> None:
-    """Keep a summary in a stage's folder: summary.json and one PNG a figure. `of`: what it was made from, for
-    `summary_of`."""
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Keep a summary in a stage's folder: summary.json and one PNG a figure."""
     files = {title: f"summary-{number}.png" for number, title in enumerate(summary.figures)}
     for title, name in files.items():
         write_atomic(folder / name, summary.figures[title])
-    document = sealed({"of": of, "text": summary.text, "tables": summary.tables, "figures": files})
+    document = sealed({"of": summary.of, "text": summary.text, "tables": summary.tables, "figures": files})
     write_atomic(folder / FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
 
 
@@ -54,14 +54,14 @@ def read_summary(folder: Path) -> Summary | None:
         raise _damaged(folder, "not a summary, or a figure is missing") from None
     if not is_intact(document):
         raise _damaged(folder, "its digest is another")
-    return Summary(kept.text, kept.tables, figures)
+    return Summary(kept.text, kept.tables, figures, kept.of)
 
 
 def summary_of(folder: Path, of: str) -> Summary | None:
     """The summary kept in a stage's folder if it was made from just this and is whole; else None."""
     try:
         kept = read_summary(folder)
-        return kept if kept and json.loads(read_bytes(folder / FILE)).get("of") == of else None
+        return kept if kept and kept.of == of else None
     except UserError:
         return None
 

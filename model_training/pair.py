@@ -117,7 +117,6 @@ def train(
 
     Raises UserError for an unknown `which` or configuration, a dataset without retain_synth or the sensitive splits, an
     unreadable image, retain sources that cannot be read, a loss that is not finite, a disk that refuses."""
-    retrained_number(which)  # refuses an unknown name
     began, out_dir, model_cfg = time.perf_counter(), Path(out_dir), configuration(settings.model)
     world = distributed.join(settings.device)
     with distributed.first_process_first(world):

@@ -122,7 +122,9 @@ def glossary_page(records: list[Record], results: dict[str, dict], precise: bool
 def targets(records: list[Record]) -> dict[str, float | None]:
     """The value that each metric should have, from the records of Retrained, or of Clean and Compromised."""
     rows = {row["model"]: row for row in records}
-    return {metric: rows.get("retrained", rows.get(target(metric), {})).get(metric) for metric in METRICS}
+    judged = next((row for row in records if reference_of(row["model"]) is None), {})
+    plain = {metric: rows.get(_goal_of(metric, records), {}).get(metric) for metric in METRICS}
+    return {metric: judged.get(f"{metric}_goal", plain[metric]) for metric in METRICS}
 
 
 def _goal_of(metric: str, records: list[Record]) -> str:

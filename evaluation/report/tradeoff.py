@@ -1,7 +1,6 @@
 """The picture that a report opens with: what each method left of the forget set, and what it left of other people."""
 
 import math
-import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.text import Annotation, Text
 from salmu.data.text import printable
 from salmu.evaluation.report.plots import COLOURS, NARROW, WIDE, figure_as_png
 from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words, reference_of
-from salmu.evaluation.verdicts.targets import outcomes
+from salmu.evaluation.verdicts.targets import exact_of, outcomes
 
 Record = dict[str, Any]
 METHOD, REFERENCE, GOAL = COLOURS[0], COLOURS[7], COLOURS[2]
@@ -22,7 +21,6 @@ LOG_FROM = 20  # ratio of the largest to the smallest value from which on an axi
 MARK, NEAR, STEP = 8, 9, 6  # pixels: half a point's mark, from a point to its label, between rings of places
 DIRECTIONS = 24  # places on a ring
 LONGEST = 36  # characters of a label's line
-_TWIN = re.compile(r"(s\d+-)?retrained-\d+")
 GROWTH, TRIES = 1.3, 5  # a picture that its labels do not fit grows taller
 
 
@@ -67,7 +65,7 @@ def draw(figure: Figure, records: list[Record], narrow: bool) -> tuple[Axes, lis
         method = next((row for row in points if reference_of(row["model"]) is None), {})
         shown = [None, None, references[2]] if narrow and references[2] else references  # lines take the labels' place
         _levels(axes, *shown, method)
-    named = [row for row in points if not (narrow and _TWIN.fullmatch(row["model"]))]  # one Retrained says it
+    named = [row for row in points if not (narrow and row["model"] in exact_of(rows)[1:])]  # one Retrained says it
     return axes, _labelled(figure, axes, list(_names(named)))
 
 

@@ -21,7 +21,7 @@ from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.diagnosis import diagnose
 from salmu.evaluation.verdicts.soundness import pair_problem
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
-from salmu.evaluation.verdicts.targets import with_targets
+from salmu.evaluation.verdicts.targets import exact_of, with_targets
 from salmu.model_training.settings import PAIR, RETRAINED
 
 FILE = "leaderboard.jsonl"
@@ -86,10 +86,13 @@ def records(
         name: record(name, results[name], trainings.get(name), clean, compromised)
         for name in sorted(results, key=lambda name: (_rank(name), name))
     }
+    exact = [results[name] for name in exact_of(results)]
+    control = (exact or [clean or {}])[0].get("extended", {})
+    for name, row in rows.items():
+        row |= _relearned(results[name].get("extended", {}), control)
     if not (clean and compromised):
         return list(rows.values())
     first = {name: results[name] for name in rows if (reference_of(name) or (name, 0))[1] == 0}  # the first pair's
-    exact = [file for name, file in first.items() if name.partition("-")[0] == "retrained"]
     problem = pair_problem(clean, compromised, exact)
     for name in first:
         rows[name]["pair_problem"] = problem
@@ -99,9 +102,6 @@ def records(
         for name in methods:
             found = diagnose(rows[name], results[name], clean, compromised)
             rows[name] |= {"verdict": found.verdict, "failures": ", ".join(found.findings), "reason": found.reason}
-    control = exact[0] if exact else clean
-    for name, row in rows.items():
-        row |= _relearned(results[name].get("extended", {}), control.get("extended", {}))
     return list(rows.values())
 
 

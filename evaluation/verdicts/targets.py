@@ -7,11 +7,13 @@ so (equivalence.py); the p-values of all methods are adjusted for their number. 
 
 Every page says "met", "above", "below", "open", "erased", "hidden" and "not forgotten" by these functions."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.metrics.score import DEFINITIONS, KEPT, target
 from salmu.evaluation.verdicts.equivalence import ALPHA, Comparison, compare, holm
+from salmu.model_training.settings import RETRAINED
 
 Record = dict[str, Any]
 GONE = ("RetFail", "AssocStr", "ACS", "CoreAssoc", "IdZSC", "ParaMRR", "ValueMRR", "NameMRR", "ImgRes")
@@ -51,13 +53,18 @@ class Outcome(NamedTuple):
         return f"{self.low:.4f} to {self.high:.4f}"
 
 
+def exact_of(names: Iterable[str]) -> list[str]:
+    """The Retrained models of the first pair among the names of result files."""
+    return [name for name in names if RETRAINED.fullmatch(name)]
+
+
 def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: list[str], margins: Margins) -> None:
     """Add to each flat record (by the name of its result file) how it stands to its reference: for each target
     NAME_goal, NAME_margin, NAME_apart with its 90 % interval (_low, _high), and NAME_target, one of STATES. `reference`
     names the reference.
 
     `results`: those of the first pair and the models that started from it. `methods`: names of the unlearned models."""
-    exact = [name for name in results if name.partition("-")[0] == "retrained"]
+    exact = exact_of(results)
     for metric in (*GONE, *KEPT):
         margin, found = getattr(margins, metric), {}
         for name in results:

@@ -47,7 +47,7 @@ def finish_stage(folder: str, stage: str, settings, cached: int) -> None:
     summary = summary_of(store.stage_folder(stage), source)
     if summary is None:
         summary = module.summarise(settings, store.view(stage, module.KEY), upstream_views(store, stage))
-        write_summary(store.stage_folder(stage), summary, source)
+        write_summary(store.stage_folder(stage), summary._replace(of=source))
     show_stage(stage, store, summary, cached)
 
 
