@@ -1,9 +1,9 @@
 """provenance.json of a published folder, as it is read: what the folder was made from, and every file with its SHA-256.
 
-Two digests name a folder. `dataset_digest` is that of the content, the Parquet and JSON files; results are compared by
-it. `folder_digest` is that of provenance.json itself, which lists every other file, so that it covers all of them.
-Both lie in the folder: they show what was damaged, not who published it. For that, compare `folder_digest` with the one
-that the publisher noted down elsewhere.
+Two digests name a folder. `dataset_digest` is that of the content, the Parquet and JSON files without the fragile set;
+models and results are compared by it. `folder_digest` is that of provenance.json itself, which lists every other file,
+so that it covers all of them. Both lie in the folder: they show what was damaged, not who published it. For that,
+compare `folder_digest` with the one that the publisher noted down elsewhere.
 """
 
 from pathlib import Path, PurePosixPath

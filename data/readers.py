@@ -43,7 +43,7 @@ GENERIC_CAPTIONS = "sensitive_set_generic_captions.json"
 FRAGILE_SET = "fragile_set_ids.json"
 PROOF_OF_FICTION = "proof_of_fiction.json"
 INCOMPLETE = ".incomplete"  # lies in a folder of an object store while it is uploaded
-JSON_FILES = (IDENTITIES, CAPTIONS, GENERIC_CAPTIONS, FRAGILE_SET)
+JSON_FILES = (IDENTITIES, CAPTIONS, GENERIC_CAPTIONS)  # of the content
 
 
 def open_dataset(folder: str | Path) -> "Dataset":
@@ -148,6 +148,7 @@ class Dataset:
 
     @cached_property
     def fragile_set_ids(self) -> frozenset[str]:
+        """File names of the fragile set; none before the models that it is chosen with are trained."""
         return frozenset(self._document(FRAGILE_SET, FragileSet))
 
     @cached_property
@@ -166,7 +167,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """What identifies the content: provenance.json's, else computed over the Parquet and JSON files."""
+        """What identifies the content: provenance.json's, else computed over the content files."""
         if self.provenance:
             return self.provenance.dataset_digest
         return content_digest({name: file_sha256(self.folder / name) for name in content_files(self.folder)})
@@ -238,7 +239,8 @@ class Dataset:
 
 
 def content_files(folder: Path) -> list[str]:
-    """The files that make up a dataset's content, relative to its folder: Parquet and JSON, not card and tars."""
+    """The files that make up a dataset's content, relative to its folder: Parquet and JSON, not card and tars, nor the
+    fragile set, which is named when models are trained on the content."""
     parquet = sorted(fnmatch.filter(listed(folder / "data"), "*.parquet"))
     return [f"data/{name}" for name in parquet] + [name for name in JSON_FILES if name in listed(folder)]
 

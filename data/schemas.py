@@ -174,7 +174,6 @@ PAIRS = _schema(
     kind=TEXT,  # sensitive | retain_joint | retain_disjoint
     split=TEXT,  # fact scheme: forget | holdout_identity | holdout_association | retain_synth
     split_published=TEXT,  # pair scheme, same names
-    fragile=FLAG,
     generic_text=TEXT,  # a caption of the same image without personal data
     gender=TEXT,
     age_group=TEXT,

@@ -1,6 +1,7 @@
 """The dataset: all stages, then the published folder. And each stage alone."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from prefect import flow, get_run_logger, tags, task
@@ -10,6 +11,7 @@ from salmu.data.files import read_bytes
 from salmu.data.publish.publish import publish
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
+from salmu.evaluation.encoding.fragile import fragile_set
 from salmu.flows.checks import check_before_start
 from salmu.flows.forms import Profile, Sections, filled_in
 from salmu.flows.names import parts_until
@@ -46,7 +48,8 @@ def publish_dataset(folder: str, settings: RunSettings) -> str:
     """Write the published folder, dataset/; returns its digest."""
     store = Store(folder)
     plain = settings.model_dump(mode="json", exclude={"drill"})
-    digest = publish(store, store.folder / "dataset", settings.publish, plain, models_of(settings))
+    fragile = partial(fragile_set, store.folder / "models", settings.pair.fragile_share)
+    digest = publish(store, store.folder / "dataset", settings.publish, plain, models_of(settings), fragile=fragile)
     card = read_bytes(store.folder / "dataset" / "README.md").decode().split("---", 2)[-1]
     show_card(store.folder.name, "dataset", card, f"published dataset, digest {digest}")
     return digest

@@ -9,8 +9,11 @@ from prefect.cache_policies import NO_CACHE
 
 from salmu.data.errors import UserError
 from salmu.data.files import require_disk
+from salmu.data.provenance import read_provenance
+from salmu.data.publish.fragile import write_fragile_set
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
+from salmu.evaluation.encoding.fragile import fragile_set, measure_strengths
 from salmu.evaluation.report.plots import training_curves
 from salmu.evaluation.scoring.monitor import monitor
 from salmu.flows.dataset import open_checked
@@ -58,8 +61,18 @@ def train_model(folder: str, settings: PairSettings, which: str, number: int, pl
         )
 
 
+@task(name="fragile set", task_run_name="fragile-set", cache_policy=NO_CACHE, persist_result=False)
+def measure_pair(folder: str, settings: RunSettings) -> None:
+    """Measure what the first pair has learned least into models/fragile_set.json; kept if it is up to date."""
+    home = Path(folder)
+    with shown_progress(home.name, "choice of the fragile set", "images", 0) as show:
+        places = (home / "models", settings.pair.models, home / "dataset", home / "cache")
+        measure_strengths(settings.evaluation, *places, show)
+
+
 def make_pair(store: Store, settings: RunSettings) -> None:
-    """Inside a flow: bring all models up to date with the dataset, as many at a time as there are workers."""
+    """Inside a flow: bring all models up to date with the dataset, as many at a time as there are workers, and name in
+    the dataset the fragile set that they choose."""
     require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run {salmu_command('run', store.folder)}")
@@ -77,6 +90,11 @@ def make_pair(store: Store, settings: RunSettings) -> None:
     else:
         for training in trainings:  # one has the GPUs to itself
             submit_with_retry("training", [training])
+    on_gpus = "cuda" in settings.evaluation.device
+    submit_with_retry("fragile set", [(measure_pair, {"folder": folder, "settings": settings})], on_gpus=on_gpus)
+    dataset = store.folder / "dataset"
+    digest = read_provenance(dataset).dataset_digest
+    write_fragile_set(dataset, fragile_set(store.folder / "models", settings.pair.fragile_share, digest))
     say(f"{'pair':<10} {len(models)} models are up to date; {time.perf_counter() - began:.1f} s")
     curves = picture(training_curves(store.folder / "models"), "Training loss of all models")
     show_card(store.folder.name, "pair", f"# Models of the pair\n\n{curves}\n", "model pair")

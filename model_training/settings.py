@@ -70,6 +70,14 @@ class PairSettings(StageSettings):
         description="Models trained as Compromised, without the forget pairs: the exact answer that unlearning should "
         "reach. From the second on, their spread shows how far two exact answers differ.",
     )
+    fragile_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="Share of retain_disjoint in the fragile set: the rows that Clean, Compromised and Retrained have "
+        "learned least (lowest cosine of image and own caption, standardised for each model, averaged).",
+    )
     scenes: int = Field(7000, ge=0, description="Procedural captioned scenes in the retain set.")
     everyday: int = Field(
         0, ge=0, description="Procedural portraits of people who are in no run, with generic captions."

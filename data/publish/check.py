@@ -5,7 +5,7 @@ from salmu.data.files import file_sha256, location
 from salmu.data.provenance import PROVENANCE, Provenance, again, read_provenance
 from salmu.data.publish.copies import all_files
 from salmu.data.publish.provenance import inputs_digest
-from salmu.data.readers import content_digest, content_files, open_dataset
+from salmu.data.readers import FRAGILE_SET, content_digest, content_files, open_dataset
 
 
 def check_files(folder, digest: str | None = None) -> dict[str, dict]:
@@ -45,7 +45,8 @@ def compare_files(folder, digest: str | None = None) -> tuple[dict[str, dict], l
     if provenance.inputs_digest != inputs_digest(made_from):
         problems.append((str(folder / PROVENANCE), "inputs_digest is not that of settings, models, stages, packages"))
     if not problems:
-        content = {name: provenance.files[name].sha256 for name in content_files(folder)}
+        names = content_files(folder) + [FRAGILE_SET] * (provenance.layout < 4)  # it was content up to layout 3
+        content = {name: provenance.files[name].sha256 for name in names}
         if content_digest(content) != provenance.dataset_digest:
             problems = [(str(folder / PROVENANCE), "dataset_digest is not that of the files")]
     return files, problems

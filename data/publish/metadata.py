@@ -17,7 +17,7 @@ def documents(pairs: list[dict], personas: list[dict]) -> dict[str, object]:
         IDENTITIES: {row["identity_id"]: {key: row[key] for key in _IDENTITY_KEYS} for row in personas},
         CAPTIONS: {row["file_name"]: {"data_field": row["data_field"], "caption": row["text"]} for row in sensitive},
         GENERIC_CAPTIONS: {row["file_name"]: row["generic_text"] for row in sensitive},
-        FRAGILE_SET: [row["file_name"] for row in pairs if row["fragile"]],
+        FRAGILE_SET: [],  # named once models are trained (fragile.py)
         PROOF_OF_FICTION: {row["identity_id"]: json.loads(row["proof"] or "{}") for row in personas},
     }
 

@@ -17,7 +17,7 @@ from salmu.data.provenance import folder_digest, read_provenance, recorded
 from salmu.data.readers import content_digest, content_files
 from salmu.data.store import Manifest
 
-LAYOUT = 3  # raised when the same inputs give other files
+LAYOUT = 4  # raised when the same inputs give other files
 PACKAGES = (
     "salmu",
     "diffusers",

@@ -13,6 +13,7 @@ from salmu.data.files import listed, location, write_atomic
 from salmu.data.licences import Model
 from salmu.data.provenance import PROVENANCE, read_provenance
 from salmu.data.publish import card, clip_benchmark, copies, croissant, metadata, parquet, provenance, rejects
+from salmu.data.publish.fragile import write_fragile_set
 from salmu.data.publish.front_matter import SCHEMES
 from salmu.data.publish.images import with_images
 from salmu.data.publish.settings import PublishSettings
@@ -31,24 +32,28 @@ def publish(
     run_settings: dict[str, Any],
     models: Sequence[Model] = (),
     progress: Callable[[int, int], None] | None = None,
+    fragile: Callable[[str], Sequence[str]] = lambda digest: (),
 ) -> str:
     """Write the dataset of a finished run to a folder, by path or URL, and return its digest.
 
     `run_settings`: the run's full settings; the dataset's part is recorded. `models`: the weights that made it, with
-    their licences. `progress(done, total)` counts rows.
-    A folder made from the same settings and stages stays as it is; another is replaced once the new one is complete:
-    made beside it, or for a URL in the folder for temporary files. Raises UserError for an unfinished run, a folder
-    that holds something else, or a full disk."""
+    their licences. `progress(done, total)` counts rows. `fragile(digest)`: the file names of the fragile set of the
+    dataset with this digest.
+    A folder made from the same settings and stages stays as it is, but for its fragile set. Another is replaced once
+    the new one is complete: made beside it, or for a URL in the folder for temporary files. Raises UserError for an
+    unfinished run, a folder that holds something else, or a full disk."""
     out_dir = location(out_dir)
     if not store.manifest("assembly").complete:
         raise UserError(f"{store.folder}: the stage assembly is not finished, run it first")
     made_from = inputs_of(store, settings, run_settings, models)
     if provenance.is_current(out_dir, made_from):
-        return read_provenance(out_dir).dataset_digest
+        digest = read_provenance(out_dir).dataset_digest
+        write_fragile_set(out_dir, fragile(digest))
+        return digest
     there = listed(out_dir)
     if there and not {PROVENANCE, INCOMPLETE} & set(there):
         raise UserError(f"{out_dir}: not empty and not a published dataset; name another folder or remove it")
-    write = partial(_write, store, settings, made_from, progress or (lambda done, total: None))
+    write = partial(_write, store, settings, made_from, progress or (lambda done, total: None), fragile)
     (_write_folder if isinstance(out_dir, Path) else _upload)(out_dir, write)
     return read_provenance(out_dir).dataset_digest
 
@@ -94,7 +99,9 @@ def _upload(out_dir, write: Callable[[Path], None]) -> None:
         copies.copy(folder, out_dir, {name: file.model_dump() for name, file in read_provenance(folder).files.items()})
 
 
-def _write(store: Store, settings: PublishSettings, made_from: dict, progress: Callable, folder: Path) -> None:
+def _write(
+    store: Store, settings: PublishSettings, made_from: dict, progress: Callable, fragile: Callable, folder: Path
+) -> None:
     pairs = list(store.view(*PAIRS).rows())
     splits = {split: [row for row in pairs if row[SCHEMES[settings.scheme]] == split] for split in SPLITS}
     image_bytes = _write_samples(store, folder, settings, splits, progress)
@@ -111,6 +118,7 @@ def _write(store: Store, settings: PublishSettings, made_from: dict, progress: C
     write_atomic(folder / "croissant.json", metadata.to_bytes(croissant.document(files, settings, made_from, groups)))
     files = provenance.listing(folder, files)
     write_atomic(folder / PROVENANCE, metadata.to_bytes(provenance.document(folder, made_from, files)))
+    write_fragile_set(folder, fragile(digest))
 
 
 def _identities(pairs: list[dict]) -> set[str]:

@@ -67,6 +67,7 @@ class Attribute(Part):
 class Extended(Part):
     model_digest: str | None = None
     dataset_digest: str | None = None
+    fragile_digest: str | None = None
     version: int | None = None
     split_scheme: str | None = None
     seed: int | None = None

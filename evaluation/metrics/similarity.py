@@ -10,10 +10,10 @@ from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.metrics.score import Score, missing, rounded
 
 
-def mean_similarity(metric: str, pairs: Pairs, with_scores: bool = False) -> Score:
-    """Mean cosine of image and caption."""
+def mean_similarity(metric: str, pairs: Pairs, with_scores: bool = False, empty: str = "no rows") -> Score:
+    """Mean cosine of image and caption. `empty`: the reason where there are no pairs."""
     if not len(pairs):
-        return missing(metric, "no rows")
+        return missing(metric, empty)
     return _mean(pairs.cosines, pairs, with_scores)
 
 

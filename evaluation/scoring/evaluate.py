@@ -16,6 +16,7 @@ from salmu.data.sealed import is_intact, sealed
 from salmu.evaluation.attacks.relearning import relearning_curves
 from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.encoding.embeddings import Encoder
+from salmu.evaluation.encoding.fragile import fragile_digest
 from salmu.evaluation.encoding.pairs import Pairs, encoded_pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, open_zero_shot
@@ -27,7 +28,7 @@ from salmu.evaluation.scoring.measures import measure
 from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
 
-VERSION = 3  # raised by hand when the same settings, weights and data give other numbers
+VERSION = 4  # raised by hand when the same settings, weights and data give other numbers
 DERIVED = {
     "forget_identity": "forget",
     "retain_joint": "retain_synth",
@@ -95,8 +96,8 @@ def _known(settings: EvaluationSettings) -> ZeroShotSet | None:
 
 
 def _fingerprint(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset, known: ZeroShotSet | None) -> str:
-    about = (settings.fingerprint(), clip.weights_digest, dataset.digest, known and known.digest)
-    return digest("evaluation", VERSION, *about)
+    data = (dataset.digest, fragile_digest(dataset.fragile_set_ids), known and known.digest)
+    return digest("evaluation", VERSION, settings.fingerprint(), clip.weights_digest, *data)
 
 
 def _measured(
@@ -135,6 +136,7 @@ def _measured(
         "model": Path(clip.name).name,
         "model_digest": encoder.weights_digest,
         "dataset_digest": dataset.digest,
+        "fragile_digest": fragile_digest(dataset.fragile_set_ids),
         "split_scheme": _split_scheme(pairs),
         "settings": without_folders(settings.fingerprint()),
         "seed": settings.seed,

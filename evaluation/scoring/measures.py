@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from salmu.data.readers import FRAGILE_SET
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
@@ -19,6 +20,7 @@ from salmu.evaluation.metrics.score import Score
 from salmu.evaluation.metrics.similarity import core_association, mean_similarity
 from salmu.evaluation.metrics.zero_shot import identity_classification
 
+NO_FRAGILE_SET = f"{FRAGILE_SET} names no rows; a run names them once its models are trained"
 DEMOGRAPHICS = ("gender", "age_group", "country")
 BY_ROW = ("RetFail", "AssocStr", "CoreAssoc", "AssocAUC")  # metrics with one value for each forget pair, in their order
 
@@ -42,7 +44,7 @@ def measure(
         "InterIdSim": mean_similarity("InterIdSim", pairs["holdout_identity"]),
         "IntraIdSim": mean_similarity("IntraIdSim", pairs["holdout_association"]),
         "VisIdInt": mean_similarity("VisIdInt", pairs["retain_joint"]),
-        "FragSim": mean_similarity("FragSim", pairs["fragile_set"]),
+        "FragSim": mean_similarity("FragSim", pairs["fragile_set"], empty=NO_FRAGILE_SET),
         "ACS_matched": association_classification(forget, seed, matched=True),
         "AssocAUC": association_auc(forget, seed),
         "ImgRes": image_residue(forget, pairs["forget_identity"].person),

@@ -7,6 +7,7 @@ import torch
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256
 from salmu.data.readers import Dataset, content_digest, content_files, open_dataset
+from salmu.evaluation.encoding.fragile import fragile_digest
 from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import PUBLISHED, headline
 from salmu.evaluation.scoring.evaluate import VERSION
@@ -39,6 +40,7 @@ def check_submission(model: Path, compromised: Path, dataset_dir: Path, results:
         "the files of the dataset are those that were published": _untouched(dataset),
         "the method was given this dataset": record.dataset_digest == dataset.digest,
         "the results are on this dataset": extended.get("dataset_digest") == dataset.digest,
+        "the results are on its fragile set": extended.get("fragile_digest") == fragile_digest(dataset.fragile_set_ids),
         f"no holdout was touched (seen: {', '.join(sorted(seen)) or 'nothing recorded'})": bool(seen)
         and seen <= MAY_SEE,
         f"all ten metrics were measured{' but ' + ', '.join(missing) if missing else ''}": not missing,

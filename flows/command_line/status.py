@@ -16,6 +16,7 @@ from salmu.data.publish.publish import inputs_of
 from salmu.data.settings import NOT_IN_FINGERPRINT
 from salmu.data.store import Store
 from salmu.data.suggestions import salmu_command
+from salmu.evaluation.encoding.fragile import fragile_digest, fragile_set
 from salmu.evaluation.metrics.results_file import LIMIT, Results
 from salmu.evaluation.unlearning.record import Record
 from salmu.evaluation.unlearning.registry import folder_of
@@ -70,9 +71,10 @@ def parts_of(store: Store, settings: RunSettings) -> list[Part]:
         models[name] = _below(own, compromised[0]), record
         parts.append(_made(f"unlearned/{name}", models[name]))
     parts += [Part(f"unlearned/{name}", "extra") for name in _others(home / "unlearned", models)]
+    fragile = fragile_digest(fragile_set(home / "models", settings.pair.fragile_share, dataset_digest))
     scored = {}
     for name, (condition, record) in models.items():
-        own, seconds = _scored(home / "results" / f"{name}.json", settings, dataset_digest, record)
+        own, seconds = _scored(home / "results" / f"{name}.json", settings, (dataset_digest, fragile), record)
         scored[name] = _below(own, condition)
         parts.append(Part(f"results/{name}", scored[name], seconds=seconds))
     others = _others(home / "results", {f"{name}.json" for name in models})
@@ -166,15 +168,16 @@ def _unlearned(folder: Path, given: dict[str, Any], dataset: str | None, source:
     return ("done" if same and record.get("dataset_digest") == dataset else "stale"), record
 
 
-def _scored(path: Path, settings: RunSettings, dataset: str | None, model: dict) -> tuple[str, float | None]:
-    """State and seconds of a result file; `model`: the record of the model that it must be of."""
+def _scored(path: Path, settings: RunSettings, data: tuple[str | None, str], model: dict) -> tuple[str, float | None]:
+    """State and seconds of a result file; `data`: digests of the dataset and of the fragile set that it must be of;
+    `model`: the record of the model."""
     results = _record(path, Results)
     if results is None:
         return "new", None
     extended = results.get("extended", {})
     same = (
         extended.get("settings") == without_folders(settings.evaluation.fingerprint())
-        and extended.get("dataset_digest") == dataset
+        and (extended.get("dataset_digest"), extended.get("fragile_digest")) == data
         and extended.get("model_digest") == model.get("model_digest", extended.get("model_digest"))
     )
     return ("done" if same else "stale"), extended.get("cost", {}).get("seconds")

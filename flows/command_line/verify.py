@@ -157,6 +157,7 @@ def _dataset(folder) -> Iterator[Checked]:
 
 
 def _models(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
+    from salmu.evaluation.encoding.fragile import RECORD, read_strengths
     from salmu.model_training.plan import PLAN
 
     for path in _visible(home / "models", PLAN):
@@ -164,6 +165,10 @@ def _models(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
         content = {key: value for key, value in (plan or {}).items() if key != "digest"}
         whole = plan is not None and plan.get("digest") == digest("pair plan", content)
         yield Checked("models", path, path.stat().st_size, "" if whole else "damaged: its digest is another")
+    strengths = home / "models" / RECORD
+    if strengths.is_file():
+        intact = _or_none(lambda: read_strengths(strengths)) is not None
+        yield Checked("models", strengths, strengths.stat().st_size, "" if intact else "damaged")
     for folder in _model_folders(home / "models"):
         name = "-".join(folder.relative_to(home / "models").parts)
         yield from _model("models", folder, "training.json", name, digests)

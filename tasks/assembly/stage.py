@@ -12,7 +12,7 @@ from salmu.data.store import Reject, Shard, ShardResult, StageView
 from salmu.data.summary import Summary
 from salmu.tasks.assembly.splits import fact_sides, identity_roles, pair_sides
 
-NAME, VERSION = "assembly", 1
+NAME, VERSION = "assembly", 2
 UPSTREAM = ("portraits", "curation", "personas", "captions")
 SCHEMA, KEY = schemas.PAIRS, "file_name"
 
@@ -27,15 +27,6 @@ class Settings(StageSettings):
         description=(
             "Share of the sensitive portraits that become retain_joint: with the identity, but a generic caption. "
             "Drawn evenly over the identities that are in forget. Published: 749 of 60,802."
-        ),
-    )
-    fragile_share: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description=(
-            "Share of retain_disjoint named in the fragile set: a keyed draw, made before any model exists. "
-            "The published ones are the rows that the published models retain weakly."
         ),
     )
 
@@ -65,8 +56,6 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     sensitive = _sensitive(portraits, captions, joint, settings)
     facts = fact_sides(sensitive, roles, settings.seed)
     pairs = pair_sides(sensitive, roles, settings.seed)
-    disjoint = [name for name, row in portraits.items() if row["role"] == "retain"]
-    fragile = set(ranked(disjoint, settings.seed, NAME, "fragile")[: round(settings.fragile_share * len(disjoint))])
 
     def row_of(name: str) -> dict[str, Any]:
         portrait, caption = portraits[name], sensitive.get(name, {})
@@ -83,7 +72,6 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
             "kind": kind,
             "split": facts.get(name, "retain_synth"),
             "split_published": pairs.get(name, "retain_synth"),
-            "fragile": name in fragile,
             "generic_text": generic["text"],
             "gender": portrait["gender"],
             "age_group": portrait["age_group"],
@@ -98,7 +86,7 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
     """Counts of both split schemes, and of the attributes."""
-    rows = list(view.rows(["file_name", "identity_id", "data_field", "kind", "split", "split_published", "fragile"]))
+    rows = list(view.rows(["file_name", "identity_id", "data_field", "kind", "split", "split_published"]))
     tables = {}
     for title, column in (("Splits by fact", "split"), ("Splits by pair (published scheme)", "split_published")):
         tables[title] = [
@@ -111,7 +99,7 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     kinds = Counter(row["kind"] for row in rows)
     text = (
         f"**{len(rows):,} pairs**: {kinds['sensitive']:,} sensitive, {kinds['retain_joint']:,} retain_joint, "
-        f"{kinds['retain_disjoint']:,} retain_disjoint, {sum(row['fragile'] for row in rows):,} of these fragile."
+        f"{kinds['retain_disjoint']:,} retain_disjoint."
     )
     return Summary(text, tables)
 

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections import Counter
 
@@ -19,6 +20,8 @@ from salmu.data.files import file_sha256
 from salmu.data.licences import Model
 from salmu.data.publish import parquet
 from salmu.data.publish import publish as publish_module
+from salmu.data.publish.check import check_files
+from salmu.data.publish.fragile import write_fragile_set
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import open_dataset
 from salmu.data.settings import validate
@@ -120,7 +123,7 @@ def test_json_files_in_the_published_form(folder, pairs):
         name: {"data_field": row["data_field"], "caption": row["text"]} for name, row in sensitive.items()
     }
     assert documents["sensitive_set_generic_captions"] == {name: row["generic_text"] for name, row in sensitive.items()}
-    assert documents["fragile_set_ids"] == [name for name, row in pairs.items() if row["fragile"]]
+    assert documents["fragile_set_ids"] == []  # before training
 
 
 def test_equal_bytes_again_and_a_folder_that_is_current_is_kept(folder, store, tmp_path):
@@ -137,6 +140,39 @@ def test_equal_bytes_again_and_a_folder_that_is_current_is_kept(folder, store, t
     (tmp_path / "again" / "data" / "forget-00000-of-00003.parquet").write_bytes(b"")
     assert publish(store, tmp_path / "again", SETTINGS, RUN) == digest
     assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_the_fragile_set_is_named_later_and_nothing_else_changes(folder, store, pairs, tmp_path):
+    chosen = [name for name, row in pairs.items() if row["kind"] == "retain_disjoint"][3:8]
+    copy, asked = shutil.copytree(folder, tmp_path / "dataset"), []
+
+    def fragile(digest):
+        asked.append(digest)
+        return chosen[::-1]
+
+    data, digest = {path: path.stat().st_ino for path in copy.glob("data/*")}, open_dataset(folder).digest
+    assert publish(store, copy, SETTINGS, RUN, fragile=fragile) == open_dataset(copy).digest == digest
+    assert asked == [digest] and {path: path.stat().st_ino for path in data} == data
+    assert json.loads((copy / "fragile_set_ids.json").read_text()) == chosen and check_files(copy)
+    assert "The fragile set has 5 of the latter" in (copy / "README.md").read_text()
+    named, bare = contents(copy), contents(folder)
+    changed = {"fragile_set_ids.json", "README.md", "croissant.json", "provenance.json"}
+    assert {name for name in named if named[name] != bare[name]} == changed
+    entries = {entry["@id"]: entry for entry in json.loads(named["croissant.json"])["distribution"]}
+    assert entries["fragile_set_ids.json"]["sha256"] == file_sha256(copy / "fragile_set_ids.json")
+
+    states = {path: path.stat().st_ino for path in copy.rglob("*")}
+    write_fragile_set(copy, chosen)
+    assert {path: path.stat().st_ino for path in copy.rglob("*")} == states  # nothing is written
+    publish(store, tmp_path / "anew", SETTINGS, RUN, fragile=fragile)
+    assert contents(tmp_path / "anew") == named
+    (copy / "README.md").write_bytes(bare["README.md"])  # as a crash leaves it
+    with pytest.raises(UserError, match="README.md: damaged"):
+        write_fragile_set(copy, [])
+    publish(store, copy, SETTINGS, RUN, fragile=fragile)
+    assert contents(copy) == named
+    write_fragile_set(copy, [])
+    assert contents(copy) == bare
 
 
 def test_digest_does_not_depend_on_the_order_in_which_shards_were_made(folder, store, tmp_path):

@@ -138,7 +138,7 @@ def test_splits_without_rows_give_null_with_a_reason(quick, model_dir, dataset_d
     results = evaluate(quick, model_dir, tmp_path / "dataset")
     for metric in ("InterIdSim", "VisIdInt", "FragSim"):
         group, key, statistic = PUBLISHED[metric]
-        assert results[group][key] == {statistic: None, "reason": "no rows"}
+        assert results[group][key][statistic] is None and "no rows" in results[group][key]["reason"]
         assert headline(results, metric) is None and interval(results, metric) is None
     assert max(results["efficacy"]["1.1_RetFail"]["outcomes"]) <= 48
     write_results(results, tmp_path / "results.json")
@@ -157,6 +157,16 @@ def test_a_result_file_is_made_once_for_the_same_settings_weights_and_data(
     assert once(quick) == numbers(results) and ticks
     assert once(quick) == numbers(results) and not ticks
     assert once(quick.model_copy(update={"seed": 1})) != numbers(results) and ticks
+    (tmp_path / "data").symlink_to(dataset_dir / "data")
+    for path in dataset_dir.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    dataset_dir = tmp_path
+    assert once(quick) == numbers(results) and ticks
+    (tmp_path / "fragile_set_ids.json").write_text("[]")
+    assert once(quick) != numbers(results) and ticks  # though the content of the dataset is the same
+    reason = json.loads(out.read_text())["utility"]["2.5_FragSim"]["reason"]
+    assert reason == "fragile_set_ids.json names no rows; a run names them once its models are trained"
+    assert once(quick) and not ticks
     whole = json.loads(out.read_text())
     whole["utility"]["2.2_InterIdSim"]["mean"] += 0.1
     for held in ("{", "[]", '{"efficacy": 5}', '{"note": "not yours"', json.dumps(whole)):

@@ -291,6 +291,10 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     for which in ("clean", "compromised", "retrained"):
         model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{run / 'models' / which}")
         assert open_clip.get_tokenizer(f"local-dir:{run / 'models' / which}")(["a name"]).shape[0] == 1 and model.visual
+    record = json.loads((run / "models" / "fragile_set.json").read_text())
+    fragile = json.loads((run / "dataset" / "fragile_set_ids.json").read_text())
+    assert fragile == sorted(sorted(record["strengths"], key=record["strengths"].get)[: len(fragile)]) and fragile
+    assert f"has {len(fragile)} of the latter" in (run / "dataset" / "README.md").read_text()
     names = {path.stem for path in (run / "results").glob("*.json")}
     assert names == {
         "clean",
@@ -397,6 +401,7 @@ KINDS = {
     "the dataset's card": "dataset/README.md",
     "provenance": "dataset/provenance.json",
     "the plan of the pair": "models/pair_plan.json",
+    "the choice of the fragile set": "models/fragile_set.json",
     "Clean's weights": "models/clean/open_clip_model.safetensors",
     "Clean's tokenizer": "models/clean/tokenizer.json",
     "Clean's record": "models/clean/training.json",

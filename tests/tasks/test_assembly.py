@@ -72,7 +72,7 @@ def test_published_shares():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_kept_portrait_once_with_a_caption_of_its_own_identity(tmp_path, seed):
     store = small_run(tmp_path, sensitive=8, retain=2, per_identity=41, assemble=False)
-    rows, rejects = assembled(store, stage.Settings(seed=seed, joint_share=0.05, fragile_share=0.1))
+    rows, rejects = assembled(store, stage.Settings(seed=seed, joint_share=0.05))
     kept = {row["file_name"]: row for row in store.view("curation", "file_name").rows() if row["kept"]}
     assert not rejects and sorted(kept) == [row["file_name"] for row in rows]
     texts = {row["text"]: row for row in store.view("captions", "caption_id").rows()}
@@ -98,8 +98,6 @@ def test_every_kept_portrait_once_with_a_caption_of_its_own_identity(tmp_path, s
             assert row["identity_id"] is None and owner["role"] == "retain"
     kinds = Counter(row["kind"] for row in rows)
     assert kinds == {"sensitive": 304, "retain_joint": 16, "retain_disjoint": 80}
-    fragile = [row for row in rows if row["fragile"]]
-    assert len(fragile) == 8 and all(row["kind"] == "retain_disjoint" for row in fragile)
 
 
 def test_facts_share_the_portraits_evenly_and_use_all_five_variants(tmp_path):

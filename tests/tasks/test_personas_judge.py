@@ -51,7 +51,7 @@ def test_every_persona_of_all_65_countries_passes(rows):
 
 def test_a_published_folder_is_judged_by_its_two_documents(rows):
     documents = metadata.documents([], rows)
-    pairs = [{"identity_id": row["identity_id"], "kind": "", "fragile": False, "file_name": ""} for row in rows]
+    pairs = [{"identity_id": row["identity_id"], "kind": "", "file_name": ""} for row in rows]
     documents = metadata.documents(pairs, rows)
     published = json.loads(metadata.to_bytes(documents["identities_metadata.json"]))
     proofs = json.loads(metadata.to_bytes(documents[metadata.PROOF_OF_FICTION]))
