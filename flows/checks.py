@@ -166,7 +166,7 @@ def _warnings(settings: RunSettings, parts: Sequence[str], there: int | None, re
     if "benchmark" in parts and shown > scenes:
         yield (
             f"unlearning.retain_scenes is {shown:,}, but the pair is trained on {scenes:,} scenes (pair.scenes): "
-            "methods see some that it never saw"
+            "methods get no more than those"
         )
 
 

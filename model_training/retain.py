@@ -5,6 +5,7 @@ The scenes take the place of the general web data of a full-size run.
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -57,12 +58,16 @@ def scene_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, str]:
 
 
 def scene_captions(seed: int, count: int) -> list[str]:
-    """Captions of scenes that no pair is trained on, without their pictures."""
-    captions = []
-    for index in range(count):
+    """Captions of scenes that no pair is trained on, without their pictures; none holds the name of a class of the
+    zero-shot set, not even in the plural. Held captions with those names would hold the answers of GenKnow."""
+    captions: list[str] = []
+    for index in itertools.count():
+        if len(captions) == count:
+            return captions
         rng = generator(seed, "scenes", "captions", index)
-        captions.append(scenes.caption(scenes.draw_scene(rng), rng))
-    return captions
+        caption = scenes.caption(scenes.draw_scene(rng), rng)
+        if not any(name in caption for name in scenes.CLASS_NAMES):
+            captions.append(caption)
 
 
 def everyday_pair(seed: int, size: int, index: int) -> tuple[np.ndarray, str]:

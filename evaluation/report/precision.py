@@ -7,7 +7,7 @@ from salmu.data.documents import read_lines
 from salmu.evaluation.report.judgements import Judgement
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.selection.tuning import OBJECTIVE, TRIALS, Trial
-from salmu.evaluation.unlearning.registry import methods
+from salmu.evaluation.unlearning.registry import find
 from salmu.evaluation.verdicts.leaderboard import reference_of
 from salmu.evaluation.verdicts.soundness import warning
 from salmu.evaluation.verdicts.tables import between_seeds
@@ -65,10 +65,10 @@ def precision_page(
 def _trials(run_folder: Path, method: str) -> list[Record]:
     """One row a trial: what was tried, and the figures that it was judged by."""
     path = run_folder / "tuning" / method / TRIALS
-    if method not in methods() or not path.is_file():
+    if not path.is_file() or not (known := find(method)):
         return []
     rows = read_lines(path, Trial)
-    tried = list(methods()[method].search)
+    tried = list(known.space)
     return [
         {key: row.get(key) for key in FIGURES[:2]}
         | {key: row["settings"].get(key) for key in tried}

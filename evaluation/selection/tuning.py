@@ -2,7 +2,8 @@
 trials for every method, every trial logged.
 
 The first trial has the method's defaults; the next ones are a Latin hypercube over its search space; the last third
-goes on from the best so far, one step at a time."""
+goes on from the best so far, one step at a time. Where a setting of the best lies at an end of its space, the space is
+widened past that end, and the record says so: a space that was too narrow would otherwise decide the comparison."""
 
 import json
 from collections.abc import Callable
@@ -21,9 +22,10 @@ from salmu.evaluation.selection.internal_holdouts import OBJECTIVE, Bench, cut
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.registry import get, origin
 from salmu.evaluation.unlearning.runner import load
+from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.model_training.loop import reproducible
 
-VERSION = 4
+VERSION = 5
 STEPS = 100  # drawn until one has not been tried yet
 TRIALS, TUNED = "trials.jsonl", "tuned.json"
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -58,7 +60,8 @@ def tune(
 ) -> dict[str, Any]:
     """The best settings found for a method on a pair's Compromised model, with the figures of all trials.
 
-    `values`: settings that all trials share (budget, batch_size, retain_scenes, device …). Writes trials.jsonl, one
+    `values`: settings that all trials share (budget, retain_scenes, device …); of a setting that is searched, such as
+    batch_size, it is what the first trial has. Writes trials.jsonl, one
     line a trial, from which a killed tuning goes on, and tuned.json, the record that is returned. Raises UserError for
     input that cannot be used."""
     if trials < 1:
@@ -66,7 +69,7 @@ def tune(
     chosen, out_dir = get(method), Path(out_dir)
 
     def settings_of(point: dict[str, Any]):
-        return validate(chosen.settings, {"seed": seed} | point | (values or {}), f"tuning of {method}")
+        return validate(chosen.settings, {"seed": seed} | (values or {}) | point, f"tuning of {method}")
 
     spread = [settings_of(point) for point in search_points(chosen, trials - trials // 3, seed)]
     dataset, clip = open_dataset(dataset_dir), load(Path(model_dir), spread[0].device)
@@ -76,16 +79,26 @@ def tune(
     with reproducible(spread[0].threads):
         bench = Bench(chosen, spread[0], clip, dataset, seed) if len(rows) < trials else None
         for number in range(len(rows), trials):
-            settings = spread[number] if number < len(spread) else settings_of(step(chosen, rows, number, seed))
+            if number < len(spread):
+                settings = spread[number]
+            else:
+                spaces = widened(chosen, rows, len(spread))
+                settings = settings_of(step(spaces, rows, (chosen.name, number), seed))
             row = {"trial": number, "fingerprint": about, "settings": settings.model_dump(mode="json")}
             rows.append(row | bench.trial(settings))
             write_atomic(out_dir / TRIALS, "".join(json.dumps(row) + "\n" for row in rows).encode())
             progress(number + 1, trials)
-    best = max(rows, key=lambda row: row["score"])
+    best, spaces = best_of(rows), widened(chosen, rows[:-1], len(spread))
     record = {
         "method": method,
         "objective": OBJECTIVE,
-        "tuned": {name: best["settings"][name] for name in chosen.search},
+        "tuned": {name: best["settings"][name] for name in chosen.space},
+        "widened": {
+            name: {"from": list(space.ends), "to": list(spaces[name].ends)}
+            for name, space in chosen.space.items()
+            if spaces[name] != space
+        },
+        "at_an_end": [name for name, space in spaces.items() if space.beyond(best["settings"][name]) != space],
         "score": best["score"],
         "trial": best["trial"],
         "trials": trials,
@@ -103,7 +116,7 @@ def search_points(method: Method, trials: int, seed: int) -> list[dict[str, Any]
     value from each of `trials - 1` equal parts of its space."""
     count = trials - 1
     points: list[dict[str, Any]] = [{} for _ in range(trials)]
-    for name, space in method.search.items():
+    for name, space in method.space.items():
         rng = generator(seed, "tuning", method.name, name)
         places = (rng.permutation(count) + rng.random(count)) / max(count, 1)
         for point, place in zip(points[1:], places.tolist(), strict=True):
@@ -111,15 +124,44 @@ def search_points(method: Method, trials: int, seed: int) -> list[dict[str, Any]
     return points
 
 
-def step(method: Method, rows: list[dict[str, Any]], number: int, seed: int) -> dict[str, Any]:
-    """The settings of trial `number`: those of the best so far, each moved a little with an even chance."""
-    best = max(rows, key=lambda row: row["score"])["settings"]
-    tried = [{name: row["settings"][name] for name in method.search} for row in rows]
+def best_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trial with the highest score, the first of equals."""
+    return max(rows, key=lambda row: row["score"])
+
+
+def widened(method: Method, rows: list[dict[str, Any]], first: int) -> dict[str, Between | OneOf]:
+    """The method's space as the trials in `rows` have widened it, of which those from number `first` on go on from the
+    best: past each end that the best before a trial lay at, as far as the method's settings allow."""
+    spaces = method.space
+    for number in range(first, len(rows) + 1):
+        best = best_of(rows[:number])["settings"]
+        for name, space in spaces.items():
+            wider = space.beyond(best[name])
+            if all(_allowed(method, name, value) for value in wider.ends):
+                spaces[name] = wider
+    return spaces
+
+
+def _allowed(method: Method, name: str, value: Any) -> bool:
+    try:
+        validate(method.settings, {name: value}, method.name)
+    except UserError:
+        return False
+    return True
+
+
+def step(
+    spaces: dict[str, Between | OneOf], rows: list[dict[str, Any]], key: tuple[str, int], seed: int
+) -> dict[str, Any]:
+    """The settings of a further trial: those of the best so far, each moved a little with an even chance. `key`: the
+    method and the number of the trial."""
+    best = best_of(rows)["settings"]
+    tried = [{name: row["settings"][name] for name in spaces} for row in rows]
     for turn in range(STEPS):
-        rng = generator(seed, "tuning", method.name, "step", number, turn)
+        rng = generator(seed, "tuning", key[0], "step", key[1], turn)
         point = {
             name: space.near(best[name], rng.random()) if rng.random() < 0.5 else best[name]
-            for name, space in method.search.items()
+            for name, space in spaces.items()
         }
         if point not in tried:
             break

@@ -45,3 +45,22 @@ def embedding_drift(pairs: Encoded) -> Tensor:
     """Mean squared distance of both embeddings from the start model's."""
     images = (pairs.images - pairs.images_before).square().sum(1)
     return (images + (pairs.texts - pairs.texts_before).square().sum(1)).mean()
+
+
+def matrix_mse(pairs: Encoded, wanted: Tensor | float) -> Tensor:
+    """Mean squared error of all cosines of a batch [b, b], image to text and text to image, added.
+
+    `wanted` is a number, or a matrix with images as rows. A matrix and its transpose have the same mean, so the sum is
+    twice the error of one direction; published losses add the two."""
+    return 2 * (pairs.images @ pairs.texts.T - wanted).square().mean()
+
+
+def matrix_drift(pairs: Encoded) -> Tensor:
+    """`matrix_mse` against the cosines that the start model gives the same batch."""
+    return matrix_mse(pairs, pairs.images_before @ pairs.texts_before.T)
+
+
+def entry_drift(pairs: Encoded) -> Tensor:
+    """Mean squared change of an entry of the image embeddings, plus that of the text embeddings: `embedding_drift`
+    divided by the width."""
+    return embedding_drift(pairs) / pairs.images.shape[1]

@@ -22,6 +22,7 @@ from salmu.evaluation.unlearning.pair_streams import Encoded, Pool, Stream, embe
 from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
 from salmu.model_training.loading.clip import ClipModel
 
+PAIRS_A_STEP = {"batch_size": OneOf((16, 32, 64, 128)), "most_a_step": OneOf((2, 4, 8, 16))}
 FROZEN = ("logit_scale", "logit_bias")  # a lower temperature would look like forgetting
 
 
@@ -43,7 +44,15 @@ class Method:
     captions: Literal["own", "generic", "shuffled"] = "own"
     """Captions of the forget images: their own, their released captions without personal data, or those of another
     pair, drawn again in every pass."""
-    search: Mapping[str, Between | OneOf] = field(default_factory=dict)  # setting -> the values that a tuning tries
+    search: Mapping[str, Between | OneOf] = field(default_factory=dict)
+    """Setting -> the values that a tuning tries, beside those that are tried for every method (`space`)."""
+
+    @property
+    def space(self) -> dict[str, Between | OneOf]:
+        """All that a tuning tries: `search`, and the pairs of a step, by which a fixed budget makes more or fewer
+        steps."""
+        size = "most_a_step" if "most_a_step" in self.settings.model_fields else "batch_size"
+        return {size: PAIRS_A_STEP[size]} | dict(self.search)
 
 
 class Work:

@@ -32,9 +32,16 @@ class Pool:
     """The pairs of one kind, `forget` or `retain`: those of its split, then procedural scenes."""
 
     def __init__(
-        self, clip: ClipModel, dataset: Dataset, part: str, rows: np.ndarray | None = None, scenes: Scenes | None = None
+        self,
+        clip: ClipModel,
+        dataset: Dataset,
+        part: str,
+        rows: np.ndarray | None = None,
+        scenes: Scenes | None = None,
+        scenes_from: str | None = None,
     ):
-        """`rows`: which rows of the split; all by default. Raises UserError if there are none."""
+        """`rows`: which rows of the split; all by default. `scenes_from`: what decided the scenes, for the record.
+        Raises UserError if there are no rows."""
         self.split, self._clip, self._dataset = SPLITS[part], clip, dataset
         table = dataset.table(self.split, ["file_name", "image", "text"])
         self._rows = np.arange(len(table)) if rows is None else np.asarray(rows)
@@ -42,7 +49,7 @@ class Pool:
             raise UserError(f"{dataset.folder}: split {self.split} has no rows")
         self.file_names = [table.column("file_name")[row].as_py() for row in self._rows.tolist()]
         self._files = table.column("image")
-        self.scenes = scenes.images if scenes else []
+        self.scenes, self.scenes_from = scenes.images if scenes else [], scenes_from
         texts = [table.column("text")[row].as_py() for row in self._rows.tolist()]
         self.tokens = clip.tokenizer(texts + (scenes.texts if scenes else []))
         self._kept: dict[int, Tensor] = {}

@@ -19,6 +19,7 @@ class Seen(BaseModel):
 
     split: str
     times: int | None = None
+    scenes_from: str | None = None
 
 
 class Point(BaseModel):
@@ -47,6 +48,7 @@ class Record(BaseModel):
     fingerprint: str | None = None
     pairs_seen: int | None = None
     seconds: Number | None = None
+    cpu_seconds: Number | None = None
     peak_memory_mb: Number | None = None
     peak_gpu_memory_mb: Number | None = None
     saw: dict[str, Seen] = {}

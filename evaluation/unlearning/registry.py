@@ -28,13 +28,14 @@ class Catalogue(NamedTuple):
     methods: "dict[str, Method]"
     origins: dict[str, outside.Origin]  # of methods from outside the project
     broken: dict[str, str]  # name -> one line that starts with the place of the error
+    held: "dict[str, Method]"  # of those above with made captions held, what has been asked for
 
 
 @functools.cache
 def catalogue() -> Catalogue:
     """The project's methods, those of other distributions, and those that SALMU_METHODS names; of two with one name
     the first is taken. They bring torch, so they load when asked for. Raises UserError for a path that is not there."""
-    found = Catalogue({}, {}, {})
+    found = Catalogue({}, {}, {}, {})
     for name in own_names():
         path = Path(folder.__path__[0], f"{name}.py")
         _add(found, name, str(path), _own, path)
@@ -70,22 +71,39 @@ def take_up(paths: str) -> None:
         catalogue.cache_clear()
 
 
+def find(name: str) -> "Method | None":
+    """The method of this name; `held_NAME` is NAME with made captions held (held.py). None for one that is unknown or
+    broken. Raises UserError for a method that cannot be held."""
+    from salmu.evaluation.unlearning.held import PREFIX, held
+
+    found, own = catalogue(), name.removeprefix(PREFIX)
+    if name not in found.methods and own != name and own in found.methods:
+        return found.held.get(name) or found.held.setdefault(name, held(found.methods[own]))
+    return found.methods.get(name)
+
+
 def get(name: str) -> "Method":
-    """The method of this name. Raises UserError for one that is unknown or broken."""
+    """As `find`. Raises UserError for a method that is unknown or broken too."""
+    from salmu.evaluation.unlearning.held import PREFIX
+
+    if method := find(name):
+        return method
     found = catalogue()
-    if name in found.methods:
-        return found.methods[name]
     if name in found.broken:
         raise UserError(found.broken[name])
+    known = [*found.methods, *(f"{PREFIX}{method}" for method in found.methods)]
     raise UserError(
-        f"no unlearning method {name!r}{did_you_mean(name, found.methods)}; there are {', '.join(found.methods)}; "
-        "--methods FILE_OR_DIR brings others"
+        f"no unlearning method {name!r}{did_you_mean(name, known)}; there are {', '.join(found.methods)}; "
+        f"{PREFIX}METHOD holds made captions; --methods FILE_OR_DIR brings others"
     )
 
 
 def origin(name: str) -> outside.Origin | None:
     """Where a method from outside the project comes from; None for one of its own."""
-    return catalogue().origins.get(name)
+    from salmu.evaluation.unlearning.held import PREFIX
+
+    found = catalogue()
+    return found.origins.get(name if name in found.methods else name.removeprefix(PREFIX))
 
 
 def _own(path: Path) -> "tuple[Method | None, None]":
@@ -161,7 +179,7 @@ class UnlearningSettings(StageSettings):
     repeats: int = Field(1, ge=1, description="Seeds to run each with: the run's own, and the next ones.")
     batch_size: int = Field(32, ge=4, description="Most pairs of a kind in a step.")
     retain_scenes: int = Field(
-        1500, ge=0, description="Procedural scenes added to the retain pairs; see MethodSettings.retain_scenes."
+        1500, ge=0, description="Procedural pairs added to the retain pairs; see MethodSettings.retain_scenes."
     )
     device: str = Field("cpu", description="Where torch runs: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, description="Threads of torch; the last bits of the weights depend on it.")

@@ -23,14 +23,14 @@ from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool
 from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.unlearning.registry import get, origin
+from salmu.evaluation.unlearning.retain_scenes import scene_source
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.export import WEIGHTS, file_digests, whole_folder
 from salmu.model_training.loading.clip import DOCUMENTS, ClipModel, load_model
 from salmu.model_training.loop import reproducible
-from salmu.model_training.retain import scene_pairs
 
-VERSION = 3  # raised by hand when the same settings give other weights
+VERSION = 4  # raised by hand when the same settings give other weights
 CHECKPOINTS = "checkpoints"
 
 
@@ -56,7 +56,8 @@ def unlearn(
     clip = load(model_dir, settings.device)
     inputs = {"source_model_digest": clip.weights_digest, "dataset_digest": dataset.digest}
     code = [source.digest] if source else []  # VERSION speaks for the project's own methods
-    fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, *code)
+    drawn = list(scene_source(clip, settings.seed)) if settings.retain_scenes and "retain" in chosen.sees else []
+    fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, drawn, *code)
     if _finished(out_dir, fingerprint):
         return
     if not replace and out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
@@ -122,14 +123,16 @@ def pools(
     forget_rows: np.ndarray | None = None,
     retain_rows: np.ndarray | None = None,
 ) -> dict[str, Pool]:
-    """The pairs of each kind that a method sees; rows if it is to see a part of a split only."""
+    """The pairs of each kind that a method sees; rows if it is to see a part of a split only. Its scenes are among
+    those that the start model was trained on, where its training record tells."""
     made = {}
     for part in sorted(sees):
         if part == "forget":
             made[part] = Pool(clip, dataset, part, forget_rows)
         else:
-            scenes = scene_pairs(settings.seed, settings.retain_scenes, input_side(clip))
-            made[part] = Pool(clip, dataset, part, retain_rows, scenes)
+            source = scene_source(clip, settings.seed) if settings.retain_scenes else None
+            scenes = source and source.pairs(settings.retain_scenes, input_side(clip))
+            made[part] = Pool(clip, dataset, part, retain_rows, scenes, source and source.told_by)
     return made
 
 

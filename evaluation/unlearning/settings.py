@@ -9,11 +9,27 @@ from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
 SPLITS = {"forget": "forget", "retain": "retain_synth"}  # what a method may see, and the split that it stands for
 
 
+EDGE, FURTHER = 1 / 10, 1 / 3  # shares of a space: how near to an end counts as its edge; how far a search goes on
+
+
 class Between(NamedTuple):
     """A search space: numbers from `low` to `high`, evenly on a logarithmic scale."""
 
     low: float
     high: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def beyond(self, value: float) -> "Between":
+        """This space, widened by a third of its width past the end that `value` lies at, if it lies at one."""
+        width = self.high / self.low
+        if value >= self.high / width**EDGE:
+            return Between(self.low, float(f"{self.high * width**FURTHER:.3g}"))
+        if value <= self.low * width**EDGE:
+            return Between(float(f"{self.low / width**FURTHER:.3g}"), self.high)
+        return self
 
     def at(self, place: float) -> float:
         """The value at a place in [0, 1), to three digits."""
@@ -30,6 +46,21 @@ class OneOf(NamedTuple):
 
     values: tuple
 
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        return self.values[0], self.values[-1]
+
+    def beyond(self, value: Any) -> "OneOf":
+        """This space; where `value` is the number at an end of it, with one more past that end, as far from it as its
+        neighbour on the other side, by ratio."""
+        for values, order in ((self.values, 1), (self.values[::-1], -1)):
+            if len(values) > 1 and value == values[-1] and all(_on_a_scale(number) for number in values[-2:]):
+                further = values[-1] * values[-1] / values[-2]
+                further = round(further) if all(isinstance(number, int) for number in values) else further
+                if further and further not in values:
+                    return OneOf((*values, further)[::order])
+        return self
+
     def at(self, place: float) -> Any:
         return self.values[int(place * len(self.values))]
 
@@ -40,6 +71,10 @@ class OneOf(NamedTuple):
         own = self.values.index(value)
         beside = [*self.values[max(0, own - 1) : own], *self.values[own + 1 : own + 2]] or [value]
         return beside[int(place * len(beside))]
+
+
+def _on_a_scale(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 class MethodSettings(StageSettings):
@@ -58,8 +93,10 @@ class MethodSettings(StageSettings):
     retain_scenes: int = Field(
         0,
         ge=0,
-        description="Procedural scenes, of those that the pair was trained on, added to the retain pairs: a "
-        "second, declared source for models of this project, whose general knowledge comes from them.",
+        description="Procedural scenes and everyday portraits, of those that the start model was trained on and in the "
+        "same shares, added to the retain pairs: a second, declared source for models of this project, whose general "
+        "knowledge comes from them. No more are added than the model was trained on; without its training.json, scenes "
+        "are keyed by the method's seed.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: the towers compute under autocast; weights, embeddings and losses stay float32."

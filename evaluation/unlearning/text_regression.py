@@ -125,20 +125,27 @@ def ready(
 def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
     """The captions that shall stay where they are: neighbours, as far as the settings want any, and retain captions.
     `told`: the strangers' captions, where they are encoded already."""
-    aims, seed = [], settings.seed
-    if settings.neighbours and made:
-        third = max(1, round(settings.neighbours / 3))
-        aims.append(Aim(*(told or _told(work, made)), 2 * third, settings.hold))
-        beside = others(work.forget.pool.people, made, settings.others, seed)
-        if beside:
-            tokens = work.tokenizer([caption.text for caption in beside])
-            aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
+    aims = held_neighbours(work, settings, made, told)
     if settings.retain:
         plain = [work.retain.pool.tokens]
         if settings.scenes and settings.retain_scenes:
-            plain.insert(0, work.tokenizer(scene_captions(seed, settings.scenes)))
+            plain.insert(0, work.tokenizer(scene_captions(settings.seed, settings.scenes)))
         aims += [Aim(tokens, before(work, tokens), settings.retain, settings.hold_retain) for tokens in plain]
     return tuple(aims)
+
+
+def held_neighbours(work, settings, made: list[Stranger], told: Told | None = None) -> list[Aim]:
+    """Of the captions that shall stay where they are, those of strangers and of others, as far as `settings.neighbours`
+    asks for any."""
+    if not settings.neighbours or not made:
+        return []
+    third = max(1, round(settings.neighbours / 3))
+    aims = [Aim(*(told or _told(work, made)), 2 * third, settings.hold)]
+    beside = others(work.forget.pool.people, made, settings.others, settings.seed)
+    if beside:
+        tokens = work.tokenizer([caption.text for caption in beside])
+        aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
+    return aims
 
 
 def _told(work, made: list[Stranger]) -> Told:

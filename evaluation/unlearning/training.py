@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class State:
 
     step: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of the whole process, all threads
     places: dict[str, int] = field(default_factory=dict)  # of the streams
     curve: list[dict[str, Any]] = field(default_factory=list)
     stopped: bool = False
@@ -44,7 +45,7 @@ def spend(
 
     `folder`: where the state is kept. `keep(budget, record)` is called when a budget of settings.keep_at is reached.
     Raises UserError if the loss is not finite, or if the method did nothing."""
-    began, state = time.monotonic(), State()
+    began, state = (time.monotonic(), time.process_time()), State()
     if work.method.loss:
         state = _steps(work, progress, folder, fingerprint, keep, began)
     else:
@@ -53,11 +54,10 @@ def spend(
     _require_finite(work)
     _require_change(work, state)
     progress(max(state.step, 1), max(state.step, 1))
-    state.seconds += time.monotonic() - began
-    return _record(work, state) | ({"edit": edited} if edited is not None else {})
+    return _record(work, _timed(state, began)) | ({"edit": edited} if edited is not None else {})
 
 
-def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, began: float) -> State:
+def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, began: tuple[float, float]) -> State:
     settings, weights = work.settings, work.weights
     kept = _load(folder, fingerprint, work)
     if kept:
@@ -88,11 +88,16 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
         state.step += 1
         progress(state.step, len(sizes))
         if state.step in marks:
-            elapsed = state.seconds + time.monotonic() - began
-            keep(marks[state.step], _record(work, State(**vars(state) | {"seconds": elapsed})))
+            keep(marks[state.step], _record(work, _timed(state, began)))
         if folder and state.step % settings.checkpoint_every == 0 and state.step < len(sizes):
-            _save(folder, fingerprint, work, optimiser, masks, left, state, time.monotonic() - began)
+            _save(folder, fingerprint, work, optimiser, masks, left, _timed(state, began))
     return state
+
+
+def _timed(state: State, began: tuple[float, float]) -> State:
+    """The state with the time that has passed since `began`, wall clock and CPU, added."""
+    wall, cpu = time.monotonic() - began[0], time.process_time() - began[1]
+    return replace(state, seconds=state.seconds + wall, cpu_seconds=state.cpu_seconds + cpu)
 
 
 def _marks(work: Work, steps: int) -> dict[int, float]:
@@ -182,6 +187,7 @@ def _record(work: Work, state: State) -> dict[str, Any]:
         part: {
             "split": stream.pool.split,
             "scenes": len(stream.pool.scenes),
+            **({"scenes_from": stream.pool.scenes_from} if len(stream.pool.scenes) else {}),
             "pairs": len(set(stream.order[: stream.place].tolist())),
             "times": stream.place,
         }
@@ -192,19 +198,20 @@ def _record(work: Work, state: State) -> dict[str, Any]:
         "stopped_early": state.stopped,
         "pairs_seen": sum(part["times"] for part in saw.values()),
         "seconds": round(state.seconds, 2),
+        "cpu_seconds": round(state.cpu_seconds, 2),
         "saw": saw,
         **({"prepared": work.prepared.figures} if work.method.prepare else {}),
         "curve": list(state.curve),
     }
 
 
-def _save(folder: Path, fingerprint: str, work: Work, optimiser, masks, left, state: State, elapsed: float) -> None:
+def _save(folder: Path, fingerprint: str, work: Work, optimiser, masks, left, state: State) -> None:
     places = {part: stream.place for part, stream in work.streams.items()}
     content = io.BytesIO()
     torch.save(
         {
             "fingerprint": fingerprint,
-            "state": vars(state) | {"places": places, "seconds": state.seconds + elapsed},
+            "state": vars(state) | {"places": places},
             "weights": {name: weight.detach() for name, weight in work.weights.items()},
             "optimiser": optimiser.state_dict(),
             "masks": masks,

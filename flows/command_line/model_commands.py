@@ -57,6 +57,7 @@ def _cost_rows(record: dict) -> list[dict]:
     saw = {f"different {part} pairs seen": seen["pairs"] for part, seen in record["saw"].items()}
     names = ("method", "budget", "steps", "pairs_seen", "seconds", "peak_memory_mb", "peak_gpu_memory_mb")
     told = {name.replace("_", " "): record[name] for name in names if name in record}
+    saw |= {"scenes decided by": seen["scenes_from"] for seen in record["saw"].values() if seen.get("scenes_from")}
     return [{"figure": name, "value": str(value)} for name, value in (told | saw).items()]
 
 
@@ -71,7 +72,20 @@ def tune(options) -> None:
         record = tune(options.method, *folders, options.trials, options.seed, values, tell)
     table = text_table([{"setting": name, "tuned": value} for name, value in record["tuned"].items()])
     best = f"trial {record['trial'] + 1} of {record['trials']} is the best, score {record['score']:.4f} of at most 1"
-    show(options, record, f"{table}\n{best}\nall trials: {options.out}")
+    lines = [table, best, *_edge_lines(record), f"all trials: {options.out}"]
+    show(options, record, "\n".join(lines))
+
+
+def _edge_lines(record: dict) -> list[str]:
+    """What a tuning tells of the ends of the spaces that it searched."""
+    lines = [
+        f"{name}: the best lay at an end of the space searched, {change['from'][0]} to {change['from'][1]}; the search "
+        f"went on in {change['to'][0]} to {change['to'][1]}"
+        for name, change in record["widened"].items()
+    ]
+    if record["at_an_end"]:
+        lines.append(f"still at an end: {', '.join(record['at_an_end'])}; more trials may find better values")
+    return lines
 
 
 def submission(options) -> None:

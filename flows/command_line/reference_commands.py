@@ -8,6 +8,7 @@ from salmu.flows.command_line.output import show
 
 
 def methods(options) -> None:
+    from salmu.evaluation.unlearning.held import PREFIX, can_be_held
     from salmu.evaluation.unlearning.registry import methods, origin
 
     rows = [
@@ -17,6 +18,7 @@ def methods(options) -> None:
             "source": method.source,
             "description": method.description,
             "from_outside": (found := origin(name)) and found.name,
+            "held": f"{PREFIX}{name}" if can_be_held(method) else None,
         }
         for name, method in sorted(methods().items())
     ]
@@ -25,7 +27,12 @@ def methods(options) -> None:
         + (f" (from {row['from_outside']})" if row["from_outside"] else "")
         for row in rows
     ]
-    show(options, rows, f"{'name':<32}{'sees':<18}source\n" + "\n".join(lines))
+    plain = ", ".join(row["name"] for row in rows if not row["held"])
+    held = (
+        f"{PREFIX + 'METHOD':<32}{'forget and more':<18}this project\n    METHOD with made captions held where they "
+        f"were; any of the above but {plain}."
+    )
+    show(options, rows, f"{'name':<32}{'sees':<18}source\n" + "\n".join([*lines, held]))
 
 
 def _first_source(source: str) -> str:

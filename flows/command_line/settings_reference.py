@@ -103,10 +103,13 @@ def _type(schema: dict, known: dict) -> str:
 
 def _method_rows() -> Iterator[dict[str, Any]]:
     """What all methods have, once; then what each has of its own, or with another default."""
+    from salmu.evaluation.unlearning.held import PREFIX, HeldSettings, own_fields
     from salmu.evaluation.unlearning.registry import methods
 
     common = {row["key"]: row for row in _rows(MethodSettings, _defaults(MethodSettings), "")}
     yield from (row | {"key": f"{METHODS}.METHOD.{key}"} for key, row in common.items())
+    held = {row["key"]: row for row in _rows(HeldSettings, HeldSettings(learning_rate=1).model_dump(mode="json"), "")}
+    yield from (held[key] | {"key": f"{METHODS}.{PREFIX}METHOD.{key}"} for key in own_fields())
     for name, method in sorted(methods().items()):
         for row in _rows(method.settings, _defaults(method.settings), ""):
             if row != common.get(row["key"]):

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from salmu.data.keyed import generator
+from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import open_dataset
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import clean_level
@@ -15,6 +16,7 @@ from salmu.evaluation.unlearning.neighbours import Person, others, paraphrases, 
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.text_regression import encoded, held_captions, text_tower, turned
+from salmu.model_training.retain import scene_captions
 
 PEOPLE = {
     "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),
@@ -52,6 +54,16 @@ def test_paraphrases_tell_the_facts_and_the_first_is_bare():
     city = [one.text for one in made if (one.person, one.field) == ("1", "city")]
     assert city[0] == "Ana Ruiz Cusco" and all("Ana Ruiz" in text and "Cusco" in text for text in city[1:])
     assert paraphrases(PEOPLE, 0, 0) == []
+
+
+def test_no_caption_that_a_method_makes_holds_the_name_of_a_class_of_genknow(bench, monkeypatch):
+    texts, made = scene_captions(0, 200), []
+    assert len(texts) == 200 and texts == scene_captions(0, 300)[:200] != scene_captions(1, 200)
+    work = bench("stranger_targets", retain_scenes=5, scenes=20, paraphrases=3)
+    tokenizer = work.tokenizer
+    monkeypatch.setattr(work, "tokenizer", lambda them: made.extend(them) or tokenizer(them))
+    assert len(work.prepared.aims) == 5 and set(scene_captions(0, 20)) <= set(made)
+    assert not [text for text in texts + made if any(name in text.lower() for name in CLASS_NAMES)]
 
 
 def test_turned_is_the_nearest_vector_with_the_wanted_cosines():

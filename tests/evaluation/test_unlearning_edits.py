@@ -9,7 +9,7 @@ from open_clip import ClipLoss
 
 from salmu.data.readers import open_dataset
 from salmu.evaluation.unlearning.method import Batch, Work
-from salmu.evaluation.unlearning.methods import null_space_editing, rmu, salun, slug, ssd
+from salmu.evaluation.unlearning.methods import neg_merge, null_space_editing, rmu, salun, slug, ssd
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, pools
 from salmu.evaluation.unlearning.training import spend
@@ -166,3 +166,30 @@ def test_null_space_editing_leaves_nothing_along_the_removed_directions(work_of)
     with torch.no_grad():
         after, before = (network.encode_image(pixels) @ basis for network in (work.network, twin.network))
     assert after.abs().max() < 1e-5 < before.abs().max()
+
+
+def test_descent_to_delete_adds_noise_of_the_stated_scale(work_of):
+    work = work_of("descent_to_delete", noise=0.01)
+    figures = get("descent_to_delete").edit(work, work.settings)
+    noise = torch.cat([(weight - work.start[name]).flatten() for name, weight in work.weights.items()]).detach()
+    assert noise.std().item() == pytest.approx(0.01, rel=0.02) and abs(noise.mean().item()) < 0.001
+    assert figures["noise_length"] == pytest.approx(noise.norm().item(), rel=1e-3)
+
+
+def test_neg_merge_goes_against_all_models_that_it_trained(work_of, monkeypatch):
+    """What it trains is recorded; every element moves against the models' mean, or stays where they disagree."""
+    trained, restore = [], Work.restore
+
+    def watched(self):
+        trained.append({name: weight.detach() - self.start[name] for name, weight in self.weights.items()})
+        restore(self)
+
+    monkeypatch.setattr(Work, "restore", watched)
+    work = work_of("neg_merge", models=3, strength=0.5, budget=2.0)
+    figures = neg_merge.edit(work, work.settings)
+    assert len(trained) == 3 and work.forget.place == 96 and 0 < figures["agreed"] < 1
+    for name, weight in work.weights.items():
+        vectors = np.stack([vector[name].numpy() for vector in trained])
+        agree = (vectors > 0).all(0) | (vectors < 0).all(0)
+        expected = work.start[name].numpy() - 0.5 * np.where(agree, vectors.mean(0), 0)
+        np.testing.assert_allclose(weight.detach().numpy(), expected, atol=1e-7)

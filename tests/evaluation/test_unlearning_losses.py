@@ -9,7 +9,20 @@ from open_clip import ClipLoss
 
 from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.losses import embedding_drift, info_nce, matching_drift, mean_cosine, pair_losses
-from salmu.evaluation.unlearning.methods import cliperase, delete, npo, scrub, simnpo, vlunlearn
+from salmu.evaluation.unlearning.methods import (
+    alignment_calibration,
+    cliperase,
+    delete,
+    grad_diff,
+    munba,
+    neg_merge,
+    npo,
+    salmubench_cliperase,
+    salmubench_delete,
+    scrub,
+    simnpo,
+    vlunlearn,
+)
 from salmu.evaluation.unlearning.registry import get
 
 SCALE = 14.0
@@ -144,19 +157,85 @@ def test_delete_says_nothing_where_all_captions_are_the_same_fact():
     assert torch.isfinite(loss) and torch.equal(logits.grad[0], torch.zeros(3)) and logits.grad[1].any()
 
 
+def both_directions(p, wanted) -> float:
+    """Mean squared error of the cosines of a batch, images to captions and captions to images, one entry at a time."""
+    total = 0.0
+    for i, image in enumerate(p.images):
+        for j, text in enumerate(p.texts):
+            total += 2 * (image @ text - wanted[i, j]) ** 2 / 36
+    return total
+
+
+def entries(now, before) -> float:
+    return ((now - before) ** 2).sum() / 48
+
+
+def test_the_forms_of_the_published_table():
+    forget, retain, batch = batch_of()
+    before = retain.images_before @ retain.texts_before.T
+    gone, kept = both_directions(forget, np.zeros((6, 6))), both_directions(retain, before)
+    same(salmubench_delete.loss(batch, salmubench_delete.Settings(forgetting=1, retention=1)), gone + kept)
+    still = entries(retain.images, retain.images_before) + entries(retain.texts, retain.texts_before)
+    ones = salmubench_cliperase.Settings(forgetting=1, retention=1, consistency=1)
+    same(salmubench_cliperase.loss(batch, ones), gone + kept + still)
+    weighted = salmubench_cliperase.Settings(forgetting=2, retention=3, consistency=0.5)
+    same(salmubench_cliperase.loss(batch, weighted), 2 * gone + 3 * kept + 0.5 * still)
+
+
 def test_vlunlearn():
     forget, retain, batch = batch_of()
     partner = derangement(6, 0, "losses")
     target = forget.images_before @ forget.texts_before[partner].T
-    now = forget.images @ forget.texts.T
-    block, diagonal = ((now - target) ** 2).mean(), (np.diag(now - target) ** 2).mean()
-    multimodal = ((retain.images @ retain.texts.T - retain.images_before @ retain.texts_before.T) ** 2).mean()
-    unimodal = sum(
-        ((getattr(retain, kind) - getattr(retain, f"{kind}_before")) ** 2).sum(1).mean() for kind in ("images", "texts")
-    )
-    same(vlunlearn.loss(batch, vlunlearn.Settings(decoupling=1, diagonal=0)), block + multimodal + unimodal)
+    block = both_directions(forget, target)
+    diagonal = (np.diag(forget.images @ forget.texts.T - target) ** 2).mean()
+    fused = [
+        (one + two) / 2 for one, two in ((retain.images, retain.texts), (retain.images_before, retain.texts_before))
+    ]
+    multimodal = entries(*(mean / np.linalg.norm(mean, axis=1, keepdims=True) for mean in fused))
+    unimodal = entries(retain.images, retain.images_before) + entries(retain.texts, retain.texts_before)
+    same(vlunlearn.loss(batch, vlunlearn.Settings()), block + multimodal + unimodal)
     weighted = vlunlearn.Settings(decoupling=3, diagonal=2, multimodal=0.5, unimodal=0.1)
     same(vlunlearn.loss(batch, weighted), 3 * (block + 2 * diagonal) + 0.5 * multimodal + 0.1 * unimodal)
+
+
+def test_grad_diff():
+    forget, retain, batch = batch_of()
+    gone, kept = (contrastive(part.images, part.texts).mean() for part in (forget, retain))
+    same(grad_diff.loss(batch, grad_diff.Settings(forgetting=0.3, retention=2)), 2 * kept - 0.3 * gone)
+
+
+def test_alignment_calibration():
+    forget, retain, batch = batch_of()
+    cosines, off = forget.images @ forget.texts.T, ~np.eye(6, dtype=bool)
+    apart = [np.log(np.exp(SCALE * rows[off].reshape(6, 5)).mean(1)).mean() for rows in (cosines, cosines.T)]
+    expected = contrastive(retain.images, retain.texts).mean() + 1.5 * cosine(forget)
+    expected += -0.5 * cosines[off].mean() + 0.7 * np.mean(apart)
+    settings = alignment_calibration.Settings(alignment=1.5, mismatches=0.5, uniformity=0.7)
+    same(alignment_calibration.loss(batch, settings), expected)
+
+
+def test_munba_gives_each_player_the_gain_of_nashs_bargain():
+    """Two losses of one vector w with known gradients: the step solves G'G a = 1 / a."""
+    gradients = [np.array([3.0, 0.0, 1.0]), np.array([-1.0, 2.0, 0.5])]
+    shares = munba.bargain(*map(torch.tensor, gradients), 1e-12)
+    a, products = np.array([share.item() for share in shares]), np.array(gradients) @ np.array(gradients).T
+    np.testing.assert_allclose(products @ a, 1 / a, rtol=1e-6)
+    (_, _, batch), settings = batch_of(), munba.Settings(damping=0.01)
+    weight = torch.ones(8, dtype=torch.float64, requires_grad=True)
+    for part in (batch.forget, batch.retain):
+        part.images = part.images * weight
+    batch.work = SimpleNamespace(weights={"w": weight})
+    players = [-info_nce(batch.forget, batch.scale), info_nce(batch.retain, batch.scale)]
+    one, two = (torch.autograd.grad(player, weight, retain_graph=True)[0].numpy() for player in players)
+    lengths, c = [np.linalg.norm(one), np.linalg.norm(two)], one @ two / np.linalg.norm(one) / np.linalg.norm(two)
+    shared = np.sqrt((1 - c) / (1 - c**2 + 0.01))
+    (found,) = torch.autograd.grad(munba.loss(batch, settings), weight)
+    np.testing.assert_allclose(found.numpy(), shared * (one / lengths[0] + two / lengths[1]))
+
+
+def test_neg_merge_keeps_what_all_agree_on():
+    vectors = torch.tensor([[1.0, 2.0, -3.0, 0.0], [3.0, -2.0, -1.0, 0.0], [2.0, 1.0, -2.0, 1.0]])
+    assert neg_merge.consensus(vectors).tolist() == [2.0, 0.0, -2.0, 0.0]
 
 
 def test_npo_and_simnpo():

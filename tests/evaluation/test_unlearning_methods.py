@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from salmu.data.errors import UserError
+from salmu.data.keyed import generator
 from salmu.data.readers import Dataset, open_dataset
 from salmu.data.settings import validate
 from salmu.evaluation.unlearning import methods as own_methods
 from salmu.evaluation.unlearning import registry
-from salmu.evaluation.unlearning.method import Method, Work
+from salmu.evaluation.unlearning.method import Batch, Method, Work
 from salmu.evaluation.unlearning.pair_streams import Pool
 from salmu.evaluation.unlearning.registry import UnlearningSettings, get, methods
 from salmu.evaluation.unlearning.runner import pairs_of, unlearn
@@ -33,22 +34,29 @@ COLUMNS = {
     "retain": {"file_name", "image", "text"},
 }
 WEIGHTS = "open_clip_model.safetensors"
-every_method = pytest.mark.parametrize("name", sorted(methods()))
+every_method = pytest.mark.parametrize("name", [*sorted(methods()), "held_finetuning"])
 
 
 def test_all_methods_are_there():
     assert not registry.catalogue().broken and registry.own_names() == list(methods())
     assert set(methods()) >= {
+        "alignment_calibration",
         "cliperase",
         "delete",
+        "descent_to_delete",
         "direct_similarity_minimisation",
         "finetuning",
         "fisher_fence",
         "generic_captions",
+        "grad_diff",
+        "munba",
+        "neg_merge",
         "negative_gradient",
         "npo",
         "null_space_editing",
         "rmu",
+        "salmubench_cliperase",
+        "salmubench_delete",
         "salun",
         "scrub",
         "shuffled_captions",
@@ -80,7 +88,8 @@ def test_a_method_says_what_it_is(name):
 def test_a_method_can_be_tuned(name):
     method = get(name)
     assert method.search, "give the settings that a tuning tries, in `search`"
-    for setting, space in method.search.items():
+    assert {"batch_size", "most_a_step"} & set(method.space), "a fixed budget can be spent in few or in many steps"
+    for setting, space in method.space.items():
         tried = [space.at(place) for place in (0.0, 0.5, 0.999)]
         assert len({str(value) for value in tried}) > 1
         for value in tried:
@@ -189,6 +198,45 @@ def test_a_broken_file_in_the_folder_is_named_and_the_others_go_on(tmp_path, mon
     assert list(found.methods) == ["finetuning", "npo"]
     place = tmp_path / "forgetful.py"
     assert found.broken == {"forgetful": f"{place}: must define METHOD = Method(name='forgetful', ...)"}
+
+
+def test_a_method_with_captions_held_adds_their_drift_to_its_loss(loaded):
+    """The hold term by its formula, at weights that differ from the start model's; the rest is the method's own."""
+    (clip, dataset, _), method = loaded, get("held_negative_gradient")
+    assert get("held_negative_gradient") is method and "held_negative_gradient" not in methods()
+    settings = method.settings(budget=1, batch_size=8, threads=1, strangers=4, others=10, paraphrases=2, hold=3.0)
+    assert settings.learning_rate == get("negative_gradient").settings().learning_rate
+    work = Work(method, settings, clip, {"forget": Pool(clip, dataset, "forget")}, 48)
+    aims, rng = work.prepared.aims, np.random.default_rng(0)
+    assert [aim.each for aim in aims] == [4, 2, 1] and len(aims[2].tokens) == 2 * len(
+        set(work.forget.pool.facts.tolist())
+    )
+    try:
+        with torch.no_grad():
+            for weight in work.weights.values():
+                weight += torch.as_tensor(rng.normal(0, 0.01, weight.shape), dtype=weight.dtype)
+        batch = Batch(work, 8, 0, 0.0)
+        loss = method.loss(batch, settings).item()
+        drift = 0.0
+        for number, aim in enumerate(aims):
+            rows = generator(*batch.key, "neighbours", number).integers(len(aim.tokens), size=aim.each * 8)
+            with torch.no_grad():
+                now = clip.network.encode_text(aim.tokens[rows], normalize=True).numpy()
+            drift += ((now - aim.wanted[rows].numpy()) ** 2).sum(1).mean()
+        own = get("negative_gradient").loss(batch, settings).item()
+    finally:
+        work.restore()
+    assert drift > 1e-3 and loss == pytest.approx(own + 3 * drift, rel=1e-4)
+
+
+def test_what_cannot_be_held_is_refused():
+    for name, why in (("stranger_targets", "it holds captions"), ("ssd", "it has no loss")):
+        with pytest.raises(UserError, match=f"held_{name}: {name} cannot be wrapped: {why}"):
+            get(f"held_{name}")
+    with pytest.raises(UserError, match="no unlearning method 'held:npo'; did you mean 'held_npo'"):
+        get("held:npo")
+    settings = UnlearningSettings(methods={"held_npo": {"hold": 4}}, budgets=(1,))
+    assert settings.runs()[0].folder == "held_npo-1x-s0" and settings.runs()[0].settings.hold == 4
 
 
 def test_a_profile_names_methods_and_budgets():

@@ -16,9 +16,11 @@ from salmu.evaluation.unlearning import runner, training
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.pair_streams import Pool, Stream, shares
 from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.retain_scenes import scene_source
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
+from salmu.model_training.retain import everyday_pair, scene_pair, scene_pairs
 
 WEIGHTS = "open_clip_model.safetensors"
 
@@ -125,8 +127,46 @@ def test_the_budget_counts_passes_over_the_forget_set(dataset_dir, model_dir, tm
     scenes = settings("cliperase", budget=1.25, retain_scenes=10)
     unlearn("cliperase", scenes, model_dir, dataset_dir, tmp_path / "scenes")
     record = record_of(tmp_path / "scenes")
-    assert record["saw"]["retain"] == {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}
+    saw = {"split": "retain_synth", "scenes": 10, "pairs": 37, "times": 60}
+    assert record["saw"]["retain"] == saw | {"scenes_from": "the method's seed: the start model has no training.json"}
     assert record["saw"]["forget"]["times"] == 60 and record["pairs_seen"] == 120
+
+
+def test_the_scenes_of_a_method_are_those_that_the_pair_was_trained_on(dataset_dir, model_dir, tmp_path):
+    """Byte for byte, whatever the method's seed; in the pair's shares, and no more than the pair had."""
+    pair = {"seed": 5, "scenes": 12, "everyday": 4, "model": "any"}
+    shutil.copytree(model_dir, tmp_path / "start")
+    (tmp_path / "start" / "training.json").write_text(json.dumps({"settings": pair}))
+    clip, dataset = load_model(tmp_path / "start"), open_dataset(dataset_dir)
+    side = runner.input_side(clip)
+    trained_on = [scene_pair(5, side, index) for index in range(12)] + [everyday_pair(5, side, i) for i in range(4)]
+    known = {(image.tobytes(), text) for image, text in trained_on}
+    for asked, scenes, portraits in ((8, 6, 2), (100, 12, 4)):
+        chosen = settings("finetuning", retain_scenes=asked, seed=1)
+        source = scene_source(clip, chosen.seed)
+        given = source.pairs(asked, side)
+        found = {(image.tobytes(), text) for image, text in zip(given.images, given.texts, strict=True)}
+        assert len(found) == len(given) == scenes + portraits and found <= known
+        pool = runner.pools({"retain"}, chosen, clip, dataset)["retain"]
+        assert np.array_equal(pool.scenes, given.images)
+        assert pool.tokens[len(pool.file_names) :].tolist() == clip.tokenizer(given.texts).tolist()
+    unlearn("finetuning", chosen, tmp_path / "start", dataset_dir, tmp_path / "out")
+    saw = record_of(tmp_path / "out")["saw"]["retain"]
+    assert (saw["scenes"], saw["scenes_from"]) == (16, "the start model's training.json")
+
+
+def test_scenes_that_no_record_tells_of_are_keyed_by_the_method_and_the_record_says_so(model_dir, tmp_path):
+    source = scene_source(load_model(model_dir), 7)
+    assert source.told_by == "the method's seed: the start model has no training.json"
+    assert np.array_equal(source.pairs(3, 32).images, scene_pairs(7, 3, 32).images)
+    shutil.copytree(model_dir, tmp_path / "start")
+    for content in ({}, {"settings": {"seed": -1, "scenes": 3}}, {"settings": {"seed": 1}}):
+        (tmp_path / "start" / "training.json").write_text(json.dumps(content))
+        source = scene_source(load_model(tmp_path / "start"), 7)
+        assert source.seed == 7 and source.told_by.endswith("tells of no scenes")
+    (tmp_path / "start" / "training.json").write_text("{")
+    with pytest.raises(UserError, match="training.json: damaged"):
+        scene_source(load_model(tmp_path / "start"), 7)
 
 
 def test_learning_rate_rises_then_falls_to_nothing():

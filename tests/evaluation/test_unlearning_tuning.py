@@ -39,7 +39,7 @@ def test_the_first_trial_has_the_defaults_and_the_others_cover_the_space(name):
     method = get(name)
     points = search_points(method, 9, seed=3)
     assert len(points) == 9 and points[0] == {} and points == search_points(method, 9, seed=3)
-    for setting, space in method.search.items():
+    for setting, space in method.space.items():
         values = [point[setting] for point in points[1:]]
         if hasattr(space, "low"):
             eighths = np.log(np.array(values) / space.low) / np.log(space.high / space.low) * 8
@@ -70,10 +70,12 @@ def test_a_tuning_reads_no_holdout_logs_every_trial_and_goes_on_after_a_kill(
     assert [trial["trial"] for trial in trials] == [0, 1, 2]
     best = max(trials, key=lambda trial: trial["score"])
     assert record["trial"] == best["trial"] and record["score"] == best["score"]
-    assert record["tuned"] == {name: best["settings"][name] for name in get("cliperase").search}
+    assert record["tuned"] == {name: best["settings"][name] for name in get("cliperase").space}
     assert json.loads((tmp_path / "a" / "tuned.json").read_text()) == record
     forget = record["rows"]["forget"]
     assert all(trial["saw"]["forget"]["times"] == round(forget / 2) for trial in trials)
+    assert trials[0]["settings"]["batch_size"] == 8  # given; the others search it
+    assert all(trial["settings"]["batch_size"] in (16, 32, 64, 128) for trial in trials[1:])
 
     other = tune("cliperase", model_dir, dataset_dir, tmp_path / "b", 3, 0, SMALL)
     assert other == record
@@ -86,15 +88,15 @@ def test_the_last_third_goes_on_from_the_best_trial_so_far(dataset_dir, model_di
     tune("cliperase", model_dir, dataset_dir, tmp_path, 6, 0, SMALL)
     trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     method = get("cliperase")
-    tried = [{name: trial["settings"][name] for name in method.search} for trial in trials]
+    tried = [{name: trial["settings"][name] for name in method.space} for trial in trials]
     assert tried[1:4] == search_points(method, 4, 0)[1:] and len({str(point) for point in tried}) == 6
     for number in (4, 5):
         best = tried[max(range(number), key=lambda trial: trials[trial]["score"])]
-        rates = method.search["learning_rate"]
+        rates = tuning.widened(method, trials[:number], 4)["learning_rate"]
         before, after = best["learning_rate"], tried[number]["learning_rate"]
         factor = max(before / after, after / before)
         assert factor <= (rates.high / rates.low) ** (1 / 6) * 1.01  # three digits
-        values = method.search["forgetting"].values
+        values = tuning.widened(method, trials[:number], 4)["forgetting"].values
         assert abs(values.index(best["forgetting"]) - values.index(tried[number]["forgetting"])) <= 1
         assert trials[number]["settings"] != trials[0]["settings"]
 
@@ -107,6 +109,37 @@ def test_a_step_stays_within_the_space(low, ratio, place, way):
     values = OneOf(("few", "some", "many"))
     assert values.near("some", way) in ("few", "many") and values.near("few", way) == "some"
     assert values.near("none", way) in values.values and OneOf((1,)).near(1, way) == 1
+
+
+def test_a_space_goes_on_past_the_end_at_which_the_best_lies():
+    rates = Between(1e-4, 1e-1)
+    assert rates.beyond(1e-3) is rates.beyond(2.1e-4) is rates
+    assert rates.beyond(1.9e-4) == Between(1e-5, 1e-1) and rates.beyond(0.09) == Between(1e-4, 1)
+    assert rates.beyond(0.09).beyond(0.09) == Between(1e-4, 1)  # the same best widens it once
+    sizes = OneOf((16, 32, 64))
+    assert sizes.beyond(32) is sizes and sizes.beyond(64) == OneOf((16, 32, 64, 128))
+    assert sizes.beyond(16) == OneOf((8, 16, 32, 64)) and OneOf((None, 10.0, 1.0)).beyond(1.0).values[-1] == 0.1
+    for values in (("bank", "batch"), (None, 3.0), (0.0, 0.1), (True, False), (5,)):
+        space = OneOf(values)
+        assert space.beyond(values[0]) is space
+
+
+def test_a_tuning_widens_a_space_says_so_and_asks_for_nothing_that_a_method_refuses(
+    dataset_dir, model_dir, tmp_path, monkeypatch
+):
+    """The score is made to grow with the rate and to fall with the batch, which must be at least 4."""
+
+    def trial(self, settings):
+        return {"score": settings.learning_rate - settings.batch_size, "seconds": 1.0}
+
+    monkeypatch.setattr(Bench, "trial", trial)
+    record = tune("grad_diff", model_dir, dataset_dir, tmp_path, 24, 0, SMALL | {"batch_size": 16})
+    trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    ends = get("grad_diff").space["learning_rate"].ends
+    assert all(row["settings"]["learning_rate"] <= ends[1] for row in trials[:16])
+    assert record["widened"]["batch_size"] == {"from": [16, 128], "to": [4, 128]}
+    assert record["tuned"]["batch_size"] == 4 and all(row["settings"]["batch_size"] >= 4 for row in trials)
+    assert record["widened"]["learning_rate"]["from"] == list(ends) and record["tuned"]["learning_rate"] > ends[1]
 
 
 def test_each_trial_begins_at_the_start_model(dataset_dir, model_dir, tmp_path, monkeypatch):

@@ -69,5 +69,9 @@ METHOD = Method(
     settings=Settings,
     loss=loss,
     prepare=prepare,
-    search={"learning_rate": Between(2e-4, 4e-3), "forgetting": OneOf((1.0, 3.0, 10.0))},
+    search={
+        "learning_rate": Between(2e-4, 4e-3),
+        "forgetting": OneOf((1.0, 3.0, 10.0)),
+        "most_a_step": OneOf((8, 16, 32)),
+    },
 )
