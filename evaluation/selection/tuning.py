@@ -79,11 +79,7 @@ def tune(
     with reproducible(spread[0].threads):
         bench = Bench(chosen, spread[0], clip, dataset, seed) if len(rows) < trials else None
         for number in range(len(rows), trials):
-            if number < len(spread):
-                settings = spread[number]
-            else:
-                spaces = widened(chosen, rows, len(spread))
-                settings = settings_of(step(spaces, rows, (chosen.name, number), seed))
+            settings = spread[number] if number < len(spread) else settings_of(step(chosen, rows, len(spread), seed))
             row = {"trial": number, "fingerprint": about, "settings": settings.model_dump(mode="json")}
             rows.append(row | bench.trial(settings))
             write_atomic(out_dir / TRIALS, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -150,19 +146,20 @@ def _allowed(method: Method, name: str, value: Any) -> bool:
     return True
 
 
-def step(
-    spaces: dict[str, Between | OneOf], rows: list[dict[str, Any]], key: tuple[str, int], seed: int
-) -> dict[str, Any]:
-    """The settings of a further trial: those of the best so far, each moved a little with an even chance. `key`: the
-    method and the number of the trial."""
-    best = best_of(rows)["settings"]
+def step(method: Method, rows: list[dict[str, Any]], first: int, seed: int) -> dict[str, Any]:
+    """The settings of a further trial: those of the best so far, each moved a little with an even chance. A setting
+    whose space has just been widened is moved for certain, and outwards. `first`: as for `widened`."""
+    best, spaces, narrower = best_of(rows)["settings"], widened(method, rows, first), widened(method, rows[:-1], first)
     tried = [{name: row["settings"][name] for name in spaces} for row in rows]
     for turn in range(STEPS):
-        rng = generator(seed, "tuning", key[0], "step", key[1], turn)
-        point = {
-            name: space.near(best[name], rng.random()) if rng.random() < 0.5 else best[name]
-            for name, space in spaces.items()
-        }
+        rng = generator(seed, "tuning", method.name, "step", len(rows), turn)
+        point = {}
+        for name, space in spaces.items():
+            moved, place = rng.random() < 0.5, rng.random()
+            if space != narrower[name]:
+                upwards = space.ends[1] != narrower[name].ends[1]
+                moved, place = True, (place + upwards) / 2
+            point[name] = space.near(best[name], place) if moved else best[name]
         if point not in tried:
             break
     return point

@@ -74,8 +74,8 @@ def test_a_tuning_reads_no_holdout_logs_every_trial_and_goes_on_after_a_kill(
     assert json.loads((tmp_path / "a" / "tuned.json").read_text()) == record
     forget = record["rows"]["forget"]
     assert all(trial["saw"]["forget"]["times"] == round(forget / 2) for trial in trials)
-    assert trials[0]["settings"]["batch_size"] == 8  # given; the others search it
-    assert all(trial["settings"]["batch_size"] in (16, 32, 64, 128) for trial in trials[1:])
+    assert trials[0]["settings"]["batch_size"] == 8  # given, and the first of those that are tried
+    assert trials[1]["settings"]["batch_size"] in (16, 32, 64, 128)
 
     other = tune("cliperase", model_dir, dataset_dir, tmp_path / "b", 3, 0, SMALL)
     assert other == record
@@ -127,19 +127,22 @@ def test_a_space_goes_on_past_the_end_at_which_the_best_lies():
 def test_a_tuning_widens_a_space_says_so_and_asks_for_nothing_that_a_method_refuses(
     dataset_dir, model_dir, tmp_path, monkeypatch
 ):
-    """The score is made to grow with the rate and to fall with the batch, which must be at least 4."""
-
-    def trial(self, settings):
-        return {"score": settings.learning_rate - settings.batch_size, "seconds": 1.0}
-
-    monkeypatch.setattr(Bench, "trial", trial)
-    record = tune("grad_diff", model_dir, dataset_dir, tmp_path, 24, 0, SMALL | {"batch_size": 16})
+    """The score is made to be the learning rate, so that the best lies at the upper end of its space."""
+    monkeypatch.setattr(Bench, "trial", lambda self, settings: {"score": settings.learning_rate, "seconds": 1.0})
+    record = tune("grad_diff", model_dir, dataset_dir, tmp_path, 12, 0, SMALL)
     trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
-    ends = get("grad_diff").space["learning_rate"].ends
-    assert all(row["settings"]["learning_rate"] <= ends[1] for row in trials[:16])
-    assert record["widened"]["batch_size"] == {"from": [16, 128], "to": [4, 128]}
-    assert record["tuned"]["batch_size"] == 4 and all(row["settings"]["batch_size"] >= 4 for row in trials)
-    assert record["widened"]["learning_rate"]["from"] == list(ends) and record["tuned"]["learning_rate"] > ends[1]
+    method = get("grad_diff")
+    ends = method.space["learning_rate"].ends
+    assert all(row["settings"]["learning_rate"] <= ends[1] for row in trials[:8])
+    wider = record["widened"]["learning_rate"]
+    assert wider["from"] == list(ends) and wider["to"][1] >= record["tuned"]["learning_rate"] > ends[1]
+    assert record == tune("grad_diff", model_dir, dataset_dir, tmp_path, 12, 0, SMALL)  # from the trials that are there
+    for size, spread in ((128, (16, 256)), (16, (8, 128)), (32, (16, 128))):
+        row = {"score": 0.0, "settings": trials[0]["settings"] | {"batch_size": size}}
+        assert tuning.widened(method, [row], 1)["batch_size"].ends == spread
+    small = {"score": 0.0, "settings": trials[0]["settings"] | {"batch_size": 16}}
+    smaller = [small, *({"score": one, "settings": small["settings"] | {"batch_size": 16 >> one}} for one in (1, 2))]
+    assert tuning.widened(method, smaller, 1)["batch_size"].ends == (4, 128)  # a step has at least 4 pairs
 
 
 def test_each_trial_begins_at_the_start_model(dataset_dir, model_dir, tmp_path, monkeypatch):
