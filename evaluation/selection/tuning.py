@@ -61,9 +61,9 @@ def tune(
     """The best settings found for a method on a pair's Compromised model, with the figures of all trials.
 
     `values`: settings that all trials share (budget, retain_scenes, device …); of a setting that is searched, such as
-    batch_size, it is what the first trial has. Writes trials.jsonl, one
-    line a trial, from which a killed tuning goes on, and tuned.json, the record that is returned. Raises UserError for
-    input that cannot be used."""
+    batch_size, it is what the first trial has. Writes trials.jsonl, one line a trial, from which a killed tuning goes
+    on, and tuned.json, the record that is returned: it also tells which spaces were `widened`, and which settings lie
+    `at_an_end` of their space even so. Raises UserError for input that cannot be used."""
     if trials < 1:
         raise UserError(f"tuning: trials is {trials}; at least 1 is needed")
     chosen, out_dir = get(method), Path(out_dir)

@@ -34,7 +34,7 @@ COLUMNS = {
     "retain": {"file_name", "image", "text"},
 }
 WEIGHTS = "open_clip_model.safetensors"
-every_method = pytest.mark.parametrize("name", [*sorted(methods()), "held_finetuning"])
+every_method = pytest.mark.parametrize("name", [*sorted(methods()), "held_grad_diff"])
 
 
 def test_all_methods_are_there():
