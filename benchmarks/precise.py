@@ -18,7 +18,7 @@ from typing import Any
 
 from salmu.data.readers import open_dataset
 from salmu.data.settings import validate
-from salmu.evaluation.encoding.settings import EvaluationSettings, RecoverySettings
+from salmu.evaluation.encoding.settings import AttackSettings, EvaluationSettings, RelearningSettings
 from salmu.evaluation.scoring.evaluate import evaluate_once
 from salmu.evaluation.unlearning.registry import methods
 from salmu.evaluation.unlearning.runner import unlearn
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--published-split", type=Path, help="the run's dataset, published with the other split scheme")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--relearning-steps", type=int, default=60)
+    parser.add_argument("--relearning-steps", type=int, default=10)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     wanted = [(name, None) for name in ROWS]
@@ -81,8 +81,10 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, model: Path, dataset: Path, path: Path) -> dict[str, Any]:
-    recovery = RecoverySettings(steps=options.relearning_steps)
-    evaluate_once(EvaluationSettings(threads=1, recovery=recovery), model, dataset, path, options.out / "cache")
+    attacks = AttackSettings(enabled=True, relearning=RelearningSettings(steps=options.relearning_steps))
+    start = options.run / "models" / "compromised"
+    settings = EvaluationSettings(threads=1, attacks=attacks)
+    evaluate_once(settings, model, dataset, path, options.out / "cache", start=start)
     return json.loads(path.read_text())
 
 
@@ -124,8 +126,7 @@ def ablated(options: argparse.Namespace, wanted: tuple[str, Path | None]) -> dic
         "missed": {one.metric: one.state for one in outcomes(row).values() if not one.met},
         "gives_away": list(leak_paths(row)),
         "verdict": row.get("verdict"),
-        "relearned_RetFail": row.get("relearned_RetFail"),
-        "relearned_above_reference": row.get("relearned_above_reference"),
+        "attacks": {key: value for key, value in row.items() if key.startswith("attack_")},
         **{metric: row[metric] for metric in SHOWN},
         "per_attribute": {one["data_field"]: one["RetFail"] for one in results["extended"]["per_attribute"]},
         "by_pairs": by_pairs(results, data),

@@ -53,8 +53,10 @@ def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: 
     """Score one model into results/<name>.json; kept if it is up to date."""
     home = Path(folder)
     out = home / "results" / f"{name}.json"
+    pair = Path(model).parent if model.startswith("models/") else Path("models")
+    start = home / pair / "compromised"  # also of the references, which are the controls of the attacks
     with shown_progress(home.name, f"evaluation of {name}", "images", place) as show:
-        evaluate_once(settings, home / model, home / "dataset", out, home / "cache", show)
+        evaluate_once(settings, home / model, home / "dataset", out, home / "cache", show, start)
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)

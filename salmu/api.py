@@ -163,14 +163,17 @@ def evaluate(
     dataset: "str | Path | Dataset",
     *,
     settings: Mapping[str, Any] | None = None,
+    attacks: bool = False,
+    start: str | Path | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Measure a model with the benchmark's metrics; the same numbers as `salmu evaluate`.
 
     `model`: loaded, or what `load_model` takes. `settings`: of the section `evaluation`, without its name
-    (`salmu settings evaluation` lists them). `cache`: a folder that keeps embeddings for the next time. Raises
-    UserError for input that cannot be used.
+    (`salmu settings evaluation` lists them). `attacks`: attack the model too; what they find is in
+    `document["extended"]["attacks"]`. `start`: the model from before the unlearning, for the attack that needs it.
+    `cache`: a folder that keeps embeddings for the next time. Raises UserError for input that cannot be used.
 
     >>> import salmu
     >>> few = {"zero_shot_per_class": 1, "bootstrap_replicates": 100}
@@ -188,9 +191,10 @@ def evaluate(
     from salmu.evaluation.scoring.evaluate import evaluate
     from salmu.flows.settings import load_profile
 
-    chosen = load_profile("tiny", {f"evaluation.{key}": value for key, value in (settings or {}).items()}).evaluation
+    changes = {f"evaluation.{key}": value for key, value in (settings or {}).items()}
+    chosen = load_profile("tiny", changes | ({"evaluation.attacks.enabled": True} if attacks else {})).evaluation
     folder = dataset.folder if isinstance(dataset, Dataset) else dataset
-    document = evaluate(chosen, model, folder, cache and Path(cache), progress or _silent)
+    document = evaluate(chosen, model, folder, cache and Path(cache), progress or _silent, start)
     return Results(
         document["extended"]["model"],
         {metric: headline(document, metric) for metric in METRICS},

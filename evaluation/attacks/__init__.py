@@ -1,1 +1,1 @@
-"""What brings forgotten associations back: relearning on a few pairs."""
+"""Attacks: what somebody who holds an unlearned model, and perhaps more, can bring back of what it was to forget."""

@@ -1,75 +1,129 @@
-"""Relearning: fine-tune a copy of a model on little, and see what of the rest comes back.
+"""Relearning: fine-tune copies of a model on little, and see what of the rest comes back.
 
 After Deeb and Roger (2024, arXiv:2410.08827): forgotten facts that return when other facts are taught again were
-hidden, not gone. Clean under the same steps is the control: it too learns the style of the captions, and only what
-comes back beyond it was left in the weights."""
+hidden, not gone. Retrained and Clean under the same steps are the controls: they too learn the style of the captions,
+and only what comes back beyond them was left in the weights.
+
+    source    what the attacker has, and learns again
+    forget    pairs of some forgotten people; those of the others are asked
+    facts     pairs about other facts of the people who are asked, which nobody asked to forget
+    retain    pairs without personal data
+
+Each source is learned at each rate, in all weights and with LoRA; the strongest recovery of all is the number."""
 
 import copy
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from salmu.data.keyed import generator
+from salmu.data.keyed import generator, integer
+from salmu.data.pictures import decode_files
 from salmu.data.readers import Dataset
+from salmu.evaluation.attacks.lora import low_rank
+from salmu.evaluation.attacks.outcome import Outcome, nothing
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.retrieval import chance, own_rank
 from salmu.evaluation.unlearning.losses import pair_losses
-from salmu.evaluation.unlearning.pair_streams import Pool, embeddings
+from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.model_training.loading.clip import ClipModel
+from salmu.model_training.network import encode_text
 
-CHUNK = 128
+CHUNK = 128  # pairs that are measured at once
+LORA_RATE = 10  # LoRA learns at so many times the rate of all weights
+SPLIT = {"forget": "forget", "facts": "holdout_association", "retain": "retain_synth"}
 
 
-def relearning_curves(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset) -> dict[str, Any]:
-    """A curve for each of settings.recovery.sources; empty if its steps are 0. The model is left as it is.
+def relearning(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset) -> Outcome:
+    """RetFail of the pairs that are asked, at the point of the strongest recovery. The model is left as it is.
 
-    The forget persons are cut by the seed: `share` of them are the attacker's, pairs of the others are asked. A curve
-    has points of `step`, `AssocStr` and `RetFail` of those that are asked, each with its interval; RetFail's gallery is
-    their own captions and as many of retain_disjoint."""
-    chosen = settings.recovery
-    if not chosen.steps:
-        return {}
-    identity = np.array(dataset.table("forget", ["identity_id"]).column("identity_id").to_pylist(), str)
-    people = generator(settings.seed, "recovery", "people").permutation(np.unique(identity))
+    The forget people are cut by the seed: `share` of them are the attacker's, pairs of the others are asked, the same
+    for every source. `curves`: one for each source, rate and rank (0: all weights), with points of `step`, `RetFail`
+    and `AssocStr`, each with its interval; `strongest`: the place of the one with the strongest recovery. RetFail's
+    gallery is the captions that are asked, and as many of retain_disjoint."""
+    chosen, person = settings.attacks.relearning, _people(dataset, "forget")
+    people = generator(settings.seed, "relearning", "people").permutation(np.unique(person))
     held = people[: max(1, round(chosen.share * len(people)))]
-    theirs, others = np.flatnonzero(np.isin(identity, held)), np.flatnonzero(~np.isin(identity, held))
+    others = np.flatnonzero(~np.isin(person, held))
     if not len(others):
-        return {}
-    asked = np.sort(generator(settings.seed, "recovery", "asked").permutation(others)[: chosen.rows])
-    rest = _Rest(settings, clip, dataset, asked, identity[asked])
-    curves = {}
+        return nothing("fewer than 2 forgotten people")
+    asked = np.sort(generator(settings.seed, "relearning", "asked").permutation(others)[: chosen.rows])
+    rest = _Rest(settings, clip, dataset, asked, person[asked])
+    start = best = rest.measured(clip.network, 0)
+    curves, strongest = [], None
     for source in chosen.sources:
-        pool = Pool(clip, dataset, source, theirs if source == "forget" else None)
-        points = _curve(settings, clip, pool, source, rest)
-        curves[source] = {"trained_on": len(pool), "asked": len(asked), "chance": rest.chance, "points": points}
-    return curves
+        owners = _people(dataset, SPLIT[source])
+        usable = {"forget": np.isin(owners, held), "facts": np.isin(owners, person[asked])}
+        rows = np.flatnonzero(usable.get(source, np.ones(len(owners), bool)))
+        rows = generator(settings.seed, "relearning", source).permutation(rows)[: chosen.steps * chosen.batch_size]
+        if not len(rows):
+            continue
+        pairs = _decoded(clip, dataset, SPLIT[source], np.sort(rows))
+        for rate, rank in product(chosen.learning_rates, chosen.ranks):
+            points = [start, *_learned(settings, clip, pairs, (source, rate, rank), rest)]
+            top = max(points, key=_recovery)
+            if not curves or _recovery(top) > _recovery(best):
+                best, strongest = top, len(curves)
+            told = {"source": source, "learning_rate": rate, "rank": rank, "trained_on": len(rows)}
+            curves.append(told | {"points": [point.told for point in points]})
+    about = {"asked": len(asked), "at_step": best.told["step"], "strongest": strongest, "curves": curves}
+    return Outcome(best.ranks, person[asked], rest.chance, about)
 
 
-def _curve(settings: EvaluationSettings, clip: ClipModel, pool: Pool, source: str, rest: "_Rest") -> list[dict]:
-    chosen = settings.recovery
+class _Pairs(NamedTuple):
+    pixels: Tensor  # float32 [n, 3, side, side]
+    tokens: Tensor
+    texts: np.ndarray
+
+
+class _Point(NamedTuple):
+    ranks: np.ndarray  # reciprocal [asked]
+    told: dict[str, Any]
+
+
+def _recovery(point: _Point) -> float:
+    return point.ranks.mean()
+
+
+def _people(dataset: Dataset, split: str) -> np.ndarray:
+    return np.array([str(one) for one in dataset.table(split, "identity_id").column("identity_id").to_pylist()])
+
+
+def _decoded(clip: ClipModel, dataset: Dataset, split: str, rows: np.ndarray) -> _Pairs:
+    table = dataset.table(split, ["file_name", "image", "text"]).take(rows)
+    files = zip(table.column("file_name").to_pylist(), (one["bytes"] for one in table.column("image").to_pylist()))
+    texts = table.column("text").to_pylist()
+    pixels = torch.stack([clip.preprocess(picture) for picture in decode_files(files)])
+    return _Pairs(pixels, clip.tokenizer(texts), np.array(texts, object))
+
+
+def _learned(settings: EvaluationSettings, clip: ClipModel, pairs: _Pairs, key: tuple, rest: "_Rest") -> list[_Point]:
+    """The points of one curve after step 0. `key`: source, rate and rank."""
+    chosen, (source, rate, rank) = settings.attacks.relearning, key
     network = copy.deepcopy(clip.network).requires_grad_(True)
     network.logit_scale.requires_grad_(False)
+    learned = low_rank(network, rank, integer(settings.seed, "relearning", "lora", bits=32)) if rank else None
+    learned = learned or [weight for weight in network.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(
-        [weight for weight in network.parameters() if weight.requires_grad],
-        chosen.learning_rate,
-        betas=(0.9, 0.98),
-        eps=1e-6,
-        weight_decay=0.0,
+        learned, LORA_RATE * rate if rank else rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0
     )
     marks = {round(chosen.steps * part / chosen.points) for part in range(1, chosen.points + 1)}
-    points = [rest.asked(network, 0)]
-    size = min(chosen.batch_size, len(pool))
+    points, size = [], min(chosen.batch_size, len(pairs.tokens))
     for step in range(chosen.steps):
-        rows = generator(settings.seed, "recovery", source, step).choice(len(pool), size, replace=False)
-        images, texts = embeddings(network, pool.pixels(rows), pool.tokens[rows], "fp32")
+        rows = generator(settings.seed, "relearning", source, step).choice(len(pairs.tokens), size, replace=False)
+        images, texts = embeddings(network, pairs.pixels[rows], pairs.tokens[rows], "fp32")
         optimiser.zero_grad()
         pair_losses(images, texts, network.logit_scale.exp()).mean().backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimiser.step()
         if step + 1 in marks:
-            points.append(rest.asked(network, step + 1))
+            point = rest.measured(network, step + 1)
+            if point is None:
+                break
+            points.append(point)
     return points
 
 
@@ -78,32 +132,28 @@ class _Rest:
 
     def __init__(self, settings: EvaluationSettings, clip: ClipModel, dataset: Dataset, rows: np.ndarray, person):
         self.settings, self.person = settings, person
-        self.pool = Pool(clip, dataset, "forget", rows)
-        self.own = np.array(dataset.table("forget", ["text"]).column("text").to_pylist(), object)[rows]
-        generic = dataset.table("retain_disjoint", ["text"]).column("text").to_pylist()
-        drawn = generator(settings.seed, "recovery", "gallery").permutation(len(generic))[: len(rows)]
-        self.others = np.array([generic[row] for row in np.sort(drawn)], object)
-        self.other_tokens = clip.tokenizer(self.others.tolist()) if len(self.others) else None
+        self.own = _decoded(clip, dataset, "forget", rows)
+        neutral = np.array(dataset.table("retain_disjoint", "text").column("text").to_pylist(), object)
+        drawn = generator(settings.seed, "relearning", "gallery").permutation(len(neutral))[: len(rows)]
+        self.others = neutral[np.sort(drawn)]
+        self.other_tokens = clip.tokenizer(self.others.tolist()) if len(self.others) else self.own.tokens[:0]
         self.chance: float | None = None
 
     @torch.inference_mode()
-    def asked(self, network: torch.nn.Module, step: int) -> dict[str, Any]:
-        """A point of the curve."""
-        parts = [
-            embeddings(network, self.pool.pixels(rows), self.pool.tokens[rows], "fp32")
-            for rows in np.array_split(np.arange(len(self.own)), -(-len(self.own) // CHUNK))
-        ]
-        images, own = (torch.cat(side).cpu().numpy() for side in zip(*parts, strict=True))
-        gallery, texts = own, self.own
-        if self.other_tokens is not None:
-            device = next(network.parameters()).device
-            more = network.encode_text(self.other_tokens.to(device), normalize=True).float().cpu().numpy()
-            gallery, texts = np.concatenate([own, more]), np.concatenate([self.own, self.others])
-        ranks, sizes = own_rank(images, own, gallery, self.own, texts)
+    def measured(self, network: torch.nn.Module, step: int) -> _Point | None:
+        """A point of a curve; None where training broke the network."""
+        device, tokens = next(network.parameters()).device, torch.cat([self.own.tokens, self.other_tokens])
+        parts = [network.encode_image(part.to(device), normalize=True) for part in self.own.pixels.split(CHUNK)]
+        images = torch.cat(parts).float().cpu().numpy()
+        texts = torch.cat([encode_text(network, part.to(device)) for part in tokens.split(CHUNK)]).float().cpu().numpy()
+        if not (np.isfinite(images).all() and np.isfinite(texts).all()):
+            return None
+        own, gallery = texts[: len(images)], np.concatenate([self.own.texts, self.others])
+        ranks, sizes = own_rank(images, own, texts, self.own.texts, gallery)
         self.chance = chance(sizes)
-        point: dict[str, Any] = {"step": step}
-        for metric, values in (("AssocStr", np.einsum("nd,nd->n", images, own)), ("RetFail", 1 / ranks)):
-            key, draws = (self.settings.seed, "recovery", metric), self.settings.bootstrap_replicates
+        told: dict[str, Any] = {"step": step}
+        for metric, values in (("RetFail", 1 / ranks), ("AssocStr", np.einsum("nd,nd->n", images, own))):
+            key, draws = (self.settings.seed, "relearning", metric), self.settings.bootstrap_replicates
             low, high = clustered_interval(values, self.person, *key, replicates=draws) or (None, None)
-            point |= {metric: float(values.mean()), f"{metric}_low": low, f"{metric}_high": high}
-        return point
+            told |= {metric: float(values.mean()), f"{metric}_low": low, f"{metric}_high": high}
+        return _Point(1 / ranks, told)

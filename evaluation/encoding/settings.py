@@ -1,28 +1,59 @@
 """How models are measured."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings
 
 
-class RecoverySettings(Settings):
-    """Relearning: how fast what was forgotten comes back. It costs some training, so it is off by default."""
+class RelearningSettings(Settings):
+    """How fast what was forgotten comes back in training."""
 
-    steps: int = Field(0, ge=0, description="Steps of fine-tuning; 0: no relearning. 20 to 100 are informative.")
-    sources: tuple[Literal["forget", "retain"], ...] = Field(
-        ("forget",),
+    steps: int = Field(10, ge=1, description="Steps of each training.")
+    sources: tuple[Literal["forget", "facts", "retain"], ...] = Field(
+        ("forget", "facts", "retain"),
         min_length=1,
-        description="What is learnt again: pairs of a few forgotten persons, or pairs without personal data.",
+        description="What is learnt again. forget: pairs of a few forgotten people; facts: other facts of the people "
+        "who are asked; retain: pairs without personal data.",
     )
-    share: float = Field(0.1, gt=0, lt=1, description="Share of the forget persons whose pairs the attacker has.")
-    learning_rate: float = Field(1e-4, gt=0, description="Of AdamW, constant; the attacker's.")
-    batch_size: int = Field(64, ge=4, description="Pairs of a step.")
+    learning_rates: tuple[float, ...] = Field(
+        (1e-4, 1e-3),
+        min_length=1,
+        description="Rates of AdamW, constant, that are tried one after the other; LoRA learns at ten times the rate.",
+    )
+    ranks: tuple[int, ...] = Field(
+        (0, 8), min_length=1, description="What learns. 0: all weights; another number: LoRA of that rank."
+    )
+    share: float = Field(0.1, gt=0, lt=1, description="Share of the forgotten people whose pairs the attacker has.")
+    batch_size: int = Field(32, ge=4, description="Pairs of a step.")
     points: int = Field(
-        5, ge=1, description="How often the others are measured, evenly over the steps, in addition to step 0."
+        2, ge=1, description="How often the others are measured, evenly over the steps, in addition to step 0."
     )
-    rows: int = Field(512, ge=2, description="Most forget pairs of the other persons that are measured.")
+    rows: int = Field(256, ge=2, description="Most forget pairs of the other people that are measured.")
+
+
+class AttackSettings(Settings):
+    """Attempts to bring back what a model was to forget."""
+
+    enabled: bool = Field(False, description="Attack every model that is measured. It takes about as long again.")
+    relearning: RelearningSettings = Field(RelearningSettings(), description="Relearning.")
+    bits: tuple[Annotated[int, Field(ge=2, le=16)], ...] = Field(
+        (8, 4), description="Rounding: bits of the weights, one attack each."
+    )
+    ridge: float = Field(
+        0.1,
+        gt=0,
+        description="Re-attachment: penalty on the map's distance from the identity, as a multiple of the mean "
+        "variance of the captions' embeddings.",
+    )
+    shots: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 3, 5), description="Few-shot: labelled portraits of each person, one attack each."
+    )
+    draws: int = Field(20, ge=1, description="Few-shot: how often the labelled portraits are drawn.")
+    made_names: int = Field(
+        50, ge=0, description="Search over names: made names from a person's country, beside those of the dataset."
+    )
 
 
 def _margin(value: float) -> float:
@@ -74,7 +105,7 @@ class EvaluationSettings(StageSettings):
         300, ge=1, description="ValueMRR and NameMRR: forget pairs that are drawn to be measured."
     )
     swapped_captions: int = Field(10, ge=1, description="ValueMRR and NameMRR: wrong captions made for each of them.")
-    recovery: RecoverySettings = Field(RecoverySettings(), description="Relearning curves.")
+    attacks: AttackSettings = Field(AttackSettings(), description="Attacks on the model, off by default.")
     margins: Margins = Field(
         Margins(),
         json_schema_extra=NOT_IN_FINGERPRINT,
@@ -87,3 +118,14 @@ class EvaluationSettings(StageSettings):
     )
     device: str = Field("cpu", description="Where torch encodes: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, description="Threads of torch; 1 where several models are measured at the same time.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_runs(cls, values: Any) -> Any:
+        """Settings of runs that were made before there were attacks have a section `recovery`."""
+        if not isinstance(values, dict) or "recovery" not in values:
+            return values
+        recovery = values["recovery"]
+        if not isinstance(recovery, dict) or recovery.get("steps"):
+            raise ValueError("recovery is now attacks.relearning; remove it and set attacks.enabled")
+        return {name: value for name, value in values.items() if name != "recovery"}

@@ -51,9 +51,26 @@ class Point(Part):
     AssocStr_high: Number | None = None
 
 
-class Relearning(Part):
+class Curve(Part):
+    """One training of the attack `relearning`; rank 0: all weights."""
+
+    source: str
+    learning_rate: Number
+    rank: int
     trained_on: int
     points: Annotated[list[Point], Field(min_length=1)]
+
+
+class Attack(Part):
+    """What an attack found; `reason`: why it found nothing."""
+
+    value: Number | None = None
+    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
+    chance: Number | None = None
+    clusters: Clusters | None = None
+    reason: str | None = None
+    curves: list[Curve] = []
+    strongest: int | None = None
 
 
 class Attribute(Part):
@@ -86,7 +103,7 @@ class Extended(Part):
     ParaStr: Score = Score()
     ImgRes: Score = Score()
     fingerprint: str | None = None
-    recovery: dict[str, Relearning] = {}
+    attacks: dict[str, Attack] = {}
     per_attribute: list[Attribute] = []
     per_demographic: dict[str, list[dict[str, Any]]] = {}
 

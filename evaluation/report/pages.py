@@ -11,8 +11,10 @@ from markupsafe import Markup
 
 from salmu.data.files import write_atomic
 from salmu.data.readers import open_dataset
+from salmu.evaluation.attacks.words import KINDS
 from salmu.evaluation.metrics.score import EXTENDED, METRICS, PUBLISHED, target
 from salmu.evaluation.report import plots
+from salmu.evaluation.report.attacks import attack_rows, strongest_curves
 from salmu.evaluation.report.judgements import Judgement
 from salmu.evaluation.report.precision import precision_page
 from salmu.evaluation.report.rendering import model_page as address
@@ -116,6 +118,7 @@ def glossary_page(records: list[Record], results: dict[str, dict], precise: bool
         targets_of=TARGET_GROUPS,
         states=STATES,
         verdicts=VERDICTS,
+        attacks=KINDS,
     )
 
 
@@ -147,13 +150,7 @@ def model_page(
 ) -> bytes:
     """One model: its numbers beside both references, its curves, its worst leaks, its breakdowns."""
     extended, goals = results[record["model"]].get("extended", {}), targets(records)
-    recovery = {name: content.get("extended", {}).get("recovery", {}) for name, content in results.items()}
-    curves = {
-        in_words(name): recovery[name]["forget"]["points"]
-        for name in dict.fromkeys([record["model"], *REFERENCES])
-        if recovery.get(name, {}).get("forget")
-    }
-    own = recovery[record["model"]].get("forget")
+    relearned = strongest_curves({name: results[name] for name in (record["model"], *REFERENCES) if name in results})
     return page(
         "model.html",
         home="../",
@@ -170,7 +167,6 @@ def model_page(
             "cost, seconds": record["seconds"],
             "peak memory, MiB": record["peak_memory_mb"],
             "peak memory of the GPU, MiB": record["peak_gpu_memory_mb"],
-            "RetFail after relearning, above the reference's": record.get("relearned_above_reference"),
             "GenKnow was measured on": record["zero_shot_set"],
             "weights": record["model_digest"],
         },
@@ -194,8 +190,13 @@ def model_page(
             if record[metric] is not None
         ],
         unlearning=plots.looks(plots.unlearning_curve, training["curve"]) if training.get("curve") else None,
-        relearning=plots.looks(plots.relearning_curves, curves) if own else None,
-        relearned_on=own and own["trained_on"],
+        attacks=attack_rows(record, results),
+        relearning=plots.looks(
+            plots.relearning_curves, {in_words(name): curve["points"] for name, curve in relearned.items()}
+        )
+        if record["model"] in relearned
+        else None,
+        relearned_on=relearned.get(record["model"]),
         worst=worst,
         tables={
             title: [_without_bounds(row) for row in rows]

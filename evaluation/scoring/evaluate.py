@@ -13,7 +13,7 @@ from salmu.data.private import without_folders
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import SPLITS, Dataset, open_dataset
 from salmu.data.sealed import is_intact, sealed
-from salmu.evaluation.attacks.relearning import relearning_curves
+from salmu.evaluation.attacks.suite import attack
 from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.fragile import fragile_digest
@@ -44,14 +44,16 @@ def evaluate(
     dataset_dir: Path,
     cache: Path | None = None,
     progress: Progress = lambda done, total: None,
+    start: str | Path | None = None,
 ) -> dict[str, Any]:
     """The results of a model (one in memory, or what `load_model` takes) on a dataset folder (see `open_dataset`), as
     the result file holds them.
 
-    `cache`: folder for embeddings. Raises UserError for a model, dataset or zero-shot set that cannot be read."""
+    `cache`: folder for embeddings. `start`: the model from before the unlearning, for the attacks that need it. Raises
+    UserError for a model, dataset or zero-shot set that cannot be read."""
     clip = model if isinstance(model, ClipModel) else load_model(model, settings.device)
-    dataset, known = open_dataset(dataset_dir), _known(settings)
-    return _measured(settings, clip, dataset, known, cache, progress)
+    dataset, known, before = open_dataset(dataset_dir), _known(settings), _start(settings, start)
+    return _measured(settings, clip, dataset, known, before, cache, progress)
 
 
 def evaluate_once(
@@ -61,14 +63,16 @@ def evaluate_once(
     out: Path,
     cache: Path | None = None,
     progress: Progress = lambda done, total: None,
+    start: str | Path | None = None,
 ) -> None:
     """Evaluate and write the result file `out`, unless it holds the results of these settings, weights and data
     already. Raises UserError for an `out` that is no result file, or a damaged one."""
     held = _held(out)
     clip, dataset, known = load_model(model, settings.device), open_dataset(dataset_dir), _known(settings)
-    if held == _fingerprint(settings, clip, dataset, known):
+    before = _start(settings, start)
+    if held == _fingerprint(settings, clip, dataset, known, before):
         return
-    write_results(_measured(settings, clip, dataset, known, cache, progress), out)
+    write_results(_measured(settings, clip, dataset, known, before, cache, progress), out)
 
 
 def _held(out: Path) -> str | None:
@@ -95,9 +99,16 @@ def _known(settings: EvaluationSettings) -> ZeroShotSet | None:
     return open_zero_shot(Path(settings.zero_shot)) if settings.zero_shot else None
 
 
-def _fingerprint(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset, known: ZeroShotSet | None) -> str:
+def _start(settings: EvaluationSettings, start: str | Path | None) -> ClipModel | None:
+    return load_model(start, settings.device) if start and settings.attacks.enabled else None
+
+
+def _fingerprint(
+    settings: EvaluationSettings, clip: ClipModel, dataset: Dataset, known: ZeroShotSet | None, start: ClipModel | None
+) -> str:
     data = (dataset.digest, fragile_digest(dataset.fragile_set_ids), known and known.digest)
-    return digest("evaluation", VERSION, settings.fingerprint(), clip.weights_digest, *data)
+    before = [start.weights_digest] if start else []
+    return digest("evaluation", VERSION, settings.fingerprint(), clip.weights_digest, *data, *before)
 
 
 def _measured(
@@ -105,6 +116,7 @@ def _measured(
     clip: ClipModel,
     dataset: Dataset,
     known: ZeroShotSet | None,
+    start: ClipModel | None,
     cache: Path | None,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -122,7 +134,11 @@ def _measured(
             scores["GenKnow"] = general_knowledge_of(encoder, known)
         else:
             scores["GenKnow"] = general_knowledge(encoder, settings.seed, settings.zero_shot_per_class)
-        recovery = relearning_curves(settings, clip, dataset)
+        attacks, seconds = {}, {}
+        if settings.attacks.enabled:
+            about = (settings.batch_size, dataset.digest, cache)
+            before = Encoder(start, *about, precision=settings.precision) if start else None
+            attacks, seconds = attack(settings, clip, dataset, pairs, encoder, before)
     results: dict[str, Any] = {"efficacy": {}, "utility": {}}
     for metric, (group, key, _) in PUBLISHED.items():
         results[group][key] = scores[metric].published
@@ -131,7 +147,7 @@ def _measured(
         **uncertainty(settings, scores),
         "chance": {metric: score.chance for metric, score in scores.items() if score.chance is not None},
         **tables,
-        **({"recovery": recovery} if recovery else {}),
+        **({"attacks": attacks} if attacks else {}),
         "rows": {split: len(rows) for split, rows in pairs.items()},
         "model": Path(clip.name).name,
         "model_digest": encoder.weights_digest,
@@ -141,11 +157,12 @@ def _measured(
         "settings": without_folders(settings.fingerprint()),
         "seed": settings.seed,
         "version": VERSION,
-        "fingerprint": _fingerprint(settings, clip, dataset, known),
+        "fingerprint": _fingerprint(settings, clip, dataset, known, start),
         "cost": {
             "seconds": round(time.monotonic() - started, 2),
             "peak_memory_mb": peak_memory_mb(),
             "encoded": encoder.encoded,
+            **({"attack_seconds": seconds} if seconds else {}),
         },
     }
     return results

@@ -18,6 +18,7 @@ from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import METRICS, difference, headline, interval
 from salmu.evaluation.unlearning.record import RECORD, read_record
+from salmu.evaluation.verdicts.attacks import attacked
 from salmu.evaluation.verdicts.diagnosis import diagnose
 from salmu.evaluation.verdicts.soundness import pair_problem
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
@@ -87,9 +88,10 @@ def records(
         for name in sorted(results, key=lambda name: (_rank(name), name))
     }
     exact = [results[name] for name in exact_of(results)]
-    control = (exact or [clean or {}])[0].get("extended", {})
+    controls = exact or ([clean] if clean else [])
     for name, row in rows.items():
-        row |= _relearned(results[name].get("extended", {}), control)
+        beside = [file for file in controls if file is not results[name]]
+        row |= attacked(results[name], beside, margins or Margins())
     if not (clean and compromised):
         return list(rows.values())
     first = {name: results[name] for name in rows if (reference_of(name) or (name, 0))[1] == 0}  # the first pair's
@@ -156,16 +158,6 @@ def _against(results: dict, reference: dict, name: str) -> dict[str, float | Non
         key = f"{metric}_minus_{name}"
         row |= dict(zip((key, f"{key}_low", f"{key}_high"), difference(results, reference, metric) or (None,) * 3))
     return row
-
-
-def _relearned(extended: dict, control: dict) -> dict[str, float | None]:
-    """What relearning on a few forgotten persons brings back of the others: RetFail at the end, and what it is above
-    that of the control (Retrained, or Clean) under the same steps. Nothing where it was not measured."""
-    own, theirs = (part.get("recovery", {}).get("forget", {}).get("points") for part in (extended, control))
-    if not own:
-        return {}
-    excess = own[-1]["RetFail"] - theirs[-1]["RetFail"] if theirs else None
-    return {"relearned_RetFail": own[-1]["RetFail"], "relearned_above_reference": excess}
 
 
 def _margins(run_folder: Path) -> Margins:

@@ -10,6 +10,7 @@ Every page says "met", "above", "below", "open", "erased", "hidden" and "not for
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from salmu.evaluation.attacks.words import KINDS, kind
 from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.metrics.score import DEFINITIONS, KEPT, target
 from salmu.evaluation.verdicts.equivalence import ALPHA, Comparison, compare, holm
@@ -124,14 +125,12 @@ def certain(row: Record, metric: str, side: str) -> bool:
 
 
 def leak_paths(row: Record) -> dict[str, str]:
-    """Metric -> what it still gives away: those above their target. Relearning too, where it was measured and brings
-    back more than from the reference."""
+    """Metric -> what it still gives away: those above their target, and the attacks that bring back more than from the
+    reference."""
     found = {metric: words for metric, words in LEAK_PATHS.items() if row.get(f"{metric}_target") == "above"}
-    if (row.get("relearned_above_reference") or 0) > row.get("RetFail_margin", Margins().RetFail):
-        found["relearned_above_reference"] = (
-            "a few steps on other forgotten people bring the rest back faster than in the reference"
-        )
-    return found
+    above = [key for key, state in row.items() if key.startswith("attack_") and state == "above"]
+    attacks = [key.removesuffix("_state") for key in above]
+    return found | {key: KINDS[kind(key.removeprefix("attack_"))].above for key in attacks}
 
 
 def remains(row: Record) -> str:

@@ -234,6 +234,12 @@ def parser() -> Parser:
     )
     evaluate.add_argument("--dataset", metavar="DIR", required=True, help="published dataset folder")
     evaluate.add_argument("--out", metavar="FILE", required=True, help="JSON file to write")
+    evaluate.add_argument(
+        "--attacks", action="store_true", help="attack the model too; the same as --set evaluation.attacks.enabled=true"
+    )
+    evaluate.add_argument(
+        "--start", metavar="DIR", help="the model from before the unlearning, for the attack that needs it"
+    )
     unlearn = command("unlearn", "make a model that forgot", run=False, change=True, json=True, methods=True)
     unlearn.add_argument("method", metavar="METHOD", help=f"{', '.join(names.methods())}; see salmu methods")
     unlearn.add_argument(

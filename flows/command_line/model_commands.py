@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from salmu.data.documents import read_checked
+from salmu.data.errors import UserError
 from salmu.data.files import location
 from salmu.flows.command_line.opening import overrides
 from salmu.flows.command_line.output import show, text_table
@@ -14,11 +15,15 @@ def evaluate(options) -> None:
     from salmu.evaluation.scoring.evaluate import evaluate_once
     from salmu.flows.running.progress import terminal_progress
 
-    settings, out = load_profile("tiny", overrides(options)).evaluation, Path(options.out)
+    changes = overrides(options) | ({"evaluation.attacks.enabled": True} if options.attacks else {})
+    settings, out = load_profile("tiny", changes).evaluation, Path(options.out)
+    if options.start and not settings.attacks.enabled:
+        raise UserError("--start is for attacks; add --attacks")
     with terminal_progress("evaluate", "images") as tell:
-        evaluate_once(settings, options.model, location(options.dataset), out, progress=tell)
+        evaluate_once(settings, options.model, location(options.dataset), out, progress=tell, start=options.start)
     results = read_results(out)
-    show(options, results, f"{text_table(_metric_rows(results))}\nresults: {out}")
+    tables = [text_table(rows) for rows in (_metric_rows(results), _attack_rows(results)) if rows]
+    show(options, results, "\n\n".join(tables) + f"\nresults: {out}")
 
 
 def _metric_rows(results: dict) -> list[dict]:
@@ -33,6 +38,21 @@ def _metric_rows(results: dict) -> list[dict]:
                 "of": PUBLISHED[metric][0] if metric in PUBLISHED else "extended",
                 "value": "not measured" if value is None else f"{value:.4f}",
                 "95 % interval": f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "",
+            }
+        )
+    return rows
+
+
+def _attack_rows(results: dict) -> list[dict]:
+    rows = []
+    for name, found in results.get("extended", {}).get("attacks", {}).items():
+        value, bounds, chance = (found.get(key) for key in ("value", "interval", "chance"))
+        rows.append(
+            {
+                "attack": name,
+                "value": found.get("reason", "not measured") if value is None else f"{value:.4f}",
+                "95 % interval": f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else "",
+                "chance": f"{chance:.4f}" if chance is not None else "",
             }
         )
     return rows

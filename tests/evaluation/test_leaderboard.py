@@ -12,7 +12,7 @@ from scipy import stats
 from salmu.data.errors import UserError
 from salmu.evaluation.metrics.score import METRICS, PUBLISHED, difference, headline
 from salmu.evaluation.scoring.evaluate import evaluate, write_results
-from salmu.evaluation.verdicts.leaderboard import FILE, SEEDS, TABLES, in_words, records, write_leaderboard
+from salmu.evaluation.verdicts.leaderboard import FILE, SEEDS, TABLES, in_words, write_leaderboard
 from salmu.evaluation.verdicts.tables import between_seeds, markdown
 from salmu.evaluation.verdicts.targets import exact_of
 
@@ -181,10 +181,7 @@ def test_the_spread_between_seeds_is_students(run_folder):
     assert set(METRICS) <= row.keys()
 
 
-def test_relearning_is_told_without_a_pair_and_a_name_like_retraineds_is_a_method():
-    points = {"recovery": {"forget": {"points": [{"RetFail": 0.2}]}}}
-    (row,) = records({"mine": {"extended": points}}, {})
-    assert row["relearned_RetFail"] == 0.2 and row["relearned_above_reference"] is None
+def test_a_name_like_retraineds_is_a_method():
     assert exact_of(["clean", "retrained", "retrained-2", "retrained-by-me", "s1-retrained"]) == [
         "retrained",
         "retrained-2",

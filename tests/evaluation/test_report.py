@@ -250,7 +250,8 @@ def test_other_folders_and_damaged_files_are_told_in_one_line(tmp_path):
 DAMAGED = {
     "models/clean/training.json": [{"curve": [5]}, {"curve": [{"step": 1}]}, {"seconds": "x"}, {"monitored": {}}, []],
     "results/clean.json": [
-        {"extended": {"recovery": {"forget": {"trained_on": 1, "points": []}}}},
+        {"extended": {"attacks": {"few_shot_1": {"value": "x"}}}},
+        {"extended": {"attacks": {"relearning": {"curves": [{"source": "retain", "points": []}]}}}},
         {"extended": {"per_attribute": [{"rows": 1}]}},
         {"efficacy": {"1.1_RetFail": {"outcomes": "x"}}},
     ],
@@ -354,7 +355,12 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
         results["efficacy"]["1.2_AssocStr"]["scores"] = np.linspace(0, 0.9, 48).tolist()
         point = {"RetFail": 0.1, "RetFail_low": 0.05, "RetFail_high": 0.2, "AssocStr": 0.3}
         points = [point | {"step": step, "AssocStr_low": None, "AssocStr_high": None} for step in (0, 5)]
-        results["extended"]["recovery"] = {"forget": {"trained_on": 17, "asked": 31, "points": points}}
+        curve = {"source": "facts", "learning_rate": 0.125, "rank": 4, "trained_on": 17, "points": points}
+        results["extended"]["attacks"] = {
+            "relearning": {"value": 0.2, "curves": [curve], "strongest": 0},
+            "few_shot_3": {"value": 0.77 if name.startswith("neg") else 0.31},
+            "reattachment": {"value": None, "reason": "no start model is known"},
+        }
         results["extended"]["per_demographic"] = {"gender": [{"group": "female", "rows": 5, "RetFail": 0.125}]}
         write_json(tmp_path / "results" / f"{name}.json", results)
     curve = [{"step": 0, "loss": 1.0, "forget_cosine": 0.9}, {"step": 1, "loss": 0.5, "forget_cosine": 0.4}]
@@ -380,8 +386,12 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
     expected = [(table["file_name"][row].as_py(), table["text"][row].as_py()) for row in range(47, 35, -1)]
     assert [leak[:2] for leak in leaks] == expected and [int(leak[2]) for leak in leaks] == list(range(1, 13))
     assert text.count("rank 7 in Clean") == 12 and "Over-generalised, not forgotten." in text and "0.0342" in text
-    for heading in ("Unlearning, step by step", "Relearning", "What leaks most", "By gender"):
+    for heading in ("Unlearning, step by step", "Attacks", "The strongest relearning", "What leaks most", "By gender"):
         assert heading in text
+    attack = re.search(r'<th scope="row">few shot 3</th>(.*?)</tr>', text, re.DOTALL)[1]
+    assert re.findall(r"0\.\d+", attack) == ["0.7700", "0.3100", "0.3100", "0.4600"]
+    assert ">above</span> a few labelled portraits find the rest" in attack and "no start model is known" in text
+    assert "training on 17 pairs (facts)" in " ".join(text.split()) and "LoRA of rank 4" in text
     clean = (tmp_path / "report" / "models" / "clean.html").read_text(encoding="utf-8")
-    assert "Unlearning, step by step" not in clean and "Relearning" in clean
+    assert "Unlearning, step by step" not in clean and "The strongest relearning" in clean
     assert not re.search(r"https?://|@import|url\(|<script", text)

@@ -110,7 +110,7 @@ def test_what_remains_has_one_of_three_labels():
     rows = run({"good": good, "hides": good | {"NameMRR": 0.6}, "keeps": good | {"RetFail": 0.1, "NameMRR": 0.6}})
     assert [remains(rows[name]) for name in ("good", "hides", "keeps")] == ["erased", "hidden", "not forgotten"]
     assert set(leak_paths(rows["hides"])) == {"NameMRR"}
-    assert set(leak_paths(rows["good"] | {"relearned_above_reference": 0.1})) == {"relearned_above_reference"}
+    assert set(leak_paths(rows["good"] | {"attack_few_shot_3_state": "above"})) == {"attack_few_shot_3"}
     assert remains(run({"other": {"GenKnow": 0.7}})["other"]) == "not measured"
 
 
