@@ -14,7 +14,6 @@ from torch import Tensor
 from salmu.evaluation.unlearning.losses import entry_drift, matrix_drift, matrix_mse
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.methods import salmubench_delete
-from salmu.evaluation.unlearning.settings import Between, OneOf
 
 
 class Settings(salmubench_delete.Settings):
@@ -39,5 +38,5 @@ METHOD = Method(
     sees=frozenset({"forget", "retain"}),
     settings=Settings,
     loss=loss,
-    search={"learning_rate": Between(1e-4, 5e-3), "retention": OneOf((1.0, 3.0, 10.0))},
+    search=salmubench_delete.METHOD.search,
 )
