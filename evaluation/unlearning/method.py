@@ -7,9 +7,9 @@ the steps (task_vector_negation.py).
 
 Defaults are those that a tuning (evaluation/selection/tuning.py) found for the small pair of this project with a
 budget of 5. There are exceptions. For DELETE the tuning chose to forget next to nothing. Those of salmubench_delete and
-salmubench_cliperase were chosen by hand on one small pair, to show what the published table shows. Those of
-alignment_calibration, descent_to_delete, grad_diff, munba, neg_merge and vlunlearn have not been tuned yet. Where other
-values are published for larger models, the description of the setting names them."""
+salmubench_cliperase were chosen by hand, on one small pair and with its holdouts in sight, to show what the published
+table shows. Those of alignment_calibration, descent_to_delete, grad_diff, munba, neg_merge and vlunlearn have not been
+tuned yet. Where other values are published for larger models, the description of the setting names them."""
 
 import copy
 from collections.abc import Callable, Mapping
