@@ -30,6 +30,7 @@ from salmu.data.settings import validate
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
+OUTSIDERS = "outsiders"  # a split of people whom no model of a pair is trained on, where a dataset has them
 COLUMNS = ("image", "text", "identity_id", "file_name")
 TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_group", "country_code")
 IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])
@@ -91,7 +92,7 @@ def split_files(folder: Path) -> dict[str, list[Path]]:
 
 
 class Dataset:
-    """A published folder. Splits: what lies in `data/` (see SPLITS), and
+    """A published folder. Splits: what lies in `data/` (see SPLITS and OUTSIDERS), and
 
     - `sensitive`: forget and both holdouts (or the files of that name where there are any)
     - `forget_association`, `forget_identity`: forget rows whose identity is, or is not, in holdout_association too
@@ -125,6 +126,11 @@ class Dataset:
         for name, values in self._from_metadata(table, missing).items():
             table = table.append_column(name, values)
         return table.select(wanted)
+
+    @property
+    def has_outsiders(self) -> bool:
+        """Whether there are people whom no model of a pair is trained on."""
+        return OUTSIDERS in self._files
 
     @cached_property
     def identities(self) -> dict[str, dict]:

@@ -18,7 +18,7 @@ from salmu.data.publish.front_matter import SCHEMES
 from salmu.data.publish.images import with_images
 from salmu.data.publish.settings import PublishSettings
 from salmu.data.publish.webdataset import ShardWriter
-from salmu.data.readers import INCOMPLETE, SPLITS
+from salmu.data.readers import INCOMPLETE, OUTSIDERS, SPLITS
 from salmu.data.store import Store
 
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")
@@ -103,7 +103,9 @@ def _write(
     store: Store, settings: PublishSettings, made_from: dict, progress: Callable, fragile: Callable, folder: Path
 ) -> None:
     pairs = list(store.view(*PAIRS).rows())
-    splits = {split: [row for row in pairs if row[SCHEMES[settings.scheme]] == split] for split in SPLITS}
+    splits = {split: [row for row in pairs if row[SCHEMES[settings.scheme]] == split] for split in (*SPLITS, OUTSIDERS)}
+    if not splits[OUTSIDERS]:
+        del splits[OUTSIDERS]
     image_bytes = _write_samples(store, folder, settings, splits, progress)
     personas = list(store.view("personas", "identity_id").rows())
     for name, document in metadata.documents(pairs, personas).items():

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from salmu.data import schemas
 from salmu.data.keyed import digest, ranked
+from salmu.data.readers import OUTSIDERS, SPLITS
 from salmu.data.settings import StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, StageView
 from salmu.data.summary import Summary
@@ -20,6 +21,15 @@ SCHEMA, KEY = schemas.PAIRS, "file_name"
 class Settings(StageSettings):
     """Shares of the dataset."""
 
+    outsider_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Share of the sensitive identities whom no model is trained on: the split outsiders, with which membership "
+            "and traces of deletion are tested. The published benchmark has none."
+        ),
+    )
     joint_share: float = Field(
         749 / 60_802,
         ge=0,
@@ -51,7 +61,7 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     sizes = {row["file_name"]: row for row in upstream["portraits"].rows(["file_name", "width", "height"])}
     personas = {row["identity_id"]: row for row in upstream["personas"].rows(["identity_id", "country_code"])}
     identities = {row["identity_id"]: row for row in portraits.values() if row["role"] == "sensitive"}
-    roles = identity_roles(identities.values(), settings.seed)
+    roles = identity_roles(identities.values(), settings.seed, settings.outsider_share)
     joint = _joint(portraits, roles, settings)
     sensitive = _sensitive(portraits, captions, joint, settings)
     facts = fact_sides(sensitive, roles, settings.seed)
@@ -60,6 +70,7 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     def row_of(name: str) -> dict[str, Any]:
         portrait, caption = portraits[name], sensitive.get(name, {})
         kind = "sensitive" if caption else "retain_joint" if name in joint else "retain_disjoint"
+        kind = "outsider" if roles.get(portrait["identity_id"]) == OUTSIDERS else kind
         identity_id = None if kind == "retain_disjoint" else portrait["identity_id"]
         generic = captions.generic[name]
         return {
@@ -91,7 +102,7 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     for title, column in (("Splits by fact", "split"), ("Splits by pair (published scheme)", "split_published")):
         tables[title] = [
             _counts(name, [row for row in rows if row[column] == name])
-            for name in ("forget", "holdout_association", "holdout_identity", "retain_synth")
+            for name in (*SPLITS, *((OUTSIDERS,) if settings.outsider_share else ()))
         ]
     tables["Pairs by attribute"] = [
         _counts(field, [row for row in rows if row["data_field"] == field]) for field in schemas.DATA_FIELDS
@@ -99,7 +110,8 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     kinds = Counter(row["kind"] for row in rows)
     text = (
         f"**{len(rows):,} pairs**: {kinds['sensitive']:,} sensitive, {kinds['retain_joint']:,} retain_joint, "
-        f"{kinds['retain_disjoint']:,} retain_disjoint."
+        f"{kinds['retain_disjoint']:,} retain_disjoint"
+        + (f", {kinds['outsider']:,} of outsiders." if kinds["outsider"] else ".")
     )
     return Summary(text, tables)
 
@@ -134,7 +146,7 @@ class _Captions:
 
 def _joint(portraits: dict[str, dict], roles: dict[str, str], settings: Settings) -> set[str]:
     """Portraits of retain_joint: one of each identity in forget, then a second of each, … up to the share."""
-    sensitive = [row for row in portraits.values() if row["role"] == "sensitive"]
+    sensitive = [row for row in portraits.values() if roles.get(row["identity_id"], OUTSIDERS) != OUTSIDERS]
     turns = []
     for identity_id, names in _by_identity(sensitive).items():
         if roles[identity_id] != "holdout_identity":

@@ -12,7 +12,7 @@ import pytest
 import webdataset
 import yaml
 from PIL import Image
-from small_run import FACTS, jpeg, put, small_run
+from small_run import FACTS, assembled, jpeg, put, small_run
 
 from salmu.data import schemas
 from salmu.data.errors import UserError
@@ -25,6 +25,7 @@ from salmu.data.publish.fragile import write_fragile_set
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import open_dataset
 from salmu.data.settings import validate
+from salmu.tasks.assembly import stage as assembly
 
 SPLITS = ("forget", "holdout_association", "holdout_identity", "retain_synth")
 SETTINGS = PublishSettings(rows_per_file=40, samples_per_tar=25)
@@ -316,3 +317,17 @@ def test_refuses_what_is_not_a_dataset_and_what_is_not_finished(store, tmp_path)
     with pytest.raises(UserError, match="assembly is not finished"):
         publish(unfinished, tmp_path / "dataset", SETTINGS, RUN)
     assert not (tmp_path / "dataset").exists()
+
+
+def test_outsiders_are_published_as_a_split_that_is_no_part_of_sensitive(tmp_path):
+    store = small_run(tmp_path / "run", assemble=False)
+    put(store, "assembly", schemas.PAIRS, *assembled(store, assembly.Settings(outsider_share=0.34)))
+    publish(store, tmp_path / "dataset", SETTINGS, RUN)
+    loaded = datasets.load_dataset(str(tmp_path / "dataset"), cache_dir=str(tmp_path / "cache"))
+    away, dataset = set(loaded["outsiders"]["identity_id"]), open_dataset(tmp_path / "dataset")
+    assert len(away) == 2 and not away & set(loaded["sensitive"]["identity_id"])
+    assert dataset.has_outsiders and set(dataset.table("outsiders").column("identity_id").to_pylist()) == away
+    assert away <= dataset.identities.keys()
+    assert not {row["file_name"] for row in loaded["outsiders"]} & dataset.captions_metadata.keys()
+    assert "`outsiders` are people" in (tmp_path / "dataset" / "README.md").read_text()
+    assert '"outsiders"' in (tmp_path / "dataset" / "croissant.json").read_text()

@@ -95,11 +95,11 @@ PICTURES = {"candidates.source": "images", "portraits.engine": "ip_adapter_facei
 @pytest.mark.parametrize(
     "overrides, words",
     [
-        ({"anchors.count": 20}, ["anchors.count is 20", "60 identities are wanted"]),
-        ({"candidates.count": 20}, ["the number of candidates is 20", "60 identities"]),
+        ({"anchors.count": 20}, ["anchors.count is 20", "72 identities are wanted"]),
+        ({"candidates.count": 20}, ["the number of candidates is 20", "72 identities"]),
         ({"portraits.per_identity": 6}, ["portraits.per_identity is 6", "curation.min_portraits", "10"]),
         ({"curation.identities": 3}, ["curation.identities is 3", "4"]),
-        ({"pair.scenes": 0, "pair.everyday": 0, "pair.batch_size": 4096}, ["pair.batch_size is 4096", "1680 retain"]),
+        ({"pair.scenes": 0, "pair.everyday": 0, "pair.batch_size": 4096}, ["pair.batch_size is 4096", "2016 retain"]),
         ({"pair.accumulate": 3}, ["pair.batch_size 64 does not divide", "pair.accumulate 3"]),
         ({"pair.processes": 2}, ["pair.sensitive_group 1 does not divide"]),
         ({"portraits.engine": "ip_adapter_faceid_plus", "portraits.short_side": 500}, ["500", "64", "set it to 512"]),
@@ -134,13 +134,13 @@ def test_the_projects_profiles_can_work(name):
 
 
 def test_photographs_with_the_embedded_models_and_pictures_that_are_not_read_are_told(tmp_path):
-    for number in range(65):
+    for number in range(78):
         (tmp_path / f"{number:08}.jpg").touch()
     warnings = check_before_start(
-        load_profile("tiny", PICTURES | {"candidates.images": [str(tmp_path)], "candidates.count": 62})
+        load_profile("tiny", PICTURES | {"candidates.images": [str(tmp_path)], "candidates.count": 75})
     )
-    assert "62 of 65 pictures are read, the first ones (candidates.count)" in warnings
-    assert "anchors.count is 66, but there are only 62 candidates (candidates.count)" in warnings
+    assert "75 of 78 pictures are read, the first ones (candidates.count)" in warnings
+    assert "anchors.count is 79, but there are only 75 candidates (candidates.count)" in warnings
     assert any(line.startswith("CANDIDATES USES THE EMBEDDED FACE MODELS") for line in warnings)
     assert not any("EMBEDDED" in line for line in check_before_start(load_profile("tiny")))
 
@@ -171,7 +171,7 @@ def test_a_scaled_profile_still_works_and_its_sizes_keep_their_proportion(factor
 
 def test_a_scale_that_leaves_too_little_or_has_no_profile_is_refused():
     for profile, factor, words in (
-        ("tiny", 0.05, "curation.identities would be 2"),
+        ("tiny", 0.05, "curation.identities would be 3"),
         ("tiny", float("nan"), "a number above 0"),
         ("tiny", -1, "a number above 0"),
         (None, 0.5, "name it with --profile"),

@@ -142,3 +142,24 @@ def test_portraits_without_captions_are_rejected_with_a_reason(tmp_path):
 def test_too_few_identities_is_one_line(tmp_path):
     with pytest.raises(UserError, match="3 sensitive identities"):
         assembled(small_run(tmp_path, sensitive=3, assemble=False), stage.Settings())
+
+
+@given(IDENTITIES, st.integers(0, 5), st.sampled_from([0.1, 0.2, 0.5, 0.9]))
+@settings(max_examples=60, deadline=None)
+def test_outsiders_are_the_share_asked_for_and_the_others_keep_theirs(identities, seed, share):
+    rows = rows_of(identities)
+    roles = identity_roles(rows[::-1], seed, share)
+    counts = Counter(roles.values())
+    assert roles == identity_roles(rows, seed, share) and roles.keys() == {row["identity_id"] for row in rows}
+    assert counts["outsiders"] == min(int(share * len(rows) + 1e-9), len(rows) - 4)
+    left = len(rows) - counts["outsiders"]
+    assert abs(counts["association"] - left / 2) <= 1 and abs(counts["forget"] - left / 4) <= 1
+
+
+def test_outsiders_are_a_split_of_their_own_with_captions_in_both_schemes(tmp_path):
+    rows, _ = assembled(small_run(tmp_path, assemble=False), stage.Settings(outsider_share=0.34))
+    away = [row for row in rows if row["split"] == "outsiders"]
+    people = {row["identity_id"] for row in away}
+    assert len(people) == 2 and all(row["kind"] == "outsider" and row["data_field"] for row in away)
+    assert all(row["split_published"] == "outsiders" for row in away)
+    assert not people & {row["identity_id"] for row in rows if row["split"] != "outsiders"}
