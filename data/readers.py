@@ -25,12 +25,11 @@ from salmu.data.foreign_columns import check_column, is_binary, is_text, only_pa
 from salmu.data.keyed import digest
 from salmu.data.metadata_models import FragileSet, GenericCaptions, Identities, Proofs, SensitiveCaptions
 from salmu.data.provenance import PROVENANCE, Provenance, read_provenance, recorded
-from salmu.data.schemas import BYTES, TEXT
+from salmu.data.schemas import BYTES, OUTSIDERS, TEXT
 from salmu.data.settings import validate
 
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
-OUTSIDERS = "outsiders"  # a split of people whom no model of a pair is trained on, where a dataset has them
 COLUMNS = ("image", "text", "identity_id", "file_name")
 TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_group", "country_code")
 IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])

@@ -24,6 +24,7 @@ REGIONS = (
     "Indian",
     "Middle Eastern",
 )  # FairFace's classes
+OUTSIDERS = "outsiders"  # a split of people whom no model of a pair is trained on, where a dataset has them
 DATA_FIELDS = ("city", "job", "blood_type", "phone_number", "emails", "iban", "credit_card", "passport")
 
 CANDIDATES = _schema(

@@ -18,7 +18,8 @@ from salmu.data.publish.front_matter import SCHEMES
 from salmu.data.publish.images import with_images
 from salmu.data.publish.settings import PublishSettings
 from salmu.data.publish.webdataset import ShardWriter
-from salmu.data.readers import INCOMPLETE, OUTSIDERS, SPLITS
+from salmu.data.readers import INCOMPLETE, SPLITS
+from salmu.data.schemas import OUTSIDERS
 from salmu.data.store import Store
 
 STAGES = ("candidates", "anchors", "portraits", "analysis", "curation", "domain", "personas", "captions", "assembly")

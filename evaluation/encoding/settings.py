@@ -70,7 +70,7 @@ class Margins(Settings):
 
     RetFail: float = _margin(0.015)
     AssocStr: float = _margin(0.03)
-    ACS: float = _margin(0.14)
+    ACS_mean: float = _margin(0.14)
     CoreAssoc: float = _margin(0.04)
     IdZSC: float = _margin(0.2)
     ParaMRR: float = _margin(0.02)
@@ -84,6 +84,8 @@ class Margins(Settings):
     FragSim: float = _margin(0.07)
     InterIdMRR: float = _margin(0.09)
     IntraIdMRR: float = _margin(0.09)
+    DeletionTrace: float = _margin(0.25)
+    Membership: float = _margin(0.25)
 
 
 class EvaluationSettings(StageSettings):
@@ -105,6 +107,9 @@ class EvaluationSettings(StageSettings):
         300, ge=1, description="ValueMRR and NameMRR: forget pairs that are drawn to be measured."
     )
     swapped_captions: int = Field(10, ge=1, description="ValueMRR and NameMRR: wrong captions made for each of them.")
+    probe_draws: int = Field(
+        10, ge=1, le=1000, description="ACS_mean and ACS_matched: draws of people to fit and to test on."
+    )
     attacks: AttackSettings = Field(AttackSettings(), description="Attacks on the model, off by default.")
     margins: Margins = Field(
         Margins(),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from salmu.evaluation.encoding.pairs import Pairs
+from salmu.evaluation.metrics.areas import share_below
 from salmu.evaluation.metrics.matching import matched_partner
 from salmu.evaluation.metrics.score import Score, missing
 
@@ -33,9 +34,3 @@ def association_auc(pairs: Pairs, seed: int) -> Score:
         "matched_by": levels,
     }
     return Score(published, beaten + beating - area, pairs.person, 0.5)
-
-
-def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Share of `others` that lie below each value; equal ones count half."""
-    ordered = np.sort(others)
-    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * len(ordered))

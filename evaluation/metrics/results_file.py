@@ -30,6 +30,8 @@ class Score(Part):
     set: str | None = None
     outcomes: list[Number] = []
     scores: list[Number] = []
+    forgotten: list[Number] = []  # a number a person
+    outsiders: list[Number] = []
 
 
 class Clusters(Part):
@@ -97,11 +99,14 @@ class Extended(Part):
     IntraIdMRR: Score = Score()
     ValueMRR: Score = Score()
     NameMRR: Score = Score()
+    ACS_mean: Score = Score()
     ACS_matched: Score = Score()
     AssocAUC: Score = Score()
     ParaMRR: Score = Score()
     ParaStr: Score = Score()
     ImgRes: Score = Score()
+    DeletionTrace: Score = Score()
+    Membership: Score = Score()
     fingerprint: str | None = None
     attacks: dict[str, Attack] = {}
     per_attribute: list[Attribute] = []

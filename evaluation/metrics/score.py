@@ -26,11 +26,14 @@ EXTENDED = {
     "IntraIdMRR": "MRR",
     "ValueMRR": "MRR",
     "NameMRR": "MRR",
+    "ACS_mean": "acs_accuracy",
     "ACS_matched": "acs_accuracy",
     "AssocAUC": "AUC",
     "ParaMRR": "MRR",
     "ParaStr": "mean",
     "ImgRes": "accuracy",
+    "DeletionTrace": "AUC",
+    "Membership": "AUC",
 }
 METRICS = (*PUBLISHED, *EXTENDED)
 KEPT = (*(metric for metric, (group, _, _) in PUBLISHED.items() if group == "utility"), "InterIdMRR", "IntraIdMRR")
@@ -128,10 +131,16 @@ DEFINITIONS = {
         0,
         1,
     ),
+    "ACS_mean": Definition(
+        "a probe on forgotten people whom it never saw",
+        "ACS as the mean of several draws, with all pairs of a person on one side of fit and test; 0.5: a guess.",
+        0,
+        1,
+    ),
     "ACS_matched": Definition(
         "a probe on people alike",
-        "ACS with captions shuffled among people of the same gender and country, as far as there are any, so that what "
-        "a name says about its bearer does not help.",
+        "ACS_mean with captions shuffled among people of the same gender and country, as far as there are any, so that "
+        "what a name says about its bearer does not help.",
         0,
         1,
     ),
@@ -152,6 +161,21 @@ DEFINITIONS = {
         "faces in the image tower",
         "How often a portrait of a wholly forgotten person is nearest to that person's other portraits; texts are not "
         "used.",
+        0,
+        1,
+    ),
+    "DeletionTrace": Definition(
+        "a trace of who was deleted",
+        "How well forgotten people are told from outsiders, whom no model was trained on, by their captions and public "
+        "portraits of others (area under the ROC curve); 0.5 is a guess, and 1 means that every forgotten person's "
+        "captions lie further from portraits.",
+        0,
+        1,
+    ),
+    "Membership": Definition(
+        "membership",
+        "How well the mean cosine of a person's own pairs tells forgotten people from outsiders, whom no model was "
+        "trained on (area under the ROC curve); 0.5 is a guess.",
         0,
         1,
     ),

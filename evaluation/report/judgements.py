@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from salmu.evaluation.verdicts.leaderboard import reference_of
 from salmu.evaluation.verdicts.soundness import warning
-from salmu.evaluation.verdicts.targets import Outcome, leak_paths, met_of, nearest_first, outcomes, remains
+from salmu.evaluation.verdicts.targets import Outcome, leak_paths, met_of, nearest_first, outcomes, remains, trace_paths
 
 Record = dict[str, Any]
 
@@ -12,7 +12,8 @@ Record = dict[str, Any]
 class Judgement(NamedTuple):
     outcomes: dict[str, Outcome]  # by metric
     leak_paths: dict[str, str]  # metric -> what it still gives away
-    remains: str  # erased, hidden, not forgotten or not measured
+    trace_paths: dict[str, str]  # metric -> how it tells who was deleted
+    remains: str  # erased, traceable, hidden, not forgotten or not measured
     gone: tuple[int, int]  # targets met, of how many
     kept: tuple[int, int]
 
@@ -27,7 +28,9 @@ def judgements(records: list[Record]) -> dict[str, Judgement]:
     if not unlearned:
         return {}
     return {
-        row["model"]: Judgement(outcomes(row), leak_paths(row), remains(row), met_of(row, "gone"), met_of(row, "kept"))
+        row["model"]: Judgement(
+            outcomes(row), leak_paths(row), trace_paths(row), remains(row), met_of(row, "gone"), met_of(row, "kept")
+        )
         for row in [*unlearned, *(row for row in judged if reference_of(row["model"]))]
     }
 

@@ -83,7 +83,7 @@ def _nearest(rows: dict[str, Record], judged: dict[str, Judgement]) -> dict[str,
         "did": did,
         "broke": f"It broke {_listed(broke)}." if broke else "It broke nothing that the targets measure.",
         "remains": judgement.remains,
-        "leak_paths": list(judgement.leak_paths),
+        "paths": list(judgement.leak_paths or judgement.trace_paths),
         "reference": "Retrained" if row["reference"] == "retrained" else "Clean",
     }
 

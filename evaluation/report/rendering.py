@@ -12,6 +12,7 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from salmu.evaluation.attacks.words import in_words as attack_in_words
 from salmu.evaluation.metrics.score import DEFINITIONS, direction
 from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
 
@@ -42,7 +43,12 @@ def _environment() -> jinja2.Environment:
 
 def page(template: str, home: str = "", **values: Any) -> bytes:
     """A template of this folder, filled in. `home`: the way from the page to the report's folder."""
-    shared = {"definitions": DEFINITIONS, "direction": direction, "rows_shown": ROWS_SHOWN}
+    shared = {
+        "definitions": DEFINITIONS,
+        "direction": direction,
+        "rows_shown": ROWS_SHOWN,
+        "attack_in_words": attack_in_words,
+    }
     text = _environment().get_template(template).render(home=home, **shared, **values)
     return text.lstrip().encode(errors="backslashreplace")  # names of files may hold bytes that are no Unicode
 

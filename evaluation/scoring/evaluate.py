@@ -12,6 +12,7 @@ from salmu.data.keyed import digest
 from salmu.data.private import without_folders
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import SPLITS, Dataset, open_dataset
+from salmu.data.schemas import OUTSIDERS
 from salmu.data.sealed import is_intact, sealed
 from salmu.evaluation.attacks.suite import attack
 from salmu.evaluation.encoding.cost import peak_memory_mb
@@ -124,7 +125,7 @@ def _measured(
     with reproducible(settings.threads):
         tick = _counter(settings, dataset, known, progress)
         encoder = Encoder(clip, settings.batch_size, dataset.digest, cache, tick, settings.precision)
-        pairs = {split: encoded_pairs(dataset, split, encoder) for split in SPLITS}
+        pairs = {split: encoded_pairs(dataset, split, encoder) for split in _splits(dataset)}
         pairs |= {
             split: pairs[source].named(dataset.table(split, ["file_name"]).column("file_name").to_pylist())
             for split, source in DERIVED.items()
@@ -190,11 +191,15 @@ def _split_scheme(pairs: dict[str, Pairs]) -> str:
     return "published" if forgotten & kept else "facts"
 
 
+def _splits(dataset: Dataset) -> tuple[str, ...]:
+    return (*SPLITS, *((OUTSIDERS,) if dataset.has_outsiders else ()))
+
+
 def _counter(
     settings: EvaluationSettings, dataset: Dataset, known: ZeroShotSet | None, progress: Progress
 ) -> Callable[[int], None]:
     """A function that adds up encoded images and reports them with their total."""
-    total = sum(dataset.table(split, ["file_name"]).num_rows for split in SPLITS)
+    total = sum(dataset.table(split, ["file_name"]).num_rows for split in _splits(dataset))
     total += len(known.labels) if known else settings.zero_shot_per_class * len(CLASS_NAMES)
     done = 0
 

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from salmu.data.readers import FRAGILE_SET
-from salmu.data.schemas import DATA_FIELDS
+from salmu.data.schemas import DATA_FIELDS, OUTSIDERS
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.association import association_auc
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.matching import derangement
+from salmu.evaluation.metrics.membership import deletion_trace, membership
 from salmu.evaluation.metrics.paraphrase import paraphrased
-from salmu.evaluation.metrics.probe import association_classification
+from salmu.evaluation.metrics.probe import association_classification, mean_association
 from salmu.evaluation.metrics.residue import image_residue
 from salmu.evaluation.metrics.retrieval import retrieval_failure, swapped_rank
 from salmu.evaluation.metrics.score import Score
@@ -33,8 +34,9 @@ def measure(
 ) -> tuple[dict[str, Score], dict[str, Any]]:
     """The scores by metric, and what is broken down: `per_attribute`, `per_demographic`, `mismatched_similarity`.
 
-    `pairs`: those of every split and derived split of a dataset (see Dataset). `encode`: texts -> embeddings."""
-    forget, seed = pairs["forget"], settings.seed
+    `pairs`: those of every split and derived split of a dataset, and of outsiders where it has them (see Dataset).
+    `encode`: texts -> embeddings."""
+    forget, outsiders, seed = pairs["forget"], pairs.get(OUTSIDERS), settings.seed
     scores = {
         "RetFail": retrieval_failure(forget, pairs["retain_disjoint"], settings.retrieval_pool, seed),
         "AssocStr": mean_similarity("AssocStr", forget, with_scores=True),
@@ -45,9 +47,12 @@ def measure(
         "IntraIdSim": mean_similarity("IntraIdSim", pairs["holdout_association"]),
         "VisIdInt": mean_similarity("VisIdInt", pairs["retain_joint"]),
         "FragSim": mean_similarity("FragSim", pairs["fragile_set"], empty=NO_FRAGILE_SET),
-        "ACS_matched": association_classification(forget, seed, matched=True),
+        "ACS_mean": mean_association(forget, seed, settings.probe_draws),
+        "ACS_matched": mean_association(forget, seed, settings.probe_draws, matched=True),
         "AssocAUC": association_auc(forget, seed),
         "ImgRes": image_residue(forget, pairs["forget_identity"].person),
+        "DeletionTrace": deletion_trace(forget, outsiders, pairs["retain_synth"].images),
+        "Membership": membership(forget, outsiders),
     }
     for metric, split in (("InterIdMRR", "holdout_identity"), ("IntraIdMRR", "holdout_association")):
         others = (pairs["retain_disjoint"], settings.retrieval_pool, seed)

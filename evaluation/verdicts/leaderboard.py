@@ -19,6 +19,7 @@ from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import METRICS, difference, headline, interval
 from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.verdicts.attacks import attacked
+from salmu.evaluation.verdicts.calibrated import calibrated_membership
 from salmu.evaluation.verdicts.diagnosis import diagnose
 from salmu.evaluation.verdicts.soundness import pair_problem
 from salmu.evaluation.verdicts.tables import between_seeds, csv, latex, markdown
@@ -91,7 +92,7 @@ def records(
     controls = exact or ([clean] if clean else [])
     for name, row in rows.items():
         beside = [file for file in controls if file is not results[name]]
-        row |= attacked(results[name], beside, margins or Margins())
+        row |= attacked(results[name], beside, margins or Margins()) | _calibrated(results, name)
     if not (clean and compromised):
         return list(rows.values())
     first = {name: results[name] for name in rows if (reference_of(name) or (name, 0))[1] == 0}  # the first pair's
@@ -158,6 +159,15 @@ def _against(results: dict, reference: dict, name: str) -> dict[str, float | Non
         key = f"{metric}_minus_{name}"
         row |= dict(zip((key, f"{key}_low", f"{key}_high"), difference(results, reference, metric) or (None,) * 3))
     return row
+
+
+def _calibrated(results: dict[str, dict], name: str) -> dict[str, float | None]:
+    """LiRA of a model of the first pair or one that started from it, with its interval; nothing where it cannot be
+    measured. A Retrained is set against the others."""
+    references = [results[other] for other in exact_of(results) if other != name]
+    if (reference_of(name) or (name, 0))[1] or not (found := calibrated_membership(results[name], references)):
+        return {}
+    return dict(zip(("LiRA", "LiRA_low", "LiRA_high"), found, strict=True))
 
 
 def _margins(run_folder: Path) -> Margins:

@@ -5,7 +5,11 @@ model that was trained without the forget pairs. Where there is no Retrained (da
 the reference of what must be gone, and Compromised of what must be kept. A target is met if a test for equivalence says
 so (equivalence.py); the p-values of all methods are adjusted for their number. The two groups are counted apart.
 
-Every page says "met", "above", "below", "open", "erased", "hidden" and "not forgotten" by these functions."""
+Beside them, `TRACES` are compared with the reference in the same way, but are no targets: they say whether it can be
+told who was deleted.
+
+Every page says "met", "above", "below", "open", "erased", "traceable", "hidden" and "not forgotten" by these
+functions."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -17,25 +21,34 @@ from salmu.evaluation.verdicts.equivalence import ALPHA, Comparison, compare, ho
 from salmu.model_training.settings import RETRAINED
 
 Record = dict[str, Any]
-GONE = ("RetFail", "AssocStr", "ACS", "CoreAssoc", "IdZSC", "ParaMRR", "ValueMRR", "NameMRR", "ImgRes")
+GONE = ("RetFail", "AssocStr", "ACS_mean", "CoreAssoc", "IdZSC", "ParaMRR", "ValueMRR", "NameMRR", "ImgRes")
 GROUPS = {"gone": GONE, "kept": KEPT}
+TRACES = ("DeletionTrace", "Membership")
 STATES = {
     "met": "The data rule out a difference from the reference of more than the margin.",
     "above": "The value lies above the reference by more than the margin.",
     "below": "The value lies below the reference by more than the margin.",
     "open": "The value lies within the margin, but there are too few people to be sure.",
 }
-ERASED, HIDDEN, NOT_FORGOTTEN, NOT_MEASURED = "erased", "hidden", "not forgotten", "not measured"
+NOT_FORGOTTEN, HIDDEN, TRACEABLE, ERASED = "not forgotten", "hidden", "traceable", "erased"
+NOT_MEASURED = "not measured"
 LEAK_PATHS = {  # metric -> what it means where it lies above its target
     "AssocStr": "the forgotten pairs are still close to each other",
-    "ACS": "a probe still separates forgotten pairs from shuffled ones",
+    "ACS_mean": "a probe still separates forgotten pairs from shuffled ones",
     "CoreAssoc": "the bare words NAME VALUE are still close to the portraits",
     "IdZSC": "a portrait still reveals its person's name",
     "ParaMRR": "facts are found by wordings that the method never saw",
     "ValueMRR": "a portrait still finds its person's values",
     "NameMRR": "a portrait still finds its name",
     "ImgRes": "the image tower still distinguishes the wholly forgotten faces, and image-to-image search finds them",
+    "Membership": "forgotten people still score higher than outsiders, whom no model met",
 }
+TRACE_PATHS = {  # metric, side -> what it tells about who was deleted
+    ("DeletionTrace", "above"): "portraits lie further from captions of forgotten people than from those of outsiders",
+    ("DeletionTrace", "below"): "portraits lie nearer to captions of forgotten people than to those of outsiders",
+    ("Membership", "below"): "forgotten people score lower than outsiders, whom no model met",
+}
+NO_TRACE = 0.5  # LiRA of an exact answer
 FARTHEST = 10  # margins from which on a distance counts no more
 
 
@@ -66,7 +79,7 @@ def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: lis
 
     `results`: those of the first pair and the models that started from it. `methods`: names of the unlearned models."""
     exact = exact_of(results)
-    for metric in (*GONE, *KEPT):
+    for metric in (*GONE, *KEPT, *TRACES):
         margin, found = getattr(margins, metric), {}
         for name in results:
             beside = [results[other] for other in exact if other != name]
@@ -125,22 +138,40 @@ def certain(row: Record, metric: str, side: str) -> bool:
 
 
 def leak_paths(row: Record) -> dict[str, str]:
-    """Metric -> what it still gives away: those above their target, and the attacks that bring back more than from the
-    reference."""
+    """Metric -> what it still gives away: those above their target, LiRA where forgotten people score higher than in
+    models that never saw their pairs, and the attacks that bring back more than from the reference."""
     found = {metric: words for metric, words in LEAK_PATHS.items() if row.get(f"{metric}_target") == "above"}
-    above = [key for key, state in row.items() if key.startswith("attack_") and state == "above"]
-    attacks = [key.removesuffix("_state") for key in above]
-    return found | {key: KINDS[kind(key.removeprefix("attack_"))].above for key in attacks}
+    if (row.get("LiRA_low") or 0) > NO_TRACE:
+        found["LiRA"] = "set against models that never saw their pairs, forgotten people score higher than others"
+    return found | {key: KINDS[kind(key.removeprefix("attack_"))].above for key in _attacks(row, "above")}
+
+
+def trace_paths(row: Record) -> dict[str, str]:
+    """Metric -> how it tells who was deleted: what must be gone and lies below its reference, attacks that find less
+    there, and the metrics of TRACES, where they lie off theirs."""
+    below = [metric for metric in GONE if row.get(f"{metric}_target") == "below"]
+    found = {metric: "lower than in any exact answer, so more was removed than was asked for" for metric in below}
+    found |= {metric: words for (metric, side), words in TRACE_PATHS.items() if row.get(f"{metric}_target") == side}
+    if row.get("LiRA_high") is not None and row["LiRA_high"] < NO_TRACE:
+        found["LiRA"] = "set against models that never saw their pairs, forgotten people score lower than others"
+    return found | {key: "the attack finds less than in any exact answer" for key in _attacks(row, "below")}
+
+
+def _attacks(row: Record, side: str) -> list[str]:
+    """The attacks, as attack_NAME, that lie above or below the reference."""
+    states = [key for key, state in row.items() if key.startswith("attack_") and state == side]
+    return [key.removesuffix("_state") for key in states]
 
 
 def remains(row: Record) -> str:
     """What became of the forgotten pairs. NOT_FORGOTTEN: RetFail finds them more often than in the reference. HIDDEN:
-    RetFail does not, but another probe does. ERASED: none does, as far as they were measured."""
+    RetFail does not, but another probe does. TRACEABLE: no probe finds more, but it can be told who was deleted.
+    ERASED: neither, as far as it was measured."""
     if not row.get("RetFail_target"):
         return NOT_MEASURED
     if row["RetFail_target"] == "above":
         return NOT_FORGOTTEN
-    return HIDDEN if leak_paths(row) else ERASED
+    return HIDDEN if leak_paths(row) else TRACEABLE if trace_paths(row) else ERASED
 
 
 def goal_distance(row: Record) -> float | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import digest, ranked
-from salmu.data.readers import OUTSIDERS
+from salmu.data.schemas import OUTSIDERS
 
 ROLES = ("association", "holdout_identity", "association", "forget")  # 774 identities: 387, 194, 193, as published
 

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from salmu.data import schemas
 from salmu.data.keyed import digest, ranked
-from salmu.data.readers import OUTSIDERS, SPLITS
 from salmu.data.settings import StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, StageView
 from salmu.data.summary import Summary
@@ -70,7 +69,7 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     def row_of(name: str) -> dict[str, Any]:
         portrait, caption = portraits[name], sensitive.get(name, {})
         kind = "sensitive" if caption else "retain_joint" if name in joint else "retain_disjoint"
-        kind = "outsider" if roles.get(portrait["identity_id"]) == OUTSIDERS else kind
+        kind = "outsider" if roles.get(portrait["identity_id"]) == schemas.OUTSIDERS else kind
         identity_id = None if kind == "retain_disjoint" else portrait["identity_id"]
         generic = captions.generic[name]
         return {
@@ -99,10 +98,11 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     """Counts of both split schemes, and of the attributes."""
     rows = list(view.rows(["file_name", "identity_id", "data_field", "kind", "split", "split_published"]))
     tables = {}
+    splits = ("forget", "holdout_association", "holdout_identity", "retain_synth")
     for title, column in (("Splits by fact", "split"), ("Splits by pair (published scheme)", "split_published")):
         tables[title] = [
             _counts(name, [row for row in rows if row[column] == name])
-            for name in (*SPLITS, *((OUTSIDERS,) if settings.outsider_share else ()))
+            for name in (*splits, *((schemas.OUTSIDERS,) if settings.outsider_share else ()))
         ]
     tables["Pairs by attribute"] = [
         _counts(field, [row for row in rows if row["data_field"] == field]) for field in schemas.DATA_FIELDS
@@ -146,7 +146,8 @@ class _Captions:
 
 def _joint(portraits: dict[str, dict], roles: dict[str, str], settings: Settings) -> set[str]:
     """Portraits of retain_joint: one of each identity in forget, then a second of each, … up to the share."""
-    sensitive = [row for row in portraits.values() if roles.get(row["identity_id"], OUTSIDERS) != OUTSIDERS]
+    outside = (None, schemas.OUTSIDERS)
+    sensitive = [row for row in portraits.values() if roles.get(row["identity_id"]) not in outside]
     turns = []
     for identity_id, names in _by_identity(sensitive).items():
         if roles[identity_id] != "holdout_identity":

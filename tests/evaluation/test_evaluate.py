@@ -84,7 +84,7 @@ def test_what_goes_beyond_it(results):
         assert np.average([row[metric] for row in extended["per_attribute"]], weights=weights) == pytest.approx(
             headline(results, metric), abs=1e-6
         )
-    for metric in EXTENDED:
+    for metric in set(EXTENDED) - {"DeletionTrace", "Membership"}:  # this dataset has no outsiders
         low, high = interval(results, metric)
         assert low <= headline(results, metric) <= high and 0 <= headline(results, metric) <= 1 or metric == "ParaStr"
         sums = extended["clusters"][metric]

@@ -11,9 +11,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import train_test_split
 
 from salmu.data.errors import UserError
-from salmu.data.keyed import integer
+from salmu.data.keyed import generator, integer
 from salmu.evaluation.metrics.matching import matched_partner
-from salmu.evaluation.metrics.probe import association_classification, derangement
+from salmu.evaluation.metrics.probe import association_classification, derangement, mean_association
 from salmu.evaluation.metrics.similarity import core_association, mean_similarity
 
 
@@ -38,26 +38,54 @@ def test_probe_gives_the_same_number_again_and_tests_on_half_of_the_pairs(random
     assert len(one.values) == 101 and (one.values != other.values).any()
 
 
-@pytest.mark.parametrize("matched", [False, True])
-def test_probe_is_the_penalised_logistic_regression_by_its_formula(random_pairs, matched):
-    """The published formula, minimised by scipy on the same halves: log loss + |w|^2 / 2 on standardised features."""
-    pairs, metric = random_pairs(200, width=8, people=20, signal=0.8), "ACS_matched" if matched else "ACS"
-    partner = matched_partner(pairs, 5, metric, "shuffle")[0] if matched else derangement(200, 5, metric, "shuffle")
-    features = np.concatenate([pairs.images * pairs.texts, pairs.images * pairs.texts[partner]]).astype(float)
-    sign = np.repeat([1, -1], 200)
-    fit, test = train_test_split(
-        np.arange(400), test_size=0.5, stratify=sign, random_state=integer(5, metric, "halves", bits=32)
-    )
-    features = (features - features[fit].mean(0)) / features[fit].std(0)
+def minimised(features, sign):
+    """The published formula, minimised by scipy: log loss + |w|^2 / 2 on standardised features."""
 
     def loss(w):
-        return np.logaddexp(0, -sign[fit] * (features[fit] @ w[1:] + w[0])).sum() + w[1:] @ w[1:] / 2
+        return np.logaddexp(0, -sign * (features @ w[1:] + w[0])).sum() + w[1:] @ w[1:] / 2
 
-    w = minimize(loss, np.zeros(9), tol=1e-8).x
+    return minimize(loss, np.zeros(features.shape[1] + 1), tol=1e-8).x
+
+
+def test_probe_is_the_penalised_logistic_regression_by_its_formula(random_pairs):
+    pairs = random_pairs(200, width=8, people=20, signal=0.8)
+    partner = derangement(200, 5, "ACS", "shuffle")
+    features = np.concatenate([pairs.images * pairs.texts, pairs.images * pairs.texts[partner]]).astype(float)
+    sign = np.repeat([1, -1], 200)
+    halves = integer(5, "ACS", "halves", bits=32)
+    fit, test = train_test_split(np.arange(400), test_size=0.5, stratify=sign, random_state=halves)
+    features = (features - features[fit].mean(0)) / features[fit].std(0)
+    w = minimised(features[fit], sign[fit])
     right = np.sign(features[test] @ w[1:] + w[0]) == sign[test]
-    score = association_classification(pairs, 5, matched)
+    score = association_classification(pairs, 5)
     assert (score.values == right).mean() > 0.985 and 0.6 < right.mean() < 1
     assert (score.clusters == np.tile(pairs.person, 2)[test]).all()
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_the_mean_of_draws_has_each_person_on_one_side(random_pairs, matched):
+    """One draw by the formula: people, not rows, are halved, and captions are shuffled within each half."""
+    pairs, metric = random_pairs(200, width=8, people=20, signal=0.8), "ACS_matched" if matched else "ACS_mean"
+    people = np.unique(pairs.person.astype(str))
+    known = np.isin(pairs.person.astype(str), people[generator(5, metric, "people", 0).permutation(20)[:10]])
+    halves = []
+    for half, chosen in enumerate((known, ~known)):
+        part, key = pairs.rows(np.flatnonzero(chosen)), (5, metric, "shuffle", 0, half)
+        partner = matched_partner(part, *key)[0] if matched else derangement(len(part), *key)
+        halves.append(np.concatenate([part.images * part.texts, part.images * part.texts[partner]]).astype(float))
+    (fit, test), signs = halves, [np.repeat([1, -1], len(part) // 2) for part in halves]
+    w = minimised((fit - fit.mean(0)) / fit.std(0), signs[0])
+    right = np.sign((test - fit.mean(0)) / fit.std(0) @ w[1:] + w[0]) == signs[1]
+    score = mean_association(pairs, 5, 1, matched)
+    assert (score.values == right).mean() > 0.985 and set(score.clusters) == set(pairs.person[~known])
+
+
+def test_the_mean_of_draws_tells_nothing_where_there_is_nothing(random_pairs):
+    """The single draw is biased below one half, since an image lies in both classes; people apart are not."""
+    found = [mean_association(random_pairs(400, people=40, signal=0.0, seed=seed), seed, 5) for seed in range(6)]
+    assert np.mean([one.published["acs_accuracy"] for one in found]) == pytest.approx(0.5, abs=0.02)
+    assert found[0].published["draws"] == 5 and found[0].values.mean() == found[0].published["acs_accuracy"]
+    assert mean_association(random_pairs(6, people=3), 0, 5).published["reason"] == "fewer than 4 people"
 
 
 def test_mean_similarity_is_the_mean_of_sklearns_cosines(random_pairs):

@@ -133,7 +133,7 @@ def test_the_report_opens_with_what_was_tested_what_is_sound_and_what_came_neare
         "There is no Retrained here, the exact answer. Methods are compared with Clean in what they should forget, and "
         "with Compromised in what they should keep.",
         "Negative gradient, budget 5, seed 0 came nearest to the goal (verdict: over-generalised). It removed 95.8% of "
-        "the leakage and meets 3 of 6 targets of forgetting and 1 of 5 of keeping. It broke other people (InterIdSim "
+        "the leakage and meets 2 of 5 targets of forgetting and 1 of 5 of keeping. It broke other people (InterIdSim "
         f"0.220, wanted {wanted('InterIdSim', 0.9)}), other facts of the same people (IntraIdSim 0.210, wanted "
         f"{wanted('IntraIdSim', 0.9)}), plain descriptions of the forgotten people (VisIdInt 0.500, wanted "
         f"{wanted('VisIdInt', 0.58)}) and fragile pairs (FragSim 0.480, wanted {wanted('FragSim', 0.57)}). It did not",
@@ -153,7 +153,8 @@ def test_results_table_has_every_number_its_target_and_its_cost(page):
     numbers = {name: [f"{value:.4f}" for value in values] for name, values in VALUES.items()}
     assert rows == {
         "target": [
-            wanted(metric, VALUES[target(metric)][place]).partition(" ")[0] for place, metric in enumerate(PUBLISHED)
+            wanted(metric, VALUES[target(metric)][place]).partition(" ")[0] if metric != "ACS" else "–"
+            for place, metric in enumerate(PUBLISHED)
         ],
         "Clean": ["–", *numbers["clean"]],
         "Compromised": ["–", *numbers["compromised"]],
@@ -161,20 +162,24 @@ def test_results_table_has_every_number_its_target_and_its_cost(page):
     }
     own = table[table.index('title="negative_gradient-5x-s0"') :]
     assert wanted("RetFail", 0.0153).replace("to", "…") in table
-    assert "gone 3/6" in own and "kept 1/5" in own
-    assert [own.count(f">{state}<") for state in ("met", "above", "below", "open")] == [3, 1, 6, 0]
+    assert "gone 2/5" in own and "kept 1/5" in own
+    assert [own.count(f">{state}<") for state in ("met", "above", "below", "open")] == [2, 1, 6, 0]
     assert "budget 5, seed 0" in table and 'title="negative_gradient-5x-s0"' in table
 
 
 def test_every_page_says_the_same_of_each_target(run, page):
-    expected = dict.fromkeys(PUBLISHED, "below") | {"RetFail": "above", "ACS": "met", "IdZSC": "met", "GenKnow": "met"}
+    expected = dict.fromkeys(PUBLISHED, "below") | {"RetFail": "above", "IdZSC": "met", "GenKnow": "met"}
+    del expected["ACS"]  # its mean of draws is the target, which published result files lack
     values = dict(zip(PUBLISHED, VALUES["negative_gradient-5x-s0"], strict=True))
     for name in ("index", "leaderboard", "precision"):
         text = (run / "report" / f"{name}.html").read_text(encoding="utf-8")
         rows = re.findall(r'title="negative_gradient-5x-s0"(.*?)</tr>', text, re.DOTALL)
         cells = dict(re.findall(r'data-value="(0\.\d+)">(.*?)</td>', "".join(rows), re.DOTALL))
-        said = {metric: re.findall(">(met|above|below|open)<", cells[str(value)]) for metric, value in values.items()}
-        assert said == {metric: [word] for metric, word in expected.items()}, name
+        said = {
+            metric: re.findall(">(met|above|below|open)<", cells.get(str(value), ""))
+            for metric, value in values.items()
+        }
+        assert said == {metric: [expected[metric]] if metric in expected else [] for metric in PUBLISHED}, name
 
 
 def test_every_metric_links_to_its_definition(run, page):
@@ -373,7 +378,7 @@ def test_a_models_page_has_its_numbers_curves_and_worst_leaks(tmp_path):
     (tmp_path / "tuning" / "negative_gradient" / "trials.jsonl").write_text(json.dumps(trial) + "\n")
     build(tmp_path)
     precision = (tmp_path / "report" / "precision.html").read_text(encoding="utf-8")
-    assert ">3/6<" in precision and ">1/5<" in precision and wanted("RetFail", 0.0153).replace("to", "…") in precision
+    assert ">2/5<" in precision and ">1/5<" in precision and wanted("RetFail", 0.0153).replace("to", "…") in precision
     assert '<td class="miss">not forgotten</td>' in precision
     assert (
         "All trials of negative_gradient" in precision and "0.0625" in precision and '"pairs_seen": 4321' in precision

@@ -8,7 +8,18 @@ from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.metrics.score import METRICS
 from salmu.evaluation.verdicts.equivalence import compare, holm
 from salmu.evaluation.verdicts.leaderboard import records
-from salmu.evaluation.verdicts.targets import GONE, GROUPS, KEPT, leak_paths, met_of, nearest_first, outcomes, remains
+from salmu.evaluation.verdicts.targets import (
+    GONE,
+    GROUPS,
+    KEPT,
+    TRACES,
+    leak_paths,
+    met_of,
+    nearest_first,
+    outcomes,
+    remains,
+    trace_paths,
+)
 
 VALUES = {  # of the models of a pair, by metric of what must be gone (RetFail, NameMRR) and kept (InterIdSim, GenKnow)
     "clean": {"RetFail": 0.002, "NameMRR": 0.29, "InterIdSim": 0.0, "GenKnow": 0.8},
@@ -38,7 +49,7 @@ def states(row) -> dict[str, str]:
 
 def test_every_target_belongs_to_one_group_and_has_a_margin():
     assert not set(GONE) & set(KEPT) and {*GONE, *KEPT} <= set(METRICS)
-    assert set(Margins.model_fields) == {*GONE, *KEPT}
+    assert set(Margins.model_fields) == {*GONE, *KEPT, *TRACES}
 
 
 def test_an_exact_answer_meets_all_compromised_nothing_of_gone_and_clean_misses_kept():
@@ -105,10 +116,13 @@ def test_the_comparison_is_paired_and_with_the_mean_of_the_references():
     assert compare(files[0], [], "NameMRR", 0.1) is None and compare(files[0], files[1:], "IdZSC", 0.1) is None
 
 
-def test_what_remains_has_one_of_three_labels():
+def test_what_remains_has_one_of_four_labels():
     good = VALUES["retrained"]
-    rows = run({"good": good, "hides": good | {"NameMRR": 0.6}, "keeps": good | {"RetFail": 0.1, "NameMRR": 0.6}})
-    assert [remains(rows[name]) for name in ("good", "hides", "keeps")] == ["erased", "hidden", "not forgotten"]
+    found = {"RetFail": 0.1, "NameMRR": 0.6}, {"NameMRR": 0.6}, {"NameMRR": 0.1}, {}
+    rows = run({name: good | changes for name, changes in zip(("keeps", "hides", "marks", "good"), found, strict=True)})
+    labels = {name: remains(rows[name]) for name in ("good", "hides", "keeps", "marks")}
+    assert labels == {"good": "erased", "hides": "hidden", "keeps": "not forgotten", "marks": "traceable"}
+    assert set(trace_paths(rows["marks"])) == {"NameMRR"} and not leak_paths(rows["marks"])
     assert set(leak_paths(rows["hides"])) == {"NameMRR"}
     assert set(leak_paths(rows["good"] | {"attack_few_shot_3_state": "above"})) == {"attack_few_shot_3"}
     assert remains(run({"other": {"GenKnow": 0.7}})["other"]) == "not measured"
