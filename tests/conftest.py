@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many processes import torch: only the first one shall compile it
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,6 +11,7 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="salmu-prefect-")  # the se
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import salmu  # noqa: E402, F401  torchvision_compat is in place before anybody imports torchvision
@@ -21,6 +23,10 @@ LONGEST = ("cli", "docs", "deployments", "object_store", "real_engines", "runner
 def pytest_collection_modifyitems(items):
     places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+hypothesis.settings.register_profile("salmu", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("salmu")
 
 
 @pytest.fixture(autouse=True)

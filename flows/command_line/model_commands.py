@@ -77,7 +77,9 @@ def _cost_rows(record: dict) -> list[dict]:
     saw = {f"different {part} pairs seen": seen["pairs"] for part, seen in record["saw"].items()}
     names = ("method", "budget", "steps", "pairs_seen", "seconds", "peak_memory_mb", "peak_gpu_memory_mb")
     told = {name.replace("_", " "): record[name] for name in names if name in record}
-    saw |= {"scenes decided by": seen["scenes_from"] for seen in record["saw"].values() if seen.get("scenes_from")}
+    for seen in record["saw"].values():
+        if seen.get("scenes_from"):
+            saw["scenes decided by"] = seen["scenes_from"]
     return [{"figure": name, "value": str(value)} for name, value in (told | saw).items()]
 
 
