@@ -22,7 +22,7 @@ from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettin
 
 class Settings(StoppableSettings):
     learning_rate: float = Field(
-        2.4e-3, gt=0, description="Peak learning rate; published: 1e-5, falling to 1e-6, in SALMUBench's form 1e-7."
+        3e-4, gt=0, description="Peak learning rate; published: 1e-5, falling to 1e-6, in SALMUBench's form 1e-7."
     )
     decoupling: float = Field(1.0, ge=0, description="Weight of modality decoupling; published: 1.")
     diagonal: float = Field(
