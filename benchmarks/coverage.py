@@ -5,8 +5,9 @@
 The people of a run's result files are taken for a population whose mean is known. Again and again some of them are
 drawn with all their rows, and intervals are made from what was drawn: by the percentile bootstrap, and as
 evaluation/metrics/bootstrap.py makes them. A 95 % interval should hold the population's mean in 95 of 100 draws. Three
-kinds of metric, of every model of the run: means of cosines, accuracies, and reciprocal ranks. "Least": the population
-whose intervals hold least often."""
+kinds of metric, of every model of the run: means of cosines, accuracies, and reciprocal ranks; and the differences of
+all these from Retrained, in pairs. "least": the population whose intervals hold least often. "above" and "below": how
+often the true value lies there. "width": beside the percentile bootstrap's."""
 
 import argparse
 import json
@@ -24,58 +25,63 @@ KINDS = {
     "accuracies": ("IdZSC", "GenKnow"),
     "reciprocal ranks": ("RetFail", "NameMRR", "ParaMRR", "InterIdMRR"),
 }
-PEOPLE = (12, 36, 580)
+EXACT = "retrained"  # the model that differences are taken from
+PEOPLE = {12: 200, 36: 200, 580: 50}  # people in a sample -> samples of each population
 LEVEL = 0.95
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run with results")
-    parser.add_argument("--draws", type=int, default=400, help="samples of people for each model, metric and size")
-    parser.add_argument("--replicates", type=int, default=500)
+    parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = {path.stem: read_results(path) for path in sorted((options.run / "results").glob("*.json"))}
     rows = []
-    for kind, metrics in KINDS.items():
+    for kind, populations in kinds(results).items():
         for people in PEOPLE:
-            held = [
-                found
-                for model, file in results.items()
-                for metric in metrics
-                if (population := sums_of(file, metric)) is not None
-                and (found := coverage(population, people, options, (kind, people, model, metric)))
-            ]
-            percentile, expanded = np.mean(held, 0)
-            rows.append(
-                {
-                    "metric": kind,
-                    "people": people,
-                    "percentile": round(float(percentile), 3),
-                    "expanded": round(float(expanded), 3),
-                    "least": round(float(np.min(np.array(held)[:, 1])), 3),
-                    "populations": len(held),
-                }
-            )
+            found = {
+                at: coverage(*sums, people, options.replicates, (kind, people, *at)) for at, sums in populations.items()
+            }
+            percentile, held, above, below, width = np.mean(list(found.values()), 0).tolist()
+            least = min(found, key=lambda at: found[at][1])
+            row = {"metric": kind, "people": people, "populations": len(found), "percentile": percentile, "held": held}
+            row |= {"above": above, "below": below, "width": width, "least": found[least][1], "of": " ".join(least)}
+            rows.append({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})
             print(" | ".join(map(str, rows[-1].values())), flush=True)
     if options.json:
-        about = {"run": options.run.name, "draws": options.draws, "replicates": options.replicates, "level": LEVEL}
+        about = {"run": options.run.name, "draws": PEOPLE, "replicates": options.replicates, "level": LEVEL}
         options.json.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
-def coverage(population: Sums, people: int, options: argparse.Namespace, key: tuple) -> tuple[float, float] | None:
-    """Share of intervals that hold the population's mean, of both kinds; None where all people have the same mean."""
-    truth, held = population.mean, [0, 0]
-    if np.ptp(population.sums / population.rows) == 0:
-        return None
-    for draw in range(options.draws):
+def kinds(results: dict[str, dict]) -> dict[str, dict[tuple[str, str], tuple[Sums, Sums | None]]]:
+    """Kind of metric -> (model, metric) -> its people, and those of Retrained where the difference is asked for."""
+    found = {kind: {} for kind in (*KINDS, "differences")}
+    for kind, metrics in KINDS.items():
+        for model, file in results.items():
+            for metric in metrics:
+                one, exact = sums_of(file, metric), sums_of(results[EXACT], metric)
+                if np.ptp(one.sums / one.rows) > 0:  # all people alike: there is nothing to estimate
+                    found[kind][model, metric] = one, None
+                if model != EXACT:
+                    found["differences"][model, metric] = one, exact
+    return found
+
+
+def coverage(population: Sums, exact: Sums | None, people: int, replicates: int, key: tuple) -> list[float]:
+    """Share of percentile intervals, and of ours, that hold the population's value; shares above and below ours; mean
+    width of ours, the percentile interval's being 1."""
+    truth = population.mean - (exact.mean if exact else 0)
+    counts, widths = np.zeros(4), np.zeros(2)
+    for draw in range(PEOPLE[people]):
         drawn = generator(0, "coverage", *key, draw).integers(0, len(population.rows), people)
-        sample = Sums(population.sums[drawn], population.rows[drawn])
-        means = replicates_of(sample, 0, "coverage", draw, replicates=options.replicates)
-        percentile = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        for number, (low, high) in enumerate((percentile, bounds_of(means, people, LEVEL))):
-            held[number] += bool(low <= truth <= high)
-    return held[0] / options.draws, held[1] / options.draws
+        sample, other = (one and Sums(one.sums[drawn], one.rows[drawn]) for one in (population, exact))
+        means = replicates_of(sample, 0, "coverage", draw, other=other, replicates=replicates)
+        first, last = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = bounds_of(means, people, LEVEL)
+        counts += first <= truth <= last, low <= truth <= high, truth > high, truth < low
+        widths += last - first, high - low
+    return [*counts / PEOPLE[people], widths[1] / widths[0]]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from salmu.data.keyed import generator
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
+from salmu.evaluation.metrics.bootstrap import bounds_of
+from salmu.evaluation.metrics.score import possible
 from salmu.evaluation.metrics.zero_shot import NAME_PROMPTS
 from salmu.evaluation.scoring.evaluate import uncertainty
 from salmu.evaluation.scoring.measures import measure
@@ -114,7 +116,7 @@ def bootstrapped(values: np.ndarray, persons: np.ndarray, settings: EvaluationSe
     means = []
     for drawn in rng.integers(0, len(groups), (settings.bootstrap_replicates, len(groups))):
         means.append(np.concatenate([groups[place] for place in drawn]).mean())
-    return tuple(np.quantile(means, [0.025, 0.975]).tolist())
+    return possible(metric, bounds_of(np.array(means), len(groups), 0.95))
 
 
 def timed(what: str, work: Callable):

@@ -27,6 +27,7 @@ from salmu.evaluation.attacks.outcome import Outcome, nothing
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.retrieval import chance, own_rank
+from salmu.evaluation.metrics.score import possible
 from salmu.evaluation.unlearning.losses import pair_losses
 from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.model_training.loading.clip import ClipModel
@@ -154,6 +155,7 @@ class _Rest:
         told: dict[str, Any] = {"step": step}
         for metric, values in (("RetFail", 1 / ranks), ("AssocStr", np.einsum("nd,nd->n", images, own))):
             key, draws = (self.settings.seed, "relearning", metric), self.settings.bootstrap_replicates
-            low, high = clustered_interval(values, self.person, *key, replicates=draws) or (None, None)
+            drawn = clustered_interval(values, self.person, *key, replicates=draws)
+            low, high = possible(metric, drawn) or (None, None)
             told |= {metric: float(values.mean()), f"{metric}_low": low, f"{metric}_high": high}
         return _Point(1 / ranks, told)

@@ -230,6 +230,12 @@ def headline(results: dict, metric: str) -> float | None:
     return None if value is None or (metric == "GenKnow" and value < 0) else value
 
 
+def possible(metric: str, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval of a metric without the values that it cannot have."""
+    defined = DEFINITIONS[metric]
+    return bounds and tuple(min(max(bound, defined.least), defined.most) for bound in bounds)
+
+
 def interval(results: dict, metric: str) -> tuple[float, float] | None:
     """The 95 % interval of a metric's headline number, where the result file has one."""
     bounds = results.get("extended", {}).get("intervals", {}).get(metric)

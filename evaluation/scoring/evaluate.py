@@ -23,7 +23,7 @@ from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, open_zero_shot
 from salmu.evaluation.metrics.bootstrap import by_cluster, interval
 from salmu.evaluation.metrics.results_file import read_results
-from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, Score, rounded
+from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED, Score, possible, rounded
 from salmu.evaluation.metrics.zero_shot import general_knowledge, general_knowledge_of
 from salmu.evaluation.scoring.measures import measure
 from salmu.model_training.loading.clip import ClipModel, load_model
@@ -176,7 +176,7 @@ def uncertainty(settings: EvaluationSettings, scores: dict[str, Score]) -> dict[
     for metric, score in scores.items():
         found = by_cluster(score.values, score.clusters)
         key = (settings.seed, "bootstrap", metric)
-        drawn = interval(found, *key, replicates=settings.bootstrap_replicates)
+        drawn = possible(metric, interval(found, *key, replicates=settings.bootstrap_replicates))
         bounds[metric] = list(drawn) if drawn else None
         clusters[metric] = {"sums": rounded(found.sums), "rows": found.rows.tolist()}
     return {"intervals": bounds, "clusters": clusters}

@@ -17,7 +17,7 @@ from salmu.evaluation.metrics.paraphrase import paraphrased
 from salmu.evaluation.metrics.probe import association_classification, mean_association
 from salmu.evaluation.metrics.residue import image_residue
 from salmu.evaluation.metrics.retrieval import retrieval_failure, swapped_rank
-from salmu.evaluation.metrics.score import Score
+from salmu.evaluation.metrics.score import Score, possible
 from salmu.evaluation.metrics.similarity import core_association, mean_similarity
 from salmu.evaluation.metrics.zero_shot import identity_classification
 
@@ -99,7 +99,8 @@ class _Tables:
             values, people = score.values[which], score.clusters[which]
             found[metric] = float(values.mean()) if len(values) else None
             key = (self.settings.seed, "bootstrap", metric, column, value)
-            bounds = clustered_interval(values, people, *key, replicates=self.settings.bootstrap_replicates)
+            drawn = clustered_interval(values, people, *key, replicates=self.settings.bootstrap_replicates)
+            bounds = possible(metric, drawn)
             found |= {f"{metric}_low": bounds and bounds[0], f"{metric}_high": bounds and bounds[1]}
         return found
 
