@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from salmu.data.keyed import generator, integer
-from salmu.data.pictures import decode_files
 from salmu.data.readers import Dataset
+from salmu.evaluation.attacks.decoded import Decoded, decoded
 from salmu.evaluation.attacks.lora import low_rank
 from salmu.evaluation.attacks.outcome import Outcome, nothing
 from salmu.evaluation.encoding.settings import EvaluationSettings
@@ -62,7 +61,7 @@ def relearning(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset) 
         rows = generator(settings.seed, "relearning", source).permutation(rows)[: chosen.steps * chosen.batch_size]
         if not len(rows):
             continue
-        pairs = _decoded(clip, dataset, SPLIT[source], np.sort(rows))
+        pairs = decoded(clip, dataset, SPLIT[source], np.sort(rows))
         for rate, rank in product(chosen.learning_rates, chosen.ranks):
             points = [start, *_learned(settings, clip, pairs, (source, rate, rank), rest)]
             top = max(points, key=_recovery)
@@ -72,12 +71,6 @@ def relearning(settings: EvaluationSettings, clip: ClipModel, dataset: Dataset) 
             curves.append(told | {"points": [point.told for point in points]})
     about = {"asked": len(asked), "at_step": best.told["step"], "strongest": strongest, "curves": curves}
     return Outcome(best.ranks, person[asked], rest.chance, about)
-
-
-class _Pairs(NamedTuple):
-    pixels: Tensor  # float32 [n, 3, side, side]
-    tokens: Tensor
-    texts: np.ndarray
 
 
 class _Point(NamedTuple):
@@ -93,15 +86,7 @@ def _people(dataset: Dataset, split: str) -> np.ndarray:
     return np.array([str(one) for one in dataset.table(split, "identity_id").column("identity_id").to_pylist()])
 
 
-def _decoded(clip: ClipModel, dataset: Dataset, split: str, rows: np.ndarray) -> _Pairs:
-    table = dataset.table(split, ["file_name", "image", "text"]).take(rows)
-    files = zip(table.column("file_name").to_pylist(), (one["bytes"] for one in table.column("image").to_pylist()))
-    texts = table.column("text").to_pylist()
-    pixels = torch.stack([clip.preprocess(picture) for picture in decode_files(files)])
-    return _Pairs(pixels, clip.tokenizer(texts), np.array(texts, object))
-
-
-def _learned(settings: EvaluationSettings, clip: ClipModel, pairs: _Pairs, key: tuple, rest: "_Rest") -> list[_Point]:
+def _learned(settings: EvaluationSettings, clip: ClipModel, pairs: Decoded, key: tuple, rest: "_Rest") -> list[_Point]:
     """The points of one curve after step 0. `key`: source, rate and rank."""
     chosen, (source, rate, rank) = settings.attacks.relearning, key
     network = copy.deepcopy(clip.network).requires_grad_(True)
@@ -133,7 +118,7 @@ class _Rest:
 
     def __init__(self, settings: EvaluationSettings, clip: ClipModel, dataset: Dataset, rows: np.ndarray, person):
         self.settings, self.person = settings, person
-        self.own = _decoded(clip, dataset, "forget", rows)
+        self.own = decoded(clip, dataset, "forget", rows)
         neutral = np.array(dataset.table("retain_disjoint", "text").column("text").to_pylist(), object)
         drawn = generator(settings.seed, "relearning", "gallery").permutation(len(neutral))[: len(rows)]
         self.others = neutral[np.sort(drawn)]

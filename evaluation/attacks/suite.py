@@ -7,6 +7,7 @@ from typing import Any
 
 from salmu.data.readers import Dataset
 from salmu.evaluation.attacks.few_shot import few_shot
+from salmu.evaluation.attacks.gradient_membership import gradient_membership
 from salmu.evaluation.attacks.name_search import name_search
 from salmu.evaluation.attacks.outcome import Outcome, document, nothing
 from salmu.evaluation.attacks.reattachment import reattachment
@@ -40,6 +41,7 @@ def attack(
         "name_search": partial(
             name_search, pairs["forget_identity"], dataset.identities, chosen.made_names, seed, encoder.texts
         ),
+        "gradient_membership": partial(gradient_membership, clip, dataset, pairs, chosen.gradient_pairs, seed),
     }
     found, seconds = {}, {}
     for name, run in attacks.items():

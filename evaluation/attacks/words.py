@@ -43,6 +43,13 @@ KINDS = {  # the name of an attack is one of these, with _ and a number where th
         "trying many names on a portrait finds the real one",
         "NameMRR",
     ),
+    "gradient_membership": Words(
+        "area under the ROC curve by which the gradients of a person's pairs tell forgotten people from outsiders, "
+        "whom no model was trained on",
+        "pairs of portrait and caption of the people in question, and neutral pairs",
+        "the model hardly wants to move for the forgotten pairs, as for any that it was trained on",
+        "Membership",
+    ),
 }
 BELOW = "less is found than in a model that was never shown the pairs, which tells who was removed"
 

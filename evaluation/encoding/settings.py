@@ -54,6 +54,7 @@ class AttackSettings(Settings):
     made_names: int = Field(
         50, ge=0, description="Search over names: made names from a person's country, beside those of the dataset."
     )
+    gradient_pairs: int = Field(4, ge=1, description="Gradient-based membership: pairs of each person.")
 
 
 def _margin(value: float) -> float:

@@ -22,7 +22,7 @@ def membership(forget: Pairs, outsiders: Pairs | None) -> Score:
     trained on. `published` holds each person's mean, from which scores against reference models are made (verdicts)."""
     if outsiders is None:
         return missing("Membership", NO_OUTSIDERS)
-    return _area("Membership", forget, forget.cosines, outsiders, outsiders.cosines)
+    return person_area("Membership", forget, forget.cosines, outsiders, outsiders.cosines)
 
 
 def deletion_trace(forget: Pairs, outsiders: Pairs | None, public: np.ndarray) -> Score:
@@ -32,10 +32,10 @@ def deletion_trace(forget: Pairs, outsiders: Pairs | None, public: np.ndarray) -
     if outsiders is None or not len(public):
         return missing("DeletionTrace", "no public portraits" if outsiders else NO_OUTSIDERS)
     centre = public.mean(0)
-    return _area("DeletionTrace", forget, -(forget.texts @ centre), outsiders, -(outsiders.texts @ centre))
+    return person_area("DeletionTrace", forget, -(forget.texts @ centre), outsiders, -(outsiders.texts @ centre))
 
 
-def _area(metric: str, forget: Pairs, scores: np.ndarray, outsiders: Pairs, others: np.ndarray) -> Score:
+def person_area(metric: str, forget: Pairs, scores: np.ndarray, outsiders: Pairs, others: np.ndarray) -> Score:
     """The area for person against person. `values` of the score are each person's influence on it (DeLong et al. 1988),
     scaled so that their mean is the area."""
     if len(forget) < 1 or len(outsiders) < 1:

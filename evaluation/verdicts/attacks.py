@@ -26,21 +26,22 @@ def attacked(results: dict[str, Any], controls: list[dict[str, Any]], margins: M
     """For the flat record of a model: each attack's number as attack_NAME, and where the controls have it too, how far
     it lies from their mean (_apart, with the paired 95 % interval: _apart_low, _apart_high), and _state.
 
-    `above` and `below`: it lies farther from the controls than the margin of the metric of its kind, and the interval
-    does not reach 0; `level`: it does not."""
+    `above` and `below`: it lies beyond every control, farther from their mean than the margin of the metric of its
+    kind, and the interval does not reach 0; `level`: all else."""
     row: dict[str, Any] = {}
     for name, own in attacks_of(results).items():
         key, theirs = f"attack_{name}", [attacks_of(file).get(name) for file in controls]
         row[key] = own["value"]
         if not theirs or None in theirs:
             continue
-        apart = own["value"] - float(np.mean([one["value"] for one in theirs]))
+        levels = [one["value"] for one in theirs]
+        apart = own["value"] - float(np.mean(levels))
         low, high = _bounds(name, results, own, controls, theirs) or (None, None)
         margin = getattr(margins, KINDS[kind(name)].metric)
         state = "level"
-        if apart > margin and (low is None or low > 0):
+        if apart > margin and own["value"] > max(levels) and (low is None or low > 0):
             state = "above"
-        elif apart < -margin and (high is None or high < 0):
+        elif apart < -margin and own["value"] < min(levels) and (high is None or high < 0):
             state = "below"
         row |= {f"{key}_apart": apart, f"{key}_apart_low": low, f"{key}_apart_high": high, f"{key}_state": state}
     return row

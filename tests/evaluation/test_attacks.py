@@ -1,5 +1,7 @@
 """Attacks: what each finds where the answer is known, that it repeats, and that it leaves the model alone."""
 
+import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,9 @@ from result_files import clustered
 
 from salmu.data.keyed import generator
 from salmu.data.readers import open_dataset
+from salmu.evaluation.attacks.decoded import decoded
 from salmu.evaluation.attacks.few_shot import few_shot
+from salmu.evaluation.attacks.gradient_membership import drawn, gradient_membership, gradient_norms
 from salmu.evaluation.attacks.lora import low_rank
 from salmu.evaluation.attacks.name_search import TEMPLATES, made_names, name_search
 from salmu.evaluation.attacks.outcome import nothing
@@ -22,8 +26,11 @@ from salmu.evaluation.attacks.words import KINDS, kind
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import encoded_pairs
 from salmu.evaluation.encoding.settings import AttackSettings, EvaluationSettings, Margins, RelearningSettings
+from salmu.evaluation.metrics.membership import NO_OUTSIDERS
 from salmu.evaluation.metrics.retrieval import own_rank
 from salmu.evaluation.scoring.evaluate import evaluate
+from salmu.evaluation.unlearning.losses import pair_losses
+from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.evaluation.verdicts.attacks import attacked
 from salmu.evaluation.verdicts.leaderboard import records
 from salmu.evaluation.verdicts.targets import leak_paths
@@ -51,9 +58,10 @@ def found(results):
 
 def test_all_attacks_stand_in_the_result_file_and_change_no_metric(results, found, quick, model_dir, dataset_dir):
     rounding, shots = ["rounding_8_bits", "rounding_4_bits"], ["few_shot_1", "few_shot_2"]
-    assert list(found) == ["relearning", *rounding, "reattachment", *shots, "name_search"]
+    assert list(found) == ["relearning", *rounding, "reattachment", *shots, "name_search", "gradient_membership"]
     assert list(results["extended"]["cost"]["attack_seconds"]) == list(found)
-    for name, attack in found.items():
+    assert found["gradient_membership"] == {"value": None, "reason": NO_OUTSIDERS}
+    for name, attack in list(found.items())[:-1]:
         low, high = attack["interval"]
         assert low <= attack["value"] <= high and 0 < attack["chance"] < 1 and kind(name) in KINDS
         sums, rows = attack["clusters"].values()
@@ -183,6 +191,31 @@ def test_a_map_learned_on_retain_captions_undoes_a_turn_of_the_texts(random_pair
     outcome = reattachment(sharp, parts, lambda texts: np.array([known[text] for text in texts], np.float32))
     assert outcome.about["onto"] == "texts" and outcome.values.mean() > 0.9
     assert np.abs(ridge(np.eye(3), np.ones((3, 2)), 1e-6) - 1).max() < 1e-3  # widths may differ
+
+
+def test_gradients_compare_each_forgotten_person_with_each_outsider(model_dir, dataset_dir, tmp_path):
+    shutil.copytree(dataset_dir, tmp_path / "dataset")
+    data = tmp_path / "dataset" / "data"
+    shutil.copy(data / "holdout_identity-00000-of-00001.parquet", data / "outsiders-00000-of-00001.parquet")
+    dataset, clip = open_dataset(tmp_path / "dataset"), load_model(model_dir)
+    encoder = Encoder(clip, 256, dataset.digest)
+    pairs = {split: encoded_pairs(dataset, split, encoder) for split in ("forget", "outsiders", "retain_disjoint")}
+    outcome = gradient_membership(clip, dataset, pairs, 2, 0)
+    assert 0 < outcome.values.mean() < 1 and len(outcome.values) == len(set(pairs["forget"].person)) + 3
+    assert not any(weight.grad is not None for weight in clip.network.parameters())
+    (norm,) = gradient_norms(clip, *decoded(clip, dataset, "forget", np.array([3]))[:2], *neutral(pairs, 1))
+    batch = decoded(clip, dataset, "forget", np.array([3]))
+    images, texts = embeddings(clip.network.requires_grad_(True), batch.pixels, batch.tokens, "fp32")
+    images, texts = (torch.cat(both) for both in zip((images, texts), neutral(pairs, 1), strict=True))
+    pair_losses(images, texts, clip.network.logit_scale.exp().detach())[0].backward()
+    squares = [weight.grad.square().sum() for weight in clip.network.parameters() if weight.grad is not None]
+    assert norm == pytest.approx(sum(squares).sqrt().item(), rel=1e-4)
+    rows = drawn(pairs["forget"].person, 2, 0, "forget")
+    assert set(Counter(pairs["forget"].person[rows]).values()) == {2} and (np.diff(rows) > 0).all()
+
+
+def neutral(pairs, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.from_numpy(getattr(pairs["retain_disjoint"], side)[:count]) for side in ("images", "texts"))
 
 
 def attack_file(value: float, *, people: bool = True) -> dict:
