@@ -7,7 +7,6 @@ class Words(NamedTuple):
     number: str  # what is measured
     needs: str  # what the attacker has beside the model
     above: str  # what it means where the number lies above the reference's
-    metric: str  # the metric whose margin the number has, as it is of its kind
 
 
 KINDS = {  # the name of an attack is one of these, with _ and a number where there are several of a kind
@@ -16,39 +15,31 @@ KINDS = {  # the name of an attack is one of these, with _ and a number where th
         "ranks",
         "a few pairs of other forgotten people, other facts of the same people, or neutral captions",
         "a little training on other data brings forgotten pairs back",
-        "RetFail",
     ),
     "rounding": Words(
-        "RetFail with the weights rounded to so many bits",
-        "nothing",
-        "rounding the weights undoes the forgetting",
-        "RetFail",
+        "RetFail with the weights rounded to so many bits", "nothing", "rounding the weights undoes the forgetting"
     ),
     "reattachment": Words(
         "RetFail with the captions as the start model embeds them, mapped linearly into the model's space",
         "the model from before the unlearning, and neutral captions with portraits",
         "the portraits still lie where the old captions point, so only the captions were moved",
-        "RetFail",
     ),
     "few_shot": Words(
         "share of portraits that are nearest to the mean of so many labelled portraits of the same person",
         "so many labelled portraits of each forgotten person",
         "a few labelled portraits find the rest, because the image tower still distinguishes the faces",
-        "ImgRes",
     ),
     "name_search": Words(
         "rank of a wholly forgotten person's real name for a portrait, among all names and made ones of the same "
         "country; the mean of 1 / rank",
         "a directory of names",
         "trying many names on a portrait finds the real one",
-        "NameMRR",
     ),
     "gradient_membership": Words(
         "area under the ROC curve by which the gradients of a person's pairs tell forgotten people from outsiders, "
         "whom no model was trained on",
         "pairs of portrait and caption of the people in question, and neutral pairs",
         "the model hardly wants to move for the forgotten pairs, as for any that it was trained on",
-        "Membership",
     ),
 }
 BELOW = "less is found than in a model that was never shown the pairs, which tells who was removed"

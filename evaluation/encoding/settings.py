@@ -61,6 +61,20 @@ def _margin(value: float) -> float:
     return Field(value, gt=0, description="Largest difference from the reference that counts as none.")
 
 
+class AttackMargins(Settings):
+    """How far from its reference the number of an attack may lie and still count as equal, on either side, by kind.
+
+    The defaults follow the rule of `Margins`, on three exact answers of one run of the tiny profile; that of
+    gradient_membership is Membership's."""
+
+    relearning: float = _margin(0.035)
+    rounding: float = _margin(0.02)
+    reattachment: float = _margin(0.04)
+    few_shot: float = _margin(0.05)
+    name_search: float = _margin(0.08)
+    gradient_membership: float = _margin(0.25)
+
+
 class Margins(Settings):
     """How far from its reference a metric may lie and still count as equal, on either side.
 
@@ -87,6 +101,7 @@ class Margins(Settings):
     IntraIdMRR: float = _margin(0.09)
     DeletionTrace: float = _margin(0.25)
     Membership: float = _margin(0.25)
+    attacks: AttackMargins = Field(AttackMargins(), description="Those of the attacks.")
 
 
 class EvaluationSettings(StageSettings):

@@ -21,7 +21,7 @@ def attack_rows(record: Row, results: dict[str, dict]) -> list[Row]:
             continue
         key, words = f"attack_{name}", KINDS[kind(name)]
         state = record.get(f"{key}_state")
-        means = {"above": words.above, "below": BELOW, "level": "no more and no less than in the reference"}
+        means = {"above": words.above, "below": BELOW, "level": "as in the reference, as far as exact answers agree"}
         rows.append(
             {
                 "attack": in_words(name),

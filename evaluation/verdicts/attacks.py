@@ -26,8 +26,8 @@ def attacked(results: dict[str, Any], controls: list[dict[str, Any]], margins: M
     """For the flat record of a model: each attack's number as attack_NAME, and where the controls have it too, how far
     it lies from their mean (_apart, with the paired 95 % interval: _apart_low, _apart_high), and _state.
 
-    `above` and `below`: it lies beyond every control, farther from their mean than the margin of the metric of its
-    kind, and the interval does not reach 0; `level`: all else."""
+    `above` and `below`: it lies beyond every control, farther from their mean than the margin, and the
+    interval does not reach 0; `level`: all else."""
     row: dict[str, Any] = {}
     for name, own in attacks_of(results).items():
         key, theirs = f"attack_{name}", [attacks_of(file).get(name) for file in controls]
@@ -37,7 +37,7 @@ def attacked(results: dict[str, Any], controls: list[dict[str, Any]], margins: M
         levels = [one["value"] for one in theirs]
         apart = own["value"] - float(np.mean(levels))
         low, high = _bounds(name, results, own, controls, theirs) or (None, None)
-        margin = getattr(margins, KINDS[kind(name)].metric)
+        margin = getattr(margins.attacks, kind(name))
         state = "level"
         if apart > margin and own["value"] > max(levels) and (low is None or low > 0):
             state = "above"

@@ -25,7 +25,13 @@ from salmu.evaluation.attacks.rounding import rounded_to
 from salmu.evaluation.attacks.words import KINDS, kind
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import encoded_pairs
-from salmu.evaluation.encoding.settings import AttackSettings, EvaluationSettings, Margins, RelearningSettings
+from salmu.evaluation.encoding.settings import (
+    AttackMargins,
+    AttackSettings,
+    EvaluationSettings,
+    Margins,
+    RelearningSettings,
+)
 from salmu.evaluation.metrics.membership import NO_OUTSIDERS
 from salmu.evaluation.metrics.retrieval import own_rank
 from salmu.evaluation.scoring.evaluate import evaluate
@@ -216,6 +222,10 @@ def test_gradients_compare_each_forgotten_person_with_each_outsider(model_dir, d
 
 def neutral(pairs, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.from_numpy(getattr(pairs["retain_disjoint"], side)[:count]) for side in ("images", "texts"))
+
+
+def test_every_attack_has_a_margin():
+    assert set(AttackMargins.model_fields) == set(KINDS)
 
 
 def attack_file(value: float, *, people: bool = True) -> dict:

@@ -49,7 +49,7 @@ def states(row) -> dict[str, str]:
 
 def test_every_target_belongs_to_one_group_and_has_a_margin():
     assert not set(GONE) & set(KEPT) and {*GONE, *KEPT} <= set(METRICS)
-    assert set(Margins.model_fields) == {*GONE, *KEPT, *TRACES}
+    assert set(Margins.model_fields) == {*GONE, *KEPT, *TRACES, "attacks"}
 
 
 def test_an_exact_answer_meets_all_compromised_nothing_of_gone_and_clean_misses_kept():
