@@ -42,6 +42,7 @@ BEYOND = (
     "IntraIdMRR",
     "IdZSC",
     "CoreAssoc",
+    "ACS_mean",
     "ACS_matched",
     "AssocAUC",
     "ValueMRR",
@@ -49,6 +50,8 @@ BEYOND = (
     "ParaMRR",
     "ParaStr",
     "ImgRes",
+    "DeletionTrace",
+    "Membership",
 )
 PUBLISHED = ("direct_similarity_minimisation", "finetuning", "generic_captions", "negative_gradient")
 PUBLISHED += ("salmubench_cliperase", "salmubench_delete", "shuffled_captions", "vlunlearn")

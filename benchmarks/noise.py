@@ -5,10 +5,10 @@
 
 Reads the result files of each run. Retrained models of a run were trained on the same pairs, without the forget pairs;
 only order and first weights differ. Prints for each target their mean, the largest difference between two of them
-within a run, the largest bound of the 90 % interval of one's difference from the others, the margin, how far
-Compromised and Clean lie from their mean, and how many targets each model meets. A Retrained is judged against the
-others of its run. A margin must exceed the largest bound and, in what must be gone, stay below Compromised's
-distance."""
+within a run, the largest bound of the 90 % interval of one's difference from the others, the margin, and how far
+Compromised and Clean lie from their mean. Then how many targets each model meets, and its LiRA; a Retrained is judged
+against the others of its run. A margin must exceed the largest bound and, in what must be gone, stay below
+Compromised's distance."""
 
 import argparse
 import json
@@ -19,7 +19,9 @@ from typing import Any
 
 from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.verdicts.leaderboard import records_of, reference_of
-from salmu.evaluation.verdicts.targets import GROUPS, exact_of, met_of, outcomes
+from salmu.evaluation.verdicts.targets import GROUPS, TRACES, exact_of, met_of, outcomes
+
+MARGINS = GROUPS | {"traces": TRACES}  # what has a margin
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     runs = {run.name: {row["model"]: row for row in records_of(run)} for run in options.runs}
-    table = [row(metric, group, runs) for group, metrics in GROUPS.items() for metric in metrics]
+    table = [row(metric, group, runs) for group, metrics in MARGINS.items() for metric in metrics]
     models = [counts(name, rows) for name, rows in runs.items()]
     for lines in (table, [one for many in models for one in many]):
         print("| " + " | ".join(lines[0]) + " |\n|---|" + "---:|" * (len(lines[0]) - 1))
@@ -73,19 +75,21 @@ def row(metric: str, group: str, runs: dict[str, dict[str, dict]]) -> dict[str, 
 
 
 def counts(run: str, rows: dict[str, dict]) -> list[dict[str, Any]]:
-    """How many targets each reference model of a run meets, and which it misses."""
+    """How many targets each reference model of a run meets, which it misses, and its LiRA."""
     found = []
     for name, row in rows.items():
         if reference_of(name) is None or not outcomes(row):
             continue
         missed = [f"{one.metric} {one.state}" for one in outcomes(row).values() if not one.met]
         met = {group: "{} of {}".format(*met_of(row, group)) for group in GROUPS}
-        found.append({"model": f"{run} {name}", **met, "missed": ", ".join(missed)})
+        lira = [row[key] for key in ("LiRA", "LiRA_low", "LiRA_high") if row.get(key) is not None]
+        told = "{:.3f} ({:.3f} to {:.3f})".format(*lira) if len(lira) == 3 else ""
+        found.append({"model": f"{run} {name}", **met, "missed": ", ".join(missed), "LiRA": told})
     return found
 
 
 def values(runs: dict[str, dict[str, dict]]) -> dict[str, Any]:
-    metrics = [metric for group in GROUPS.values() for metric in group]
+    metrics = [metric for group in MARGINS.values() for metric in group]
     return {
         run: {name: {metric: row[metric] for metric in metrics} for name, row in rows.items() if reference_of(name)}
         for run, rows in runs.items()
