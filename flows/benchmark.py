@@ -65,6 +65,13 @@ def write_report(folder: str) -> str:
     return str(build(folder))
 
 
+def unlearning_work(store: Store, settings: RunSettings) -> list[Work]:
+    """The tasks that run the methods on the first Compromised."""
+    shared = {"folder": str(store.folder), "methods": chosen()}
+    runs = settings.unlearning.runs()
+    return [(unlearn_model, shared | {"run": run, "place": place}) for place, run in enumerate(runs)]
+
+
 def make_benchmark(store: Store, settings: RunSettings) -> None:
     """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods
     run."""
@@ -86,9 +93,7 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
             for place, (name, model) in enumerate(them)
         ]
 
-    unlearning = {"folder": folder, "methods": chosen()}
-    methods = [(unlearn_model, unlearning | {"run": run, "place": place}) for place, run in enumerate(runs)]
-    submit_with_retry("benchmark", methods + scored(models), on_gpus=on_gpus)
+    submit_with_retry("benchmark", unlearning_work(store, settings) + scored(models), on_gpus=on_gpus)
     submit_with_retry("benchmark", scored(unlearned), on_gpus=on_gpus)
     records = write_leaderboard(store.folder)
     for name, model in models:

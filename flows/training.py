@@ -1,6 +1,7 @@
 """The model pair, Clean and Compromised, and the Retrained models: trained side by side from the same dataset."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from salmu.flows.running.console import say
 from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.progress import shown_progress
-from salmu.flows.running.runners import task_runner
-from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.running.runners import kind, task_runner, workers
+from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.settings import RunSettings, save
 from salmu.model_training.distributed import start
 from salmu.model_training.pair import PairSettings, model_folder, planned, train, write_plan
+from salmu.model_training.record import RECORD
 
 
 @task(name="plan", task_run_name="plan-pair", cache_policy=NO_CACHE, persist_result=False)
@@ -70,9 +72,12 @@ def measure_pair(folder: str, settings: RunSettings) -> None:
         measure_strengths(settings.evaluation, *places, show)
 
 
-def make_pair(store: Store, settings: RunSettings) -> None:
+def make_pair(store: Store, settings: RunSettings, beside: Sequence[Work] = ()) -> None:
     """Inside a flow: bring all models up to date with the dataset, as many at a time as there are workers, and name in
-    the dataset the fragile set that they choose."""
+    the dataset the fragile set that they choose.
+
+    `beside`: work that needs the first Compromised and nothing else of the pair. It fills workers that would be idle
+    while the last models are trained."""
     require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run {salmu_command('run', store.folder)}")
@@ -81,12 +86,19 @@ def make_pair(store: Store, settings: RunSettings) -> None:
         submit_with_retry("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])
     models = [(which, number) for number in range(settings.pair.seeds) for which in settings.pair.models]
     shared = {"folder": folder, "settings": settings.pair}
+    folders = [model_folder(store.folder / "models", *one) for one in models]
     trainings = [
         (train_model, shared | {"which": which, "number": number, "place": place})
         for place, (which, number) in enumerate(models)
     ]
     if settings.pair.processes == 1 and settings.pair.device in ("cpu", "cuda"):
-        submit_with_retry("training", trainings, on_gpus=settings.pair.device == "cuda")
+        on_gpus, few = settings.pair.device == "cuda", kind() == "process" and workers() < len(trainings)
+        missing = any(not (folder / RECORD).is_file() for folder in folders)
+        together = few and missing and beside and settings.unlearning.device == settings.pair.device
+        first = 2 if together else len(trainings)  # Clean and Compromised at least
+        submit_with_retry("training", trainings[:first], on_gpus=on_gpus)
+        if together:
+            submit_with_retry("training", [*trainings[first:], *beside], on_gpus=on_gpus)
     else:
         for training in trainings:  # one has the GPUs to itself
             submit_with_retry("training", [training])

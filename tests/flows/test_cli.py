@@ -283,7 +283,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     assert (run / "report" / "index.html").stat().st_size > 20_000
     splits = {
         name: datasets.load_dataset(str(run / "dataset"), split=name, cache_dir=str(runs / "cache"))
-        for name in ("forget", "holdout_identity", "holdout_association", "retain_synth")
+        for name in ("forget", "holdout_identity", "holdout_association", "retain_synth", "outsiders")
     }
     assert all(rows[0]["image"].size[0] > 0 for rows in splits.values() if len(rows))
     pairs = Store(run).manifest("assembly").rows
@@ -291,6 +291,9 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
     for which in ("clean", "compromised", "retrained"):
         model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{run / 'models' / which}")
         assert open_clip.get_tokenizer(f"local-dir:{run / 'models' / which}")(["a name"]).shape[0] == 1 and model.visual
+    unlearned = [path.stat().st_mtime for path in run.glob("unlearned/*/unlearning.json")]
+    chosen = (run / "models" / "fragile_set.json").stat().st_mtime
+    assert len(unlearned) == 4 and max(unlearned) < chosen, "methods run while the last models are trained"
     record = json.loads((run / "models" / "fragile_set.json").read_text())
     fragile = json.loads((run / "dataset" / "fragile_set_ids.json").read_text())
     assert fragile == sorted(sorted(record["strengths"], key=record["strengths"].get)[: len(fragile)]) and fragile
