@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_API_URL
 from salmu.data.errors import UserError
 
 SERVER_START = 180  # seconds; the very first start makes the database
+SERVER_STARTS = 5  # of one run, at most
 _kept = {}  # in a worker: Prefect's settings as the run told them, and what was entered with them
 
 
@@ -106,7 +107,10 @@ def interruptible():
 
 @contextlib.contextmanager
 def api_server():
-    """The configured Prefect server, or one of our own on a free local port for as long as the block lasts."""
+    """The configured Prefect server, or one of our own on a free local port for as long as the block lasts.
+
+    A server of our own that dies is started again on the same port. Prefect's clients try again for about a minute, so
+    the run goes on; without a server they would still try when the run has ended, for minutes."""
     if PREFECT_API_URL.value():
         yield
         return
@@ -114,28 +118,45 @@ def api_server():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "salmu.flows.running.processes", str(port), str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PREFECT__SERVER_EPHEMERAL": "1"},
-        start_new_session=True,  # Ctrl-C is not for the server, which still has to hear how the run ended
-    )
+    servers, ended = [_started(port)], threading.Event()
+    watch = threading.Thread(target=_start_again, args=(servers, port, ended), daemon=True, name="server-watch")
     try:
-        _wait_until_healthy(url, server)
+        _wait_until_healthy(url, servers[0])
+        watch.start()
         os.environ["PREFECT_API_URL"] = url  # for every thread and worker
         refresh_global_settings_context()
         yield
     finally:
         APILogHandler().flush()  # the last lines, before the server goes
+        ended.set()
+        if watch.is_alive():
+            watch.join()
         os.environ.pop("PREFECT_API_URL", None)
         refresh_global_settings_context()
-        server.terminate()
+        servers[-1].terminate()
         try:
-            server.wait(10)
+            servers[-1].wait(10)
         except subprocess.TimeoutExpired:
-            server.kill()
+            servers[-1].kill()
+
+
+def _started(port: int) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "salmu.flows.running.processes", str(port), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        | {"PREFECT__SERVER_EPHEMERAL": "1"},
+        start_new_session=True,  # Ctrl-C is not for the server, which still has to hear how the run ended
+    )
+
+
+def _start_again(servers: list[subprocess.Popen], port: int, ended: threading.Event) -> None:
+    """Until the run has ended, replace the last of `servers` when it dies."""
+    while len(servers) < SERVER_STARTS and not ended.wait(0.5):
+        if servers[-1].poll() is not None:
+            servers.append(_started(port))
 
 
 def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:

@@ -67,6 +67,23 @@ def test_a_killed_run_leaves_no_server_behind():
     assert not answers(url)
 
 
+def test_a_server_that_dies_is_started_again_on_its_port_and_ends_with_the_run():
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD.replace("time.sleep(600)", "sys.stdin.readline()")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""},
+    )  # fmt: skip
+    url = child.stdout.readline().strip()
+    (server,) = psutil.Process(child.pid).children()
+    server.kill()
+    server.wait()
+    deadline = time.monotonic() + 180
+    while not answers(url) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert answers(url)
+    child.communicate("the run has ended\n", timeout=120)
+    assert child.returncode == 0 and not answers(url)
+
+
 def test_a_run_killed_while_its_server_and_a_worker_start_leaves_neither_behind():
     command = [sys.executable, "-c", KILLED_EARLY]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""}).stdout
