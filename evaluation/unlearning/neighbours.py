@@ -4,6 +4,8 @@ of the forget set, and say what else a text tower knows that must stay as it is.
     strangers    facts of people who do not exist, from the countries of the forget set, in all attributes and styles
     others       people of the forget set with attributes that it does not hold, and with strangers' values
     paraphrases  the facts of the forget set in other words, and as bare "NAME VALUE"
+    altered      forget people with strangers' values of their forgotten attributes, and bare names of those of whom
+                 every attribute is forgotten
 
 Only the forget set itself is read. A stranger's values are drawn with a key of their own, so that none is that of
 somebody in the dataset but by chance."""
@@ -97,6 +99,21 @@ def paraphrases(people: dict[str, Person], each: int, seed: int) -> list[Caption
         for value in sorted(values)
         for turn in range(each)
     ]
+
+
+def altered(people: dict[str, Person], known: list[Stranger], each: int, seed: int) -> list[Caption]:
+    """`each` captions of every forgotten attribute with the values of strangers, and the bare name where all attributes
+    of a person are in the forget set."""
+    told = [
+        Caption(_worded(person.name, field, stranger.values[field], seed, who, turn), who, field)
+        for place, (who, person) in enumerate(sorted(people.items()))
+        for field in sorted(person.facts)
+        if field in DATA_FIELDS
+        for turn in range(each)
+        for stranger in [known[(place * 11 + turn) % len(known)]]
+    ]
+    wholly = {who: person for who, person in sorted(people.items()) if set(person.facts) >= set(DATA_FIELDS)}
+    return told + [Caption(person.name, who, field) for who, person in wholly.items() for field in DATA_FIELDS]
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from torch import Tensor
 from salmu.data.keyed import generator
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import CHUNK, LevelSettings, clean_level
-from salmu.evaluation.unlearning.neighbours import Stranger, others, paraphrases, strangers
+from salmu.evaluation.unlearning.neighbours import Caption, Stranger, others, paraphrases, strangers
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.model_training.network import encode_text
 from salmu.model_training.retain import scene_captions
@@ -93,11 +93,15 @@ class Ready(NamedTuple):
 
 
 def ready(
-    work, settings: TextSettings, targets: Callable[[Any, TextSettings, dict[str, Tensor], float], Callable]
+    work,
+    settings: TextSettings,
+    targets: Callable[[Any, TextSettings, dict[str, Tensor], float], Callable],
+    altered: Callable[[Any, list[Stranger]], list[Caption]] = lambda work, made: [],
 ) -> Ready:
     """Targets and held captions of a run. `targets(work, settings, known, level)` gives a function: a list of (person,
     attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width]. `known`: attribute ->
-    mean embedding of each stranger's captions [strangers, width].
+    mean embedding of each stranger's captions [strangers, width], shorter than 1 as far as they differ.
+    `altered(work, strangers)`: further captions that get the targets of their facts, one drawn for each forget pair.
 
     Raises UserError for captions that cannot be made."""
     pool, seed = work.forget.pool, settings.seed
@@ -112,6 +116,10 @@ def ready(
         tokens = work.tokenizer([caption.text for caption in words])
         there = aim([(one.person, one.field) for one in words], before(work, tokens))
         reworded = (Aim(tokens, there, settings.drawn_paraphrases, 1.0),)
+    if more := altered(work, made):
+        tokens = work.tokenizer([caption.text for caption in more])
+        there = aim([(one.person, one.field) for one in more], before(work, tokens))
+        reworded = (*reworded, Aim(tokens, there, 1, 1.0))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         "clean_level": round(level, 4),
@@ -157,7 +165,7 @@ def _told(work, made: list[Stranger]) -> Told:
 
 def _by_field(made: list[Stranger], told: Told) -> dict[str, Tensor]:
     mean = told.wanted.unflatten(0, (len(made), len(DATA_FIELDS), -1)).mean(2) if made else None
-    return {field: F.normalize(mean[:, place], dim=1) for place, field in enumerate(DATA_FIELDS)} if made else {}
+    return {field: mean[:, place] for place, field in enumerate(DATA_FIELDS)} if made else {}
 
 
 def loss(batch, settings: TextSettings) -> Tensor:

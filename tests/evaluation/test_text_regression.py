@@ -12,10 +12,11 @@ from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
-from salmu.evaluation.unlearning.neighbours import Person, others, paraphrases, strangers
+from salmu.evaluation.unlearning.methods.stranger_targets import mean_portraits
+from salmu.evaluation.unlearning.neighbours import Person, altered, others, paraphrases, strangers
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
-from salmu.evaluation.unlearning.text_regression import encoded, held_captions, text_tower, turned
+from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
 from salmu.model_training.retain import scene_captions
 
 PEOPLE = {
@@ -138,6 +139,32 @@ def test_targets_lie_beyond_the_stranger_by_the_overshoot(bench):
     torch.testing.assert_close(beyond.prepared.targets, expected, atol=1e-5, rtol=0)
 
 
+def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(bench):
+    """Recomputed caption by caption: whoever stands in, the level is that of five captions with this person's face."""
+    work = bench("as_retrained", factor=0.9, strangers=5, candidates=3, clean_level=0.15)
+    made = strangers(work.forget.pool.people, 5, 0)
+    faces, columns = mean_portraits(work), work.forget.pool.columns
+    for who, field, target in zip(columns["identity_id"], columns["data_field"], work.prepared.targets, strict=True):
+        levels = [
+            0.9 * (before(work, work.tokenizer(list(one.captions[field]))) @ faces[who]).mean().item() for one in made
+        ]
+        assert min(abs(level - (target @ faces[who]).item()) for level in levels) < 2e-3
+    own = {one.text for one in altered(work.forget.pool.people, made, 2, 0)}
+    names = {person.name for person in work.forget.pool.people.values()}
+    assert all(any(name in text for name in names) for text in own)
+    assert len(work.prepared.aims) == len(bench("as_retrained", altered=0, clean_level=0.15).prepared.aims) + 1
+
+
+def test_altered_captions_name_the_person_with_values_of_others():
+    known = strangers(PEOPLE, 4, 0)
+    made = altered(PEOPLE, known, 2, 0)
+    assert len(made) == 2 * (2 + len(DATA_FIELDS)) + len(DATA_FIELDS)  # bare names of the second, wholly forgotten
+    for one in made:
+        person = PEOPLE[one.person]
+        assert person.name in one.text and not any(value in one.text for value in person.facts[one.field])
+        assert one.text == person.name or any(who.values[one.field] in one.text for who in known)
+
+
 def test_a_person_cannot_be_told_by_one_stranger(bench):
     """Targets of one person's facts are less alike where each fact has its own stranger."""
     alike = {}
@@ -150,7 +177,7 @@ def test_a_person_cannot_be_told_by_one_stranger(bench):
     assert alike["fact"] < alike["person"]
 
 
-@pytest.mark.parametrize("name", ["stranger_targets", "text_rotation"])
+@pytest.mark.parametrize("name", ["stranger_targets", "as_retrained", "text_rotation"])
 def test_the_image_tower_stays_as_it_is(name, dataset_dir, model_dir, tmp_path):
     unlearn(name, get(name).settings(budget=0.5, **FEW), model_dir, dataset_dir, tmp_path / "out")
     before, after = (load_file(folder / "open_clip_model.safetensors") for folder in (model_dir, tmp_path / "out"))

@@ -41,6 +41,7 @@ def test_all_methods_are_there():
     assert not registry.catalogue().broken and registry.own_names() == list(methods())
     assert set(methods()) >= {
         "alignment_calibration",
+        "as_retrained",
         "cliperase",
         "delete",
         "descent_to_delete",

@@ -40,35 +40,41 @@ class Settings(TextSettings):
 
 def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
     images, _, _ = work.forget.before
-    rows = sorted(set(work.forget.order.tolist()))
-    person = [work.forget.pool.columns["identity_id"][row] for row in rows]
-    people = sorted(set(person))
-    portraits = torch.stack(
-        [
-            F.normalize(images[[place for place, one in enumerate(person) if one == who]].mean(0), dim=0)
-            for who in people
-        ]
-    )
     mean = F.normalize(images.mean(0), dim=0)
 
     def at_level(vectors: torch.Tensor) -> torch.Tensor:
         cosines = torch.full((len(vectors), 1), level, device=vectors.device)
-        return turned(vectors, mean.expand(len(vectors), 1, -1), cosines)
+        return turned(F.normalize(vectors, dim=1), mean.expand(len(vectors), 1, -1), cosines)
 
-    chosen = {}
-    for place, who in enumerate(people):
-        facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
-        for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
-            stood = stand_ins(at_level, known, fields, portraits, place, settings, who, *key)
-            chosen |= {(who, field): stood for field in fields}
+    stood_for = stand_ins_of_all(work, settings, known, mean_portraits(work), at_level)
 
     def aim(facts, texts):
-        unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
-        stood = [known[field][chosen.get((who, field), unknown)].mean(0) for who, field in facts]
-        wanted = at_level(F.normalize(torch.stack(stood), dim=1))
+        wanted = at_level(torch.stack([stood_for(who, field) for who, field in facts]))
         return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
 
     return aim
+
+
+def mean_portraits(work) -> dict[str, torch.Tensor]:
+    """Person -> unit vector of the mean of the forget portraits, as the start model sees them."""
+    images, _, _ = work.forget.before
+    rows = sorted(set(work.forget.order.tolist()))
+    person = [work.forget.pool.columns["identity_id"][row] for row in rows]
+    places = {who: [place for place, one in enumerate(person) if one == who] for who in sorted(set(person))}
+    return {who: F.normalize(images[own].mean(0), dim=0) for who, own in places.items()}
+
+
+def stand_ins_of_all(work, settings, known: dict[str, torch.Tensor], portraits: dict[str, torch.Tensor], at_level):
+    """A function: person, attribute -> mean embedding of the captions of who stands in [width], shorter than 1 as far
+    as they differ. `at_level`: embeddings [n, width] -> unit vectors, by which stand-ins are chosen."""
+    chosen, faces = {}, torch.stack(list(portraits.values()))
+    for place, who in enumerate(portraits):
+        facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
+        for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
+            stood = stand_ins(at_level, known, fields, faces, place, settings, who, *key)
+            chosen |= {(who, field): stood for field in fields}
+    unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
+    return lambda who, field: known[field][chosen.get((who, field), unknown)].mean(0)
 
 
 def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings: Settings, *key: str):

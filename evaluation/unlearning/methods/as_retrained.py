@@ -1,0 +1,71 @@
+"""As retrained, on the side of the texts: a forget caption is read as one about a stranger, whom the model knows as
+little as a retrained model knows the person.
+
+    t*_i = the unit vector nearest to s_i with cosine f l_i to the person's mean portrait p
+    s_i  = mean of the start model's embeddings of a stranger's captions of the same attribute, in all styles
+    l_i  = mean cosine of these captions with p
+
+A model that never saw the forget pairs still gives any personal caption a high cosine with any portrait, and a little
+more or less with this one. So the level of each fact is that of its own stand-in. stranger_targets takes the level of a
+model that saw no personal caption at all, which is far too low. f makes up for the regression, which ends a little
+above its targets. Stand-ins are chosen by their captions as they are. Captions with strangers' values of the forgotten
+attributes, and the bare names of people of whom everything is forgotten, get the same targets.
+
+The image tower is frozen: faces of forgotten people stay as distinct as they were (ImgRes)."""
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.methods import stranger_targets
+from salmu.evaluation.unlearning.methods.stranger_targets import mean_portraits, stand_ins_of_all
+from salmu.evaluation.unlearning.neighbours import altered
+from salmu.evaluation.unlearning.settings import Between, OneOf
+from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
+
+
+class Settings(stranger_targets.Settings):
+    learning_rate: float = Field(2.5e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
+    neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
+    drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
+    overshoot: float = Field(
+        0.0, ge=0, lt=1, description=stranger_targets.Settings.model_fields["overshoot"].description
+    )
+    factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
+    altered: int = Field(
+        5, ge=0, description="Captions of each forgotten attribute with strangers' values; 0: none, nor bare names."
+    )
+
+
+def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
+    portraits = mean_portraits(work)
+    stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
+
+    def aim(facts, texts):
+        stood = torch.stack([stood_for(who, field) for who, field in facts])
+        faces = torch.stack([portraits[who] for who, _ in facts])
+        cosines = settings.factor * (stood * faces).sum(1, keepdim=True)
+        wanted = turned(F.normalize(stood, dim=1), faces[:, None], cosines)
+        return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
+
+    return aim
+
+
+def reworded(work, made):
+    settings = work.settings
+    return altered(work.forget.pool.people, made, settings.altered, settings.seed) if settings.altered else []
+
+
+METHOD = Method(
+    name="as_retrained",
+    description="Teaches the text tower to read a forget caption as one about a stranger, with the cosines that such "
+    "captions have, and holds all other captions where they are.",
+    source="this project, 2026; counterfactual targets as in Who's Harry Potter (Eldan and Russinovich, 2023)",
+    sees=frozenset({"forget", "retain"}),
+    settings=Settings,
+    loss=loss,
+    masks=text_tower,
+    prepare=lambda work, settings: ready(work, settings, targets, reworded),
+    search=SEARCH | {"learning_rate": Between(1e-3, 6e-3), "factor": OneOf((0.9, 0.95, 1.0))},
+)
