@@ -27,7 +27,7 @@ from salmu.flows.command_line.verify import checked
 from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES
 
-METHODS = "stranger_targets: {strangers: 20, others: 100, scenes: 60}"
+METHODS = "as_retrained: {strangers: 20, others: 100, scenes: 60}"
 MORE = [  # than the profile smoke: two pairs, four methods
     "portraits.identities_per_shard=3",
     "pair.seeds=2",
@@ -310,7 +310,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
         "finetuning-0.5x-s0",
         "negative_gradient-0.5x-s0",
         "generic_captions-0.5x-s0",
-        "stranger_targets-0.5x-s0",
+        "as_retrained-0.5x-s0",
     }
     for path in (run / "results").glob("*.json"):
         results = json.loads(path.read_text())
@@ -339,7 +339,7 @@ def test_status_shows_all_of_a_run_and_loads_no_torch(runs):
     command = [sys.executable, "-c", code, "status", "--run", "whole", "--runs", str(runs)]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = [line.split() for line in out.splitlines()]
-    methods = ("finetuning", "negative_gradient", "generic_captions", "stranger_targets")
+    methods = ("finetuning", "negative_gradient", "generic_captions", "as_retrained")
     names = ("clean", "compromised", "retrained")
     pair = (*names, *(f"s1/{name}" for name in names))
     expected = [*STAGES, "dataset", *(f"models/{name}" for name in pair)]
