@@ -40,11 +40,12 @@ class Settings(stranger_targets.Settings):
 
 def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
     portraits = mean_portraits(work)
+    anybody = F.normalize(torch.stack(list(portraits.values())).mean(0), dim=0)  # for those whom the budget leaves out
     stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
 
     def aim(facts, texts):
         stood = torch.stack([stood_for(who, field) for who, field in facts])
-        faces = torch.stack([portraits[who] for who, _ in facts])
+        faces = torch.stack([portraits.get(who, anybody) for who, _ in facts])
         cosines = settings.factor * (stood * faces).sum(1, keepdim=True)
         wanted = turned(F.normalize(stood, dim=1), faces[:, None], cosines)
         return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
