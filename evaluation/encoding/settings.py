@@ -79,9 +79,9 @@ class Margins(Settings):
     """How far from its reference a metric may lie and still count as equal, on either side.
 
     The defaults come from the noise of retraining: exact answers, trained without the forget pairs from other draws,
-    differ as well. Each margin is 1.25 times the largest bound of the 90 % interval of an exact answer's difference from
-    the others of its run (benchmarks/noise.py, noise.json: two runs of the tiny profile, with other people), rounded up.
-    GenKnow has more: exact answers of an earlier version differed by 0.083. No method was looked at."""
+    differ as well. Each margin is 1.25 times the largest bound of the 90 % interval of an exact answer's difference
+    from the others of its run, rounded up (benchmarks/noise.py, noise.json: two runs of the tiny profile, with other
+    people). GenKnow has more: exact answers of an earlier version differed by 0.083. No method was looked at."""
 
     RetFail: float = _margin(0.015)
     AssocStr: float = _margin(0.03)
