@@ -44,4 +44,5 @@ def calibrated_membership(
     for number in range(len(areas)):
         one, other = (rng.integers(0, len(group), len(group)) for group in groups)
         areas[number] = beaten[np.ix_(one, other)].mean()
-    return area, *bounds_of(areas, min(len(known), len(unknown)), 0.95)
+    low, high = bounds_of(areas, min(len(known), len(unknown)), 0.95)
+    return area, max(0.0, low), min(1.0, high)

@@ -73,7 +73,7 @@ def test_lira_is_the_area_of_what_lies_above_the_reference_models():
         assert found[name][0] == pytest.approx(area(*groups))
     assert area(met, ease[1]) < 0.75 < 0.99 < found["met"][1] and found["erased"][2] < 0.01
     low, high = found["never met"][1:]
-    assert low < 0.5 < high
+    assert low < 0.5 < high and all(0 <= one[1] <= one[2] <= 1 for one in found.values())
 
 
 def test_lira_needs_references_and_the_same_people():
