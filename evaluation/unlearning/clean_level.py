@@ -13,7 +13,7 @@ from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.evaluation.unlearning.settings import GradientSettings
 from salmu.model_training.loading.clip import load_model
 
-CHUNK = 512  # captions that are encoded at once
+ROWS = 512  # most pairs of a kind that another CLIP looks at
 
 
 class LevelSettings(GradientSettings):
@@ -47,6 +47,12 @@ def clean_level(work, settings: LevelSettings) -> tuple[float, str]:
     return float((images @ texts.T)[different].mean()), "forget captions with forget images of others"
 
 
+def clean_level_and_figures(work, settings: LevelSettings) -> tuple[float, dict[str, float | str]]:
+    """The clean level, and what the record says about it."""
+    level, how = clean_level(work, settings)
+    return level, {"clean_level": round(level, 4), "clean_level_by": how}
+
+
 @torch.no_grad()
 def _by_other_model(work, settings: LevelSettings) -> float:
     """Least squares on retain pairs and as many mismatched ones: this model's cosine from that of another CLIP."""
@@ -54,7 +60,7 @@ def _by_other_model(work, settings: LevelSettings) -> float:
     cosines = {}
     for part in ("retain", "forget"):
         stream = getattr(work, part)
-        rows = np.unique(stream.order)[:CHUNK]
+        rows = np.unique(stream.order)[:ROWS]
         pool = stream.pool.seen_by(other)
         images, texts = embeddings(other.network.eval(), pool.pixels(rows), pool.tokens[rows], settings.precision)
         mine = [kind[: len(rows)] for kind in stream.before[:2]]

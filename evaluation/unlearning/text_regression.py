@@ -17,16 +17,16 @@ from torch import Tensor
 
 from salmu.data.keyed import generator
 from salmu.data.schemas import DATA_FIELDS
-from salmu.evaluation.unlearning.clean_level import CHUNK, LevelSettings, clean_level
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger, others, paraphrases, strangers
-from salmu.evaluation.unlearning.settings import Between, OneOf
+from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 from salmu.model_training.network import encode_text
 from salmu.model_training.retain import scene_captions
 
+CHUNK = 512  # captions that are encoded at once
 SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 
 
-class TextSettings(LevelSettings):
+class TextSettings(GradientSettings):
     learning_rate: float = Field(
         3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B needs about 1e-5."
     )
@@ -95,20 +95,20 @@ class Ready(NamedTuple):
 def ready(
     work,
     settings: TextSettings,
-    targets: Callable[[Any, TextSettings, dict[str, Tensor], float], Callable],
+    targets: Callable[[Any, TextSettings, dict[str, Tensor]], tuple[Callable, dict[str, Any]]],
     altered: Callable[[Any, list[Stranger]], list[Caption]] = lambda work, made: [],
 ) -> Ready:
-    """Targets and held captions of a run. `targets(work, settings, known, level)` gives a function: a list of (person,
-    attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width]. `known`: attribute ->
+    """Targets and held captions of a run. `targets(work, settings, known)` gives a function, a list of (person,
+    attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width], and figures for the
+    record. `known`: attribute ->
     mean embedding of each stranger's captions [strangers, width], shorter than 1 as far as they differ.
     `altered(work, strangers)`: further captions that get the targets of their facts, one drawn for each forget pair.
 
     Raises UserError for captions that cannot be made."""
     pool, seed = work.forget.pool, settings.seed
-    level, how = clean_level(work, settings)
     made = strangers(pool.people, settings.strangers, seed)
     told = _told(work, made)
-    aim = targets(work, settings, _by_field(made, told), level)
+    aim, about = targets(work, settings, _by_field(made, told))
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
     wanted = aim(facts, before(work, pool.tokens))
     words, reworded = paraphrases(pool.people, settings.paraphrases, seed), ()
@@ -122,8 +122,7 @@ def ready(
         reworded = (*reworded, Aim(tokens, there, 1, 1.0))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
-        "clean_level": round(level, 4),
-        "clean_level_by": how,
+        **about,
         "captions_made": sum(len(one.tokens) for one in aims),
         "captions_a_forget_pair": 2 + sum(one.each for one in aims),
     }

@@ -12,6 +12,7 @@ from salmu.evaluation.attacks.words import KINDS, kind
 from salmu.evaluation.encoding.settings import Margins
 from salmu.evaluation.metrics.bootstrap import Sums, interval
 from salmu.evaluation.metrics.score import drawn_by
+from salmu.evaluation.verdicts.equivalence import mean_in_pairs
 
 Found = dict[str, Any]
 
@@ -48,12 +49,10 @@ def attacked(results: dict[str, Any], controls: list[dict[str, Any]], margins: M
 
 
 def _bounds(name: str, results: dict, own: Found, controls: list[dict], theirs: list[Found]):
-    """None where a result file lacks the sums by person, or they are of other data or settings."""
-    clusters = [one["clusters"] for one in (own, *theirs) if one.get("clusters")]
-    sums = [Sums(np.array(one["sums"]), np.array(one["rows"])) for one in clusters]
-    about = drawn_by(results)
-    alike = len(sums) == 1 + len(theirs) and all(np.array_equal(one.rows, sums[0].rows) for one in sums)
-    if not alike or any(drawn_by(file) != about for file in controls):
+    """The paired 95 % interval of the difference from the mean of the controls; None where people cannot be paired."""
+    clusters = [one.get("clusters") for one in (own, *theirs)]
+    sums = [found and Sums(np.array(found["sums"]), np.array(found["rows"])) for found in clusters]
+    mean, about = mean_in_pairs(sums, [results, *controls]), drawn_by(results)
+    if mean is None:
         return None
-    mean = Sums(np.mean([one.sums for one in sums[1:]], 0), sums[0].rows)
     return interval(sums[0], about["seed"], "bootstrap", name, other=mean, replicates=about["replicates"])

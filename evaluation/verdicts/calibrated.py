@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from salmu.data.keyed import generator
-from salmu.evaluation.metrics.areas import share_below
 from salmu.evaluation.metrics.bootstrap import bounds_of
-from salmu.evaluation.metrics.score import drawn_by
+from salmu.evaluation.metrics.score import drawn_by, possible
 
 
 def calibrated_membership(
@@ -34,15 +33,14 @@ def calibrated_membership(
     if any(drawn_by(file) != drawn_by(results) for file in references):
         return None
     known, unknown = groups
-    area = float(share_below(known, unknown).mean())
+    beaten = (known[:, None] > unknown[None, :]) + (known[:, None] == unknown[None, :]) / 2
+    area = float(beaten.mean())
     if min(len(known), len(unknown)) < 2:
         return area, None, None
     about = drawn_by(results)
     rng = generator(about["seed"], "bootstrap", "LiRA")
-    beaten = (known[:, None] > unknown[None, :]) + (known[:, None] == unknown[None, :]) / 2
     areas = np.empty(about["replicates"])
     for number in range(len(areas)):
         one, other = (rng.integers(0, len(group), len(group)) for group in groups)
         areas[number] = beaten[np.ix_(one, other)].mean()
-    low, high = bounds_of(areas, min(len(known), len(unknown)), 0.95)
-    return area, max(0.0, low), min(1.0, high)
+    return area, *possible("Membership", bounds_of(areas, min(len(known), len(unknown)), 0.95))

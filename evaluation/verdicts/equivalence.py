@@ -29,18 +29,26 @@ def compare(results: dict[str, Any], references: list[dict[str, Any]], metric: s
     if not references or None in values:
         return None
     difference = values[0] - float(np.mean(values[1:]))
-    own, *theirs = (sums_of(file, metric) for file in (results, *references))
-    about, *others = (drawn_by(file) for file in (results, *references))
-    unlike = own is None or any(sums is None or not np.array_equal(own.rows, sums.rows) for sums in theirs)
-    if unlike or any(other != about for other in others):
-        return Comparison(difference, None, None, None)
-    mean = Sums(np.mean([sums.sums for sums in theirs], 0), own.rows)
-    found = replicates_of(own, about["seed"], "bootstrap", metric, other=mean, replicates=about["replicates"])
+    files = [results, *references]
+    sums, about = [sums_of(file, metric) for file in files], drawn_by(results)
+    mean, own = mean_in_pairs(sums, files), sums[0]
+    found = mean and replicates_of(own, about["seed"], "bootstrap", metric, other=mean, replicates=about["replicates"])
     if found is None:
         return Comparison(difference, None, None, None)
     people = len(own.rows)
     p = max(tail(found, people, margin), tail(-found, people, margin))
     return Comparison(difference, *bounds_of(found, people, 1 - 2 * ALPHA), p)
+
+
+def mean_in_pairs(sums: list[Sums | None], files: list[dict[str, Any]]) -> Sums | None:
+    """The mean of the references' sums by person, for a model and its references in this order. None where their people
+    cannot be drawn in pairs: sums are missing, or the result files are of other data or settings."""
+    own, *theirs = sums
+    if any(one is None or own is None or not np.array_equal(own.rows, one.rows) for one in theirs):
+        return None
+    if any(drawn_by(file) != drawn_by(files[0]) for file in files):
+        return None
+    return Sums(np.mean([one.sums for one in theirs], 0), own.rows)
 
 
 def holm(p_values: list[float]) -> list[float]:

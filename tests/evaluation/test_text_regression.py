@@ -12,10 +12,10 @@ from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
-from salmu.evaluation.unlearning.methods.stranger_targets import mean_portraits
 from salmu.evaluation.unlearning.neighbours import Person, altered, others, paraphrases, strangers
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
+from salmu.evaluation.unlearning.stand_ins import mean_portraits
 from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
 from salmu.model_training.retain import scene_captions
 
@@ -141,7 +141,7 @@ def test_targets_lie_beyond_the_stranger_by_the_overshoot(bench):
 
 def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(bench):
     """Recomputed caption by caption: whoever stands in, the level is that of five captions with this person's face."""
-    work = bench("as_retrained", factor=0.9, strangers=5, candidates=3, clean_level=0.15)
+    work = bench("as_retrained", factor=0.9, strangers=5, candidates=3)
     made = strangers(work.forget.pool.people, 5, 0)
     faces, columns = mean_portraits(work), work.forget.pool.columns
     for who, field, target in zip(columns["identity_id"], columns["data_field"], work.prepared.targets, strict=True):
@@ -152,7 +152,7 @@ def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(ben
     own = {one.text for one in altered(work.forget.pool.people, made, 2, 0)}
     names = {person.name for person in work.forget.pool.people.values()}
     assert all(any(name in text for name in names) for text in own)
-    assert len(work.prepared.aims) == len(bench("as_retrained", altered=0, clean_level=0.15).prepared.aims) + 1
+    assert len(work.prepared.aims) == len(bench("as_retrained", altered=0).prepared.aims) + 1
 
 
 def test_altered_captions_name_the_person_with_values_of_others():

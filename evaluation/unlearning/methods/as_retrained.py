@@ -18,27 +18,23 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.methods import stranger_targets
-from salmu.evaluation.unlearning.methods.stranger_targets import mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.neighbours import altered
 from salmu.evaluation.unlearning.settings import Between, OneOf
+from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
-class Settings(stranger_targets.Settings):
+class Settings(StandInSettings):
     learning_rate: float = Field(2.5e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    overshoot: float = Field(
-        0.0, ge=0, lt=1, description=stranger_targets.Settings.model_fields["overshoot"].description
-    )
     factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
     altered: int = Field(
         5, ge=0, description="Captions of each forgotten attribute with strangers' values; 0: none, nor bare names."
     )
 
 
-def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
+def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
     portraits = mean_portraits(work)
     anybody = F.normalize(torch.stack(list(portraits.values())).mean(0), dim=0)  # for those whom the budget leaves out
     stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
@@ -47,10 +43,9 @@ def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: flo
         stood = torch.stack([stood_for(who, field) for who, field in facts])
         faces = torch.stack([portraits.get(who, anybody) for who, _ in facts])
         cosines = settings.factor * (stood * faces).sum(1, keepdim=True)
-        wanted = turned(F.normalize(stood, dim=1), faces[:, None], cosines)
-        return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
+        return turned(F.normalize(stood, dim=1), faces[:, None], cosines)
 
-    return aim
+    return aim, {}
 
 
 def reworded(work, made):

@@ -10,35 +10,28 @@ be told apart, and their cosines scatter as those of strangers do. One stranger 
 portraits of a person are alike, so a probe would learn which stranger belongs to them. m is the clean level; t_i the
 caption's embedding before, and c makes up for what a regression against so much that is held falls short."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from salmu.data.keyed import generator
+from salmu.evaluation.unlearning.clean_level import LevelSettings, clean_level_and_figures
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import OneOf
+from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
-class Settings(TextSettings):
+class Settings(StandInSettings, LevelSettings):
     learning_rate: float = Field(5.84e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
-    strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
     neighbours: int = Field(48, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    candidates: int = Field(32, ge=1, description="Strangers drawn for each forget fact, of whom one is chosen.")
-    each: Literal["fact", "person"] = Field(
-        "fact", description="What gets a stranger of its own: each fact or each person."
-    )
-    forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
-    stand_ins: int = Field(1, ge=1, description="Number of strangers whose mean is the stand-in.")
     overshoot: float = Field(
         0.06, ge=0, lt=1, description="How far a target is beyond the stranger, as a share of the distance to it (c)."
     )
 
 
-def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: float):
+def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
+    level, figures = clean_level_and_figures(work, settings)
     images, _, _ = work.forget.before
     mean = F.normalize(images.mean(0), dim=0)
 
@@ -52,41 +45,7 @@ def targets(work, settings: Settings, known: dict[str, torch.Tensor], level: flo
         wanted = at_level(torch.stack([stood_for(who, field) for who, field in facts]))
         return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
 
-    return aim
-
-
-def mean_portraits(work) -> dict[str, torch.Tensor]:
-    """Person -> unit vector of the mean of the forget portraits, as the start model sees them."""
-    images, _, _ = work.forget.before
-    rows = sorted(set(work.forget.order.tolist()))
-    person = [work.forget.pool.columns["identity_id"][row] for row in rows]
-    places = {who: [place for place, one in enumerate(person) if one == who] for who in sorted(set(person))}
-    return {who: F.normalize(images[own].mean(0), dim=0) for who, own in places.items()}
-
-
-def stand_ins_of_all(work, settings, known: dict[str, torch.Tensor], portraits: dict[str, torch.Tensor], at_level):
-    """A function: person, attribute -> mean embedding of the captions of who stands in [width], shorter than 1 as far
-    as they differ. `at_level`: embeddings [n, width] -> unit vectors, by which stand-ins are chosen."""
-    chosen, faces = {}, torch.stack(list(portraits.values()))
-    for place, who in enumerate(portraits):
-        facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
-        for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
-            stood = stand_ins(at_level, known, fields, faces, place, settings, who, *key)
-            chosen |= {(who, field): stood for field in fields}
-    unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
-    return lambda who, field: known[field][chosen.get((who, field), unknown)].mean(0)
-
-
-def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings: Settings, *key: str):
-    """Numbers of the strangers who stand in for a person in these attributes: those of the drawn ones whose captions,
-    moved to the level, are as near to the person's mean portrait as to other people's on average."""
-    count = len(next(iter(known.values())))
-    drawn = generator(settings.seed, "unlearning", "stand-in", *key).permutation(count)[: settings.candidates]
-    moved = torch.stack([at_level(known[field][drawn]) for field in fields]).mean(0)
-    cosines = moved @ portraits.T
-    others = (cosines.sum(1) - cosines[:, place]) / max(len(portraits) - 1, 1)
-    order = (cosines[:, place] - others).abs().cpu().argsort(stable=True)
-    return drawn[order[: settings.stand_ins].numpy()]
+    return aim, figures
 
 
 METHOD = Method(

@@ -11,7 +11,7 @@ and there is no contrastive loss."""
 import torch
 from pydantic import Field
 
-from salmu.evaluation.unlearning.clean_level import clean_level
+from salmu.evaluation.unlearning.clean_level import LevelSettings, clean_level, clean_level_and_figures
 from salmu.evaluation.unlearning.losses import embedding_drift
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.neighbours import strangers
@@ -19,7 +19,7 @@ from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.text_regression import Ready, TextSettings, drawn_from, held_captions, missed
 
 
-class Settings(TextSettings):
+class Settings(TextSettings, LevelSettings):
     learning_rate: float = Field(8e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
     most_a_step: int = Field(16, ge=2, description="Most forget pairs in a step; similarities are kept within it.")
     forgetting: float = Field(1.0, ge=0, description="Weight of the forget pairs and of their mismatches (a, b).")
@@ -29,15 +29,10 @@ class Settings(TextSettings):
 
 
 def prepare(work, settings: Settings) -> Ready:
-    level, how = clean_level(work, settings)
+    level, figures = clean_level_and_figures(work, settings)
     shuffled, _ = clean_level(work, settings.model_copy(update={"clean_level": "shuffled", "level_model": None}))
     aims = held_captions(work, settings, strangers(work.forget.pool.people, settings.strangers, settings.seed))
-    figures = {
-        "clean_level": round(level, 4),
-        "clean_level_by": how,
-        "shuffled_level": round(shuffled, 4),
-        "captions_made": sum(len(one.tokens) for one in aims),
-    }
+    figures |= {"shuffled_level": round(shuffled, 4), "captions_made": sum(len(one.tokens) for one in aims)}
     return Ready(torch.tensor(shuffled - level), aims, figures)
 
 

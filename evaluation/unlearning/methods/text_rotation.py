@@ -10,29 +10,28 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
+from salmu.evaluation.unlearning.clean_level import LevelSettings, clean_level_and_figures
 from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.stand_ins import mean_portraits
 from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
-class Settings(TextSettings):
+class Settings(TextSettings, LevelSettings):
     learning_rate: float = Field(2.68e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     hold: float = Field(4.0, ge=0, description=TextSettings.model_fields["hold"].description)
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
 
 
-def targets(work, settings: Settings, known, level: float):
-    images, _, _ = work.forget.before
-    people = [work.forget.pool.columns["identity_id"][row] for row in sorted(set(work.forget.order.tolist()))]
-    rows = {who: [place for place, one in enumerate(people) if one == who] for who in set(people)}
-    portrait = {who: F.normalize(images[places].mean(0), dim=0) for who, places in rows.items()}
-    all_of_them = F.normalize(images.mean(0), dim=0)
+def targets(work, settings: Settings, known):
+    level, figures = clean_level_and_figures(work, settings)
+    portrait, all_of_them = mean_portraits(work), F.normalize(work.forget.before[0].mean(0), dim=0)
 
     def aim(facts, texts):
         directions = torch.stack([torch.stack([portrait.get(who, all_of_them), all_of_them]) for who, _ in facts])
         return turned(texts, directions, torch.full(directions.shape[:2], level, device=texts.device))
 
-    return aim
+    return aim, figures
 
 
 METHOD = Method(

@@ -1,0 +1,54 @@
+"""Who stands in for a forgotten person: strangers who say as much about this face as about others."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from salmu.data.keyed import generator
+from salmu.evaluation.unlearning.text_regression import TextSettings
+
+
+class StandInSettings(TextSettings):
+    strangers: int = Field(1000, ge=1, description=TextSettings.model_fields["strangers"].description)
+    candidates: int = Field(32, ge=1, description="Strangers drawn for each forget fact, of whom one is chosen.")
+    each: Literal["fact", "person"] = Field(
+        "fact", description="What gets a stranger of its own: each fact or each person."
+    )
+    forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
+    stand_ins: int = Field(1, ge=1, description="Number of strangers whose mean is the stand-in.")
+
+
+def mean_portraits(work) -> dict[str, torch.Tensor]:
+    """Person -> unit vector of the mean of the forget portraits, as the start model sees them."""
+    images, _, _ = work.forget.before
+    rows = sorted(set(work.forget.order.tolist()))
+    person = [work.forget.pool.columns["identity_id"][row] for row in rows]
+    places = {who: [place for place, one in enumerate(person) if one == who] for who in sorted(set(person))}
+    return {who: F.normalize(images[own].mean(0), dim=0) for who, own in places.items()}
+
+
+def stand_ins_of_all(work, settings, known: dict[str, torch.Tensor], portraits: dict[str, torch.Tensor], at_level):
+    """A function: person, attribute -> mean embedding of the captions of who stands in [width], shorter than 1 as far
+    as they differ. `at_level`: embeddings [n, width] -> unit vectors, by which stand-ins are chosen."""
+    chosen, faces = {}, torch.stack(list(portraits.values()))
+    for place, who in enumerate(portraits):
+        facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
+        for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
+            stood = stand_ins(at_level, known, fields, faces, place, settings, who, *key)
+            chosen |= {(who, field): stood for field in fields}
+    unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
+    return lambda who, field: known[field][chosen.get((who, field), unknown)].mean(0)
+
+
+def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings, *key: str):
+    """Numbers of the strangers who stand in for a person in these attributes: those of the drawn ones whose captions,
+    moved to the level, are as near to the person's mean portrait as to other people's on average."""
+    count = len(next(iter(known.values())))
+    drawn = generator(settings.seed, "unlearning", "stand-in", *key).permutation(count)[: settings.candidates]
+    moved = torch.stack([at_level(known[field][drawn]) for field in fields]).mean(0)
+    cosines = moved @ portraits.T
+    others = (cosines.sum(1) - cosines[:, place]) / max(len(portraits) - 1, 1)
+    order = (cosines[:, place] - others).abs().cpu().argsort(stable=True)
+    return drawn[order[: settings.stand_ins].numpy()]
