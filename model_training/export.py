@@ -19,7 +19,9 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
 from salmu.data.sealed import sealed
 from salmu.model_training.configurations import configuration as named_configuration
+from salmu.model_training.loading.clip import ClipModel, hub_folder
 from salmu.model_training.loading.configuration import read_configuration
+from salmu.model_training.loading.folders import HUB, local_folder
 from salmu.model_training.record import RECORD, Trained, read_training
 
 CONFIGURATION, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -63,6 +65,18 @@ def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokeni
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(folder)
     return file_sha256(folder / WEIGHTS)
+
+
+def portable_folder(clip: ClipModel, target: Path) -> Path:
+    """A folder in open_clip's layout that holds this model: the one that it was loaded from, or `target`, which is
+    written where it is none of a folder or a repository."""
+    if folder := local_folder(clip.name):
+        return folder
+    if clip.name.startswith(HUB):
+        return hub_folder(clip.name.removeprefix(HUB))
+    with whole_folder(target) as folder:
+        write_model(folder, clip.network, clip.name.partition("/")[0], getattr(clip.tokenizer, "tokenizer", None))
+    return target
 
 
 def file_digests(folder: Path) -> dict[str, str]:

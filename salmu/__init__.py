@@ -8,6 +8,7 @@
     salmu.open_dataset(run.dataset).table("forget")        # an Arrow table
     forgot = salmu.unlearn("scrub", run.models["compromised"], run.dataset, "forgot")
     salmu.evaluate(forgot, run.dataset).to_pandas()        # the metrics of a model
+    salmu.forget("requests.csv", run.models["compromised"], run.dataset, "erased")    # erasure requests, with receipts
 
 Errors that a person can mend are `salmu.UserError`. The names load when they are used. `import salmu` itself takes a
 few milliseconds; every Python of the environment does it when it starts (data/torchvision_compat.py)."""
@@ -20,6 +21,7 @@ __all__ = [
     "Run",
     "UserError",
     "evaluate",
+    "forget",
     "load_model",
     "methods",
     "open_dataset",
@@ -30,7 +32,7 @@ __all__ = [
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself would be most of the time of this import
 if TYPE_CHECKING:
-    from salmu.api import evaluate, load_model, methods, open_dataset, open_run, run, unlearn
+    from salmu.api import evaluate, forget, load_model, methods, open_dataset, open_run, run, unlearn
     from salmu.data.errors import UserError
     from salmu.results import Results, Run
 

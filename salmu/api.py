@@ -244,6 +244,55 @@ def unlearn(
     return target
 
 
+def forget(
+    requests: str | Path,
+    model: str | Path,
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    method: str = "as_retrained",
+    budget: float | None = None,
+    pairs: int | None = None,
+    seconds: float | None = None,
+    batch: bool = False,
+    seed: int = 0,
+    most: int = 100,
+    settings: Mapping[str, Any] | None = None,
+    methods: Paths | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Work erasure requests one after the other, each from the model that the one before left; the same as
+    `salmu forget`. Writes models, records and receipts into the folder `out`, and returns what became of each request.
+
+    `requests`: a CSV or JSONL with identity_id, data_field, file_name and request_id, or a folder of pictures with
+    captions. `dataset`: the pairs that may be seen: a published dataset, .parquet or .tar files, or pictures with
+    captions. `budget`, `pairs`, `seconds`: one of them limits each request. `batch`: work all together. `most`: more
+    requests are refused. `settings`: the method's own. Finished requests are never touched again. Raises UserError for
+    input that cannot be used, before anything is done; a request that is refused or fails says so in its row.
+
+    >>> import salmu
+    >>> first = salmu.open_dataset("runs/mine/dataset").table("forget", "identity_id")["identity_id"][0].as_py()
+    >>> lines = Path("requests.csv").write_text(f"identity_id\n{first}\n")
+    >>> few = {"learning_rate": 1e-4, "retain_scenes": 0}
+    >>> files = "requests.csv", "runs/mine/models/compromised", "runs/mine/dataset", "erased"
+    >>> (row,) = salmu.forget(*files, method="negative_gradient", budget=0.5, settings=few)
+    >>> row["pairs"] > 1, sorted(path.suffix for path in Path("erased").glob("receipt-*"))
+    (True, ['.html', '.json'])
+    """
+    from salmu.flows.erasure import open_stream, rows_of, work_all
+    from salmu.flows.running.lock import run_lock
+
+    _choose(methods)
+    given = {"method": method, "budget": budget, "pairs": pairs, "seconds": seconds}
+    given |= {"batch": batch, "seed": seed, "most": most}
+    changes = {f"unlearning.methods.{method}.{key}": value for key, value in (settings or {}).items()}
+    tell = progress or _silent
+    with run_lock(Path(out)):
+        stream = open_stream(requests, model, dataset, out, given, changes)
+        failed = work_all(stream, lambda name, done, total: tell(done, total))
+    return rows_of(stream, failed)
+
+
 def methods(paths: Paths | None = None) -> "dict[str, Method]":
     """The unlearning methods by name: the project's, those of installed packages, and those in `paths`, files or
     folders of your own, which stay known until others are named. A file that cannot be used is a warning of one line.

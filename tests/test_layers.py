@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "prompts": {"prompts", "data"},
     "data": {"data"},
 }
-ROOMS = ["encoding", "metrics", "unlearning", "selection", "attacks", "scoring", "verdicts", "report"]  # of evaluation/
+# Of evaluation/, in the order of their imports.
+ROOMS = ["encoding", "metrics", "unlearning", "selection", "attacks", "scoring", "verdicts", "requests", "report"]
 FILES = [path.relative_to(ROOT) for folder in MAY_IMPORT for path in sorted((ROOT / folder).rglob("*.py"))]
 MODULES = {".".join(("salmu", *path.with_suffix("").parts)).removesuffix(".__init__") for path in FILES}
 

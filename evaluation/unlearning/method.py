@@ -63,8 +63,18 @@ class Work:
     The network stays in evaluation mode: batch statistics of a single kind of image would shift its normalisation
     layers."""
 
-    def __init__(self, method: Method, settings: MethodSettings, clip: ClipModel, pools: dict[str, Pool], count: int):
-        """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
+    def __init__(
+        self,
+        method: Method,
+        settings: MethodSettings,
+        clip: ClipModel,
+        pools: dict[str, Pool],
+        count: int,
+        teacher: torch.nn.Module | None = None,
+    ):
+        """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see. `teacher`: whose
+        embeddings are to be kept, if not the start model's own."""
+        self._teacher = teacher
         self.method, self.settings, self.network, self.count = method, settings, clip.network, count
         self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -89,7 +99,9 @@ class Work:
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
-        """A frozen copy of the start model."""
+        """What is to be kept: a frozen copy of the start model, or another model."""
+        if self._teacher is not None:
+            return self._teacher.requires_grad_(False)
         teacher = copy.deepcopy(self.network).requires_grad_(False)
         teacher.load_state_dict(self.start, strict=False)
         return teacher

@@ -1,14 +1,17 @@
 """The drawn pairs that a method gets beside those of retain_synth: scenes and everyday portraits on which its start
 model was trained.
 
-The start model's training record tells which: seed and numbers. A model without one may have met none of the drawn
-pairs; they are then keyed by the method's own seed, and the method's record says so."""
+The start model's training record tells which: seed and numbers; for a model that was unlearned already, its unlearning
+record hands them on. A model without either may have met none of the drawn pairs; they are then keyed by the method's
+own seed, and the method's record says so."""
 
 from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from salmu.evaluation.unlearning.record import RECORD as UNLEARNING
+from salmu.evaluation.unlearning.record import read_record
 from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.loading.folders import local_folder
 from salmu.model_training.record import RECORD, read_training
@@ -35,6 +38,13 @@ class SceneSource(NamedTuple):
     everyday: int
     told_by: str  # for the record of the method
 
+    @property
+    def drawn(self) -> dict[str, int] | None:
+        """What the record of an unlearned model hands on."""
+        if self.scenes is None:
+            return None
+        return {"seed": self.seed, "scenes": self.scenes, "everyday": self.everyday}
+
     def pairs(self, count: int, side: int) -> Pairs:
         """`count` of the drawn pairs, or all where there are fewer, images uint8 [n, side, side, 3]: scenes, then
         everyday portraits, in the shares in which the start model had them, the first ones of each."""
@@ -53,11 +63,14 @@ def scene_source(clip: ClipModel, seed: int) -> SceneSource:
 
     Raises UserError if there is a record and it is damaged."""
     folder = local_folder(clip.name)
-    path = folder / RECORD if folder else None
-    if path is None or not path.is_file():
+    if folder and (folder / RECORD).is_file():
+        name, told = RECORD, read_training(folder / RECORD).get("settings")
+    elif folder and (folder / UNLEARNING).is_file():
+        name, told = UNLEARNING, (read_record(folder / UNLEARNING).model_extra or {}).get("drawn")
+    else:
         return SceneSource(seed, None, 0, f"the method's seed: the start model has no {RECORD}")
     try:
-        drawn = Drawn.model_validate(read_training(path).get("settings"))
+        drawn = Drawn.model_validate(told)
     except ValidationError:
-        return SceneSource(seed, None, 0, f"the method's seed: the start model's {RECORD} tells of no scenes")
-    return SceneSource(drawn.seed, drawn.scenes, drawn.everyday, f"the start model's {RECORD}")
+        return SceneSource(seed, None, 0, f"the method's seed: the start model's {name} tells of no scenes")
+    return SceneSource(drawn.seed, drawn.scenes, drawn.everyday, f"the start model's {name}")

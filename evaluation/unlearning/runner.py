@@ -38,12 +38,15 @@ def unlearn(
     method: str,
     settings: MethodSettings,
     model_dir: Path,
-    dataset_dir: Path,
+    dataset: Path | Dataset,
     out_dir: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
     replace: bool = True,
+    teacher_dir: Path | None = None,
 ) -> None:
     """Change the model in `model_dir` by a method and write it, with unlearning.json, to `out_dir` in its layout.
+    `dataset`: its folder, or opened. `teacher_dir`: the model whose embeddings a method keeps where it compares with
+    those from before; by default that in `model_dir`.
 
     A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
     threads: same bytes, also when the run was killed and started again. An `out_dir` that holds the result already is
@@ -52,11 +55,15 @@ def unlearn(
     chosen, source, model_dir, out_dir = get(method), origin(method), Path(model_dir), Path(out_dir)
     if not model_dir.is_dir():
         raise UserError(f"{model_dir}: no such folder; unlearning starts from a folder in open_clip's layout")
-    dataset = open_dataset(dataset_dir)
+    dataset = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     clip = load(model_dir, settings.device)
     inputs = {"source_model_digest": clip.weights_digest, "dataset_digest": dataset.digest}
+    teacher = load(teacher_dir, settings.device) if teacher_dir else None
+    if teacher:
+        inputs["teacher_digest"] = teacher.weights_digest
     code = [source.digest] if source else []  # VERSION speaks for the project's own methods
-    drawn = list(scene_source(clip, settings.seed)) if settings.retain_scenes and "retain" in chosen.sees else []
+    scenes = scene_source(clip, settings.seed) if settings.retain_scenes and "retain" in chosen.sees else None
+    drawn = list(scenes or [])
     fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, drawn, *code)
     if _finished(out_dir, fingerprint):
         return
@@ -72,6 +79,7 @@ def unlearn(
         "settings": without_folders(settings.model_dump(mode="json")),
         "not_default": settings.not_default(),
         **inputs,
+        **({"drawn": scenes.drawn} if scenes and scenes.drawn else {}),
     }
     unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")
 
@@ -81,7 +89,8 @@ def unlearn(
     try:
         with reproducible(settings.threads):
             count = budgeted(settings, dataset)
-            work = Work(chosen, settings, clip, pools(chosen.sees, settings, clip, dataset), count)
+            teaching = teacher and teacher.network
+            work = Work(chosen, settings, clip, pools(chosen.sees, settings, clip, dataset), count, teaching)
             record = spend(work, progress, unfinished, fingerprint, keep)
         record = about | _cost(clip, record) | {"fingerprint": fingerprint}
         _write(clip, record, model_dir, out_dir, unfinished)

@@ -44,11 +44,15 @@ def stand_ins_of_all(work, settings, known: dict[str, torch.Tensor], portraits: 
 
 def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings, *key: str):
     """Numbers of the strangers who stand in for a person in these attributes: those of the drawn ones whose captions,
-    moved to the level, are as near to the person's mean portrait as to other people's on average."""
+    moved to the level, are as near to the person's mean portrait as to other people's on average. Of one person
+    alone they are as near as those drawn are on average."""
     count = len(next(iter(known.values())))
     drawn = generator(settings.seed, "unlearning", "stand-in", *key).permutation(count)[: settings.candidates]
     moved = torch.stack([at_level(known[field][drawn]) for field in fields]).mean(0)
     cosines = moved @ portraits.T
-    others = (cosines.sum(1) - cosines[:, place]) / max(len(portraits) - 1, 1)
+    if len(portraits) > 1:
+        others = (cosines.sum(1) - cosines[:, place]) / (len(portraits) - 1)
+    else:  # nobody to compare with: an ordinary one of those who are drawn
+        others = cosines[:, place].mean()
     order = (cosines[:, place] - others).abs().cpu().argsort(stable=True)
     return drawn[order[: settings.stand_ins].numpy()]

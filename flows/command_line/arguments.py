@@ -168,6 +168,7 @@ def parser() -> Parser:
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
     verify.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")
     verify.add_argument("--digest", metavar="HEX", help="the folder_digest that DIR must have, from your notes")
+    verify.add_argument("--receipt", metavar="FILE", help="the receipt of an erasure request instead of a run's files")
     publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub", json=True)
     publish.add_argument("--to", required=True, metavar="TARGET", help="folder, fsspec URL, or hf://OWNER/NAME")
     publish.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")
@@ -252,6 +253,47 @@ def parser() -> Parser:
     unlearn.add_argument("--seed", type=at_least(0), default=0)
     unlearn.add_argument("--out", metavar="DIR", required=True, help="folder to write")
     unlearn.add_argument("--force", action="store_true", help="replace whatever is in --out")
+    forget = command(
+        "forget",
+        "work erasure requests, with evidence and a receipt of each",
+        run=False,
+        change=True,
+        json=True,
+        methods=True,
+    )
+    forget.add_argument(
+        "--requests",
+        metavar="FILE",
+        required=True,
+        help="CSV or JSONL with identity_id, data_field, file_name, request_id; or a folder of pictures with captions",
+    )
+    forget.add_argument(
+        "--model",
+        metavar="DIR",
+        required=True,
+        help="the model that the first request begins with; any open_clip model",
+    )
+    forget.add_argument(
+        "--dataset",
+        metavar="DIR",
+        required=True,
+        help="pairs that may be seen: a published dataset, .parquet or .tar files, or pictures with captions",
+    )
+    forget.add_argument("--out", metavar="DIR", required=True, help="folder of models, records and receipts")
+    forget.add_argument("--method", metavar="METHOD", default="as_retrained", help="default: as_retrained")
+    budget = forget.add_mutually_exclusive_group()
+    budget.add_argument("--budget", type=float, help="pairs seen, as a multiple of a request's pairs (default: 5)")
+    budget.add_argument("--pairs", metavar="N", type=at_least(1), help="pairs seen for each request")
+    budget.add_argument(
+        "--seconds", metavar="S", type=float, help="about how long the method may take for each request"
+    )
+    forget.add_argument("--batch", action="store_true", help="work all requests of the file together")
+    forget.add_argument(
+        "--most", metavar="N", type=at_least(1), default=100, help="refuse a file with more (default: 100)"
+    )
+    forget.add_argument("--seed", type=at_least(0), default=0)
+    forget.add_argument("--show-facts", action="store_true", help="write receipts that show the facts too, into owner/")
+    forget.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
     tune = command(
         "tune", "choose a method's settings with the forget set only", run=False, change=True, json=True, methods=True
     )

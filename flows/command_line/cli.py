@@ -25,6 +25,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "gallery": "dataset_commands",
     "evaluate": "model_commands",
     "unlearn": "model_commands",
+    "forget": "request_commands",
     "tune": "model_commands",
     "submission": "model_commands",
     "methods": "reference_commands",

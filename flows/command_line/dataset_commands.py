@@ -20,6 +20,10 @@ def verify(options) -> None:
     if options.what == "personas":
         rows = verify_personas(_persona_rows(options))
         show(options, {"fields": rows}, text_table(rows))
+    elif options.receipt:
+        from salmu.flows.command_line.request_commands import verify_receipt
+
+        verify_receipt(options)
     elif options.dataset:
         files = check_files(options.dataset, options.digest)
         digest = read_provenance(location(options.dataset)).folder_digest

@@ -56,7 +56,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> ClipMode
     name, device = str(name), torch.device(device)
     folder = local_folder(name)
     if folder is None and name.startswith(HUB):
-        folder = _from_hub(name.removeprefix(HUB))
+        folder = hub_folder(name.removeprefix(HUB))
     try:
         network, preprocess, tokenizer = _from_folder(folder) if folder else _by_name(name)
         network = network.to(device).eval()
@@ -69,7 +69,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> ClipMode
     return clip
 
 
-def _from_hub(repository: str) -> Path:
+def hub_folder(repository: str) -> Path:
     """The files that are used, of those that a repository has: the documents, and one file of weights."""
     folder = fetched(repository, [*DOCUMENTS, HUB_WEIGHTS[0]])
     if not any((folder / name).is_file() for name in PREFERRED):

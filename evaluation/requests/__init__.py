@@ -1,0 +1,1 @@
+"""Erasure requests: a model that forgets request after request, with evidence and a receipt of each."""
