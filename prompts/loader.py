@@ -14,11 +14,14 @@ FOLDER = Path(__file__).parent
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load(name: str, model: type[Model]) -> Model:
-    """The file prompts/<name>.yaml as a model. Raises UserError of one line that names the file, the key and what is
-    wrong."""
+def load(name: str, model: type[Model], base: str | None = None) -> Model:
+    """The file prompts/<name>.yaml as a model; keys that it does not have come from prompts/<base>.yaml. Raises
+    UserError of one line that names the file, the key and what is wrong."""
     path = FOLDER / f"{name}.yaml"
-    return validate(model, read_yaml(path), str(path))
+    content = read_yaml(path)
+    if base not in (None, name) and isinstance(content, dict):
+        content = read_yaml(FOLDER / f"{base}.yaml") | content
+    return validate(model, content, str(path))
 
 
 def digest(name: str) -> str:

@@ -24,8 +24,18 @@ class Work:
 
     def get(self, key: str) -> ShardResult | None:
         """What was put under this key, or None. A damaged file counts as nothing."""
+        return self._read(self._path(key))
+
+    def get_of_any_settings(self, key: str) -> ShardResult | None:
+        """What was put under this key when the shard had these or other settings; for keys that name all that decides
+        the group."""
+        siblings = sorted(self.folder.parent.glob(f"{self.folder.name.rpartition('-')[0]}-*"))
+        found = (self._read(folder / self._path(key).name) for folder in (self.folder, *siblings))
+        return next((result for result in found if result is not None), None)
+
+    def _read(self, path: Path) -> ShardResult | None:
         try:
-            content = read_bytes(self._path(key))
+            content = read_bytes(path)
         except OSError:
             return None
         if hashlib.sha256(content[32:]).digest() != content[:32]:

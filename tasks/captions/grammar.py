@@ -84,6 +84,7 @@ class Caption(NamedTuple):
     generator: str
     attempts: int
     broken: tuple[str, ...] = ()  # the rules that the refused attempts before it broke
+    refused: str = ""  # the last sentence that a language model tried in its place
 
 
 class Grammar:

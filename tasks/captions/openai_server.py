@@ -47,7 +47,10 @@ class OpenAiSettings(Settings):
         json_schema_extra=NOT_IN_FINGERPRINT,
     )
     concurrency: int = Field(
-        16, ge=1, description="Requests under way at once, for each worker.", json_schema_extra=NOT_IN_FINGERPRINT
+        16,
+        ge=1,
+        description="Most requests under way at once, for each worker; fewer while the server answers too late.",
+        json_schema_extra=NOT_IN_FINGERPRINT,
     )
     timeout: float = Field(
         60, gt=0, description="Seconds that one try may take as a whole.", json_schema_extra=NOT_IN_FINGERPRINT
@@ -76,6 +79,33 @@ class _Passing(Exception):
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
         self.wait = wait
+
+
+class _TimedOut(_Passing):
+    """A try that the server did not answer in time."""
+
+
+class Gate:
+    """Lets requests through, `most` at once: half as many after a time-out, and one more after as many answers as it
+    lets through."""
+
+    def __init__(self, most: int):
+        self.most, self.limit, self.busy = most, float(most), 0
+        self.changed = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.busy < int(self.limit))
+            self.busy += 1
+
+    async def __aexit__(self, kind, error, trace) -> None:
+        async with self.changed:
+            self.busy -= 1
+            if isinstance(error, _TimedOut):
+                self.limit = max(1.0, self.limit / 2)
+            elif error is None:
+                self.limit = min(self.most, self.limit + 1 / self.limit)
+            self.changed.notify_all()
 
 
 class _Reply:
@@ -112,7 +142,7 @@ class OpenAiModel:
             timeout=settings.timeout,
             limits=httpx.Limits(max_connections=settings.concurrency),
         )
-        self.free = asyncio.Semaphore(settings.concurrency)
+        self.free, self.gate = asyncio.Semaphore(settings.concurrency), Gate(settings.concurrency)
 
     def ask(self, groups: list[list[Request]]) -> Iterator[tuple[int, list[str]]]:
         """Raises UserError if the server stays silent, keeps failing or refuses; what came before is handed out."""
@@ -148,7 +178,8 @@ class OpenAiModel:
                     if self.stopped:
                         raise asyncio.CancelledError
                     try:
-                        return await self._try(request)
+                        async with self.gate:
+                            return await self._try(request)
                     except _Passing as passing:
                         await self._wait(request, attempt, passing)
             except UserError:
@@ -159,9 +190,15 @@ class OpenAiModel:
     async def _wait(self, request: Request, attempt: int, passing: _Passing) -> None:
         """Before the next try: as long as the server asks, else longer after each try."""
         if attempt == self.settings.tries:
+            patience = (
+                f", lower captions.openai.concurrency (now {self.settings.concurrency}) or raise "
+                f"captions.openai.timeout (now {self.settings.timeout:g})"
+                if isinstance(passing, _TimedOut)
+                else ""
+            )
             raise UserError(
-                f"captions: {self.settings.base_url}: {passing}, {attempt} times; check the server, then run again "
-                "(received replies are kept)"
+                f"captions: {self.settings.base_url}: {passing}, {attempt} times; check the server{patience}, then run "
+                "again (received replies are kept)"
             )
         rng = keyed.python_random("backoff", request.digest, attempt)
         wait = passing.wait if passing.wait is not None else 2 ** (attempt - 1) * rng.uniform(0.5, 1)
@@ -207,7 +244,7 @@ class OpenAiModel:
             async with asyncio.timeout(self.settings.timeout):
                 return await self._read(body)
         except (TimeoutError, httpx.TimeoutException):
-            raise _Passing(f"no answer within {self.settings.timeout:g} s") from None
+            raise _TimedOut(f"no answer within {self.settings.timeout:g} s") from None
         except httpx.HTTPError as error:
             raise _Passing(f"cannot be reached ({error})") from None
 

@@ -5,14 +5,14 @@ model keeps failing, the grammar fills in."""
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
 from salmu.data import keyed
 from salmu.data.errors import UserError
 from salmu.data.store import ShardResult, Work, chunks
-from salmu.tasks.captions import prompting
+from salmu.tasks.captions import prompting, statement
 from salmu.tasks.captions.grammar import STYLES, Caption, Grammar
 from salmu.tasks.captions.prompting import NO_REPLY, A, N, Refusal, Request, V, request
 from salmu.tasks.captions.validate import Fact, article, broken_rules, too_close, words_of
@@ -42,9 +42,9 @@ class Model(Protocol):
 class Paraphraser:
     """The engine: a language model, what it is told, and the grammar that fills in."""
 
-    def __init__(self, model: Model, grammar: Grammar):
+    def __init__(self, model: Model, grammar: Grammar, prompts: str = "paraphrase"):
         self.model, self.grammar, self.name = model, grammar, model.name
-        self.prompts, self.vocabularies = prompting.load(), vocabularies(grammar)
+        self.prompts, self.vocabularies = prompting.load(prompts), vocabularies(grammar)
 
     def captions(
         self,
@@ -70,8 +70,9 @@ class Paraphraser:
                 for place in waiting
             ]
             counted = partial(_counted, progress, before, before + len(requests))
-            for place, reply in zip(waiting, self._replies(requests, work, counted), strict=True):
-                self._judge(facts[place], reply, done[place], refused[place], attempt)
+            replies = self._replies(requests, work, counted)
+            for place, asked, reply in zip(waiting, requests, replies, strict=True):
+                self._judge(facts[place], asked, reply, done[place], refused[place], attempt)
             before += len(requests)
         for fact, captions, refusals in zip(facts, done, refused, strict=True):
             for style in STYLES:
@@ -79,7 +80,9 @@ class Paraphraser:
                     others = [caption.text for caption in captions.values()]
                     caption = self.grammar.caption(fact, style, seed, draws, others)
                     captions[style] = caption._replace(
-                        attempts=retries + 1 + caption.attempts, broken=_rules(refusals[style]) + caption.broken
+                        attempts=retries + 1 + caption.attempts,
+                        broken=_rules(refusals[style]) + caption.broken,
+                        refused=refusals[style][-1].sentence,
                     )
         return [[captions[style] for style in STYLES] for captions in done]
 
@@ -87,7 +90,7 @@ class Paraphraser:
         """A reply to each request: what is kept, and the model's to the rest. `counted` is told how many came."""
         groups = chunks(requests, self.model.group)
         keys = [keyed.digest([request.digest for request in group]) for group in groups]
-        kept = {place: work.get(key) for place, key in enumerate(keys)}
+        kept = {place: work.get_of_any_settings(key) for place, key in enumerate(keys)}
         replies = {place: [row["text"] for row in found.rows] for place, found in kept.items() if found}
         missing = [place for place in range(len(groups)) if place not in replies]
         counted(sum(map(len, replies.values())))
@@ -103,12 +106,17 @@ class Paraphraser:
         return [text for place in range(len(groups)) for text in replies[place]]
 
     def _judge(
-        self, fact: Fact, reply: str, done: dict[str, Caption], refused: dict[str, list[Refusal]], attempt: int
+        self,
+        fact: Fact,
+        asked: Request,
+        reply: str,
+        done: dict[str, Caption],
+        refused: dict[str, list[Refusal]],
+        attempt: int,
     ) -> None:
         """Take the sentences of a reply that keep the rules, with placeholders and filled in; note what the others
         broke."""
         sentences = parsed(reply)
-        masked = fact._replace(name=N, value=V, others=())
         for style in STYLES:
             if style in done:
                 continue
@@ -116,12 +124,13 @@ class Paraphraser:
             if not isinstance(skeleton, str):
                 refused[style].append(Refusal("", (NO_REPLY,)))
                 continue
-            vocabulary = self.vocabularies[fact.field]
-            rules = broken_rules(filled(skeleton, masked), masked, vocabulary)
-            if not _in_style(skeleton, style):
-                rules.append("style")
+            copied = skeleton in asked.prompt
+            skeleton = self.prompts.placeholders.restored(skeleton)
+            rules = skeleton_rules(skeleton, style, fact, self.vocabularies[fact.field])
+            if copied and not rules:
+                rules.append("copy")
             text = filled(skeleton, fact)
-            rules = rules or broken_rules(text, fact, vocabulary)
+            rules = rules or broken_rules(text, fact, self.vocabularies[fact.field])
             if not rules and too_close(text, fact, [caption.text for caption in done.values()]):
                 rules = ["too close to another style"]
             if rules:
@@ -138,6 +147,19 @@ def vocabularies(grammar: Grammar) -> dict[str, frozenset[str]]:
         field: words | words_of(approved["all"]) | words_of(approved[field])
         for field, words in grammar.vocabularies.items()
     }
+
+
+def skeleton_rules(skeleton: str, style: str, fact: Fact, vocabulary: frozenset[str]) -> list[str]:
+    """The rules that a sentence with placeholders breaks."""
+    masked = fact._replace(name=N, value=V, others=())
+    rules = broken_rules(filled(skeleton, masked), masked, vocabulary)
+    bare = skeleton.replace(f"{A} {V}", f"a {V}").replace(N, statement.N).replace(V, statement.V)
+    known = statement.statements(fact.field)
+    if not known.in_style(bare, style):
+        rules.append("style")
+    if not rules and not known.stated(bare):
+        rules.append("fact")
+    return rules
 
 
 def parsed(reply: str) -> dict:
@@ -162,35 +184,33 @@ def filled(skeleton: str, fact: Fact) -> str:
     return begun.replace(f"{A} {V}", f"{word} {V}").replace(N, fact.name).replace(V, fact.value)
 
 
-def refuse_fallbacks(total: int, failed: int, rules: Counter, settings, where: str) -> None:
+def refuse_fallbacks(
+    total: int, failed: int, rules: Counter, settings, where: str, refused: Iterable[str] = ()
+) -> None:
     """Stop when the model failed too often: `failed` of `total` captions were filled in by the grammar; `rules`: in how
-    many of these each rule was broken.
+    many of these each rule was broken; `refused`: sentences of the model, of which three are shown.
 
-    Raises UserError when the share of the failed is above settings.max_fallback_share, or that of one rule above
-    settings.max_rule_share."""
-    remedy = "correct prompts/paraphrase.yaml, use another model, or raise captions."
-    if failed > settings.max_fallback_share * total:
-        raise UserError(
-            f"captions: {where}: {settings.engine} failed for {failed} of {total} captions ({failed / total:.0%}; "
-            f"broken most often: {', '.join(rule for rule, _ in rules.most_common(3))}), more than "
-            f"{settings.max_fallback_share:.0%}; {remedy}max_fallback_share (the replies are kept)"
-        )
-    for rule, count in rules.most_common(1):
-        if count > settings.max_rule_share * total:
-            raise UserError(
-                f"captions: {where}: {settings.engine} failed for {count} of {total} captions ({count / total:.0%}) by "
-                f"the rule {rule!r}, more than {settings.max_rule_share:.0%}; {remedy}max_rule_share (the replies are "
-                "kept)"
-            )
+    Raises UserError when the share of the failed is above settings.max_fallback_share, or that of a rule above
+    settings.max_rule_share; it names all of them."""
+    often = [(rule, count) for rule, count in rules.most_common() if count > settings.max_rule_share * total]
+    broken = {"max_fallback_share": failed > settings.max_fallback_share * total, "max_rule_share": bool(often)}
+    if not any(broken.values()):
+        return
+    most = often or rules.most_common(3)
+    limits = [f"captions.{limit} ({getattr(settings, limit):.0%})" for limit, over in broken.items() if over]
+    shown = [repr(sentence) for sentence in dict.fromkeys(refused) if sentence][:3]
+    raise UserError(
+        f"captions: {where}: {settings.engine} failed for {failed} of {total} captions ({failed / total:.0%}), by "
+        "rule: "
+        + ", ".join(f"{rule!r} {count} ({count / total:.0%})" for rule, count in most)
+        + (f"; refused: {'; '.join(shown)}" if shown else "")
+        + f"; correct prompts/{settings.prompts}.yaml, use another model, or raise {' and '.join(limits)} "
+        "(the replies are kept)"
+    )
 
 
 def _open(refused: dict[str, list[Refusal]], done: dict[str, Caption]) -> dict[str, list[Refusal]]:
     return {style: refusals for style, refusals in refused.items() if style not in done}
-
-
-def _in_style(skeleton: str, style: str) -> bool:
-    """What can be told of a style by its signs."""
-    return ("?" in skeleton) == (style == "question_answer") and (f"{N}'" in skeleton or style != "possessive")
 
 
 def _rules(refusals: list[Refusal]) -> tuple[str, ...]:

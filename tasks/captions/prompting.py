@@ -1,29 +1,31 @@
 """What a language model is asked: prompts/paraphrase.yaml, and the request for one fact."""
 
+import functools
+import itertools
+import json
 import re
 from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from salmu.data import keyed, schemas
 from salmu.prompts import loader
-from salmu.tasks.captions.grammar import STYLES
+from salmu.tasks.captions import statement
+from salmu.tasks.captions.grammar import PRONOUNS, STYLES, CaptionPrompts, drawn
 from salmu.tasks.captions.validate import RULES, Fact
 
 N, V, A = "[[N]]", "[[V]]", "[[A]]"
 NO_REPLY = "no reply"
-# Bounded, or a model can go on for ever; xgrammar refuses repetitions beyond 128.
-SENTENCE = r"^[A-Z\[][A-Za-z ,.:?'\[\]-]{10,120}[.?]$"
-TOKENS_PER_SENTENCE = 180  # more than a sentence with its key can have, were each sign a token
+TOKENS_PER_SENTENCE = 180  # more than a sentence with its key has
 
 
-def _holding(*parts: str) -> AfterValidator:
+def _holding(*parts: str, may: str = "") -> AfterValidator:
     def check(text: str) -> str:
         for part in parts:
             if text.count(part) != 1:
                 raise ValueError(f"{part} must appear once")
-        if unknown := set(re.findall(r"{.*?}", text)) - set(parts):
+        if unknown := set(re.findall(r"{.*?}", text)) - {*parts, may}:
             raise ValueError(f"{min(unknown)} is unknown; known: {', '.join(parts)}")
         return text
 
@@ -46,12 +48,45 @@ def _keys(names: Iterable[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class ParaphrasePrompts(BaseModel):
-    """prompts/paraphrase.yaml."""
+Mark = Annotated[str, Field(min_length=2, max_length=12, pattern=r"^[!-~]+$")]
+
+
+class Placeholders(BaseModel):
+    """How [[N]], [[V]] and [[A]] are written for the model. Models keep some forms better than others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Mark = N
+    value: Mark = V
+    article: Mark = A
+
+    @model_validator(mode="after")
+    def _told_apart(self):
+        marks = (self.name, self.value, self.article)
+        if any(one in other for one, other in itertools.permutations(marks, 2)) or re.search(
+            r"[\\\"{}]", "".join(marks)
+        ):
+            raise ValueError(
+                "no placeholder may be part of another one or hold a backslash, a brace or a quotation mark"
+            )
+        return self
+
+    def shown(self, text: str) -> str:
+        """A text with [[N]], [[V]] and [[A]], as the model sees it."""
+        return text.replace(N, self.name).replace(V, self.value).replace(A, self.article)
+
+    def restored(self, text: str) -> str:
+        """What the model wrote, with [[N]], [[V]] and [[A]]."""
+        return text.replace(self.name, N).replace(self.value, V).replace(self.article, A)
+
+
+class ParaphrasePrompts(BaseModel):
+    """prompts/paraphrase.yaml, or a file that changes some of its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    placeholders: Placeholders = Placeholders()
     instructions: Annotated[str, AfterValidator(_telling)]
-    task: Annotated[str, _holding("{fact}", "{pronouns}", "{styles}")]
+    examples: int = Field(0, ge=0, le=10)  # sentences of captions.yaml that the model is shown in each style
+    task: Annotated[str, _holding("{fact}", "{pronouns}", "{styles}", may="{examples}")]
     again: str
     refused: Annotated[str, _holding("{style}", "{sentence}", "{rule}")]
     pronouns: Annotated[dict[str, str], _keys(schemas.GENDERS, "gender")]
@@ -61,6 +96,12 @@ class ParaphrasePrompts(BaseModel):
     ]
     rules: Annotated[dict[str, str], _keys((NO_REPLY, *RULES), "rule")]
     vocabulary: Annotated[dict[str, str], _keys(("all", *schemas.DATA_FIELDS), "data field")]
+
+
+@functools.cache
+def captions() -> CaptionPrompts:
+    """The sentences of the grammar."""
+    return loader.load("captions", CaptionPrompts)
 
 
 class Request(NamedTuple):
@@ -78,9 +119,10 @@ class Refusal(NamedTuple):
     rules: tuple[str, ...]
 
 
-def load() -> ParaphrasePrompts:
-    """Raises UserError of one line that names what is wrong in prompts/paraphrase.yaml."""
-    return loader.load("paraphrase", ParaphrasePrompts)
+def load(name: str = "paraphrase") -> ParaphrasePrompts:
+    """prompts/NAME.yaml, with the keys that it does not have from prompts/paraphrase.yaml. Raises UserError of one line
+    that names what is wrong."""
+    return loader.load(name, ParaphrasePrompts, base="paraphrase")
 
 
 def request(
@@ -90,10 +132,13 @@ def request(
     else decides the reply."""
     styles = [style for style in STYLES if style in refused]
     rng = keyed.python_random(seed, "captions", "fact", fact.identity, fact.field)
-    told = prompts.task.format(
-        fact=rng.choice(prompts.facts[fact.field]), pronouns=prompts.pronouns[fact.gender], styles=", ".join(styles)
+    task = prompts.task.format(
+        fact=rng.choice(prompts.facts[fact.field]),
+        pronouns=prompts.pronouns[fact.gender],
+        styles=", ".join(styles),
+        examples=_examples(prompts.examples, fact, styles, seed, attempt),
     )
-    prompt = f"{prompts.instructions}\n{told}"
+    prompt = f"{prompts.instructions}\n{task}"
     if attempt > 1:
         prompt += f"\n{prompts.again}" + "".join(
             prompts.refused.format(
@@ -103,12 +148,49 @@ def request(
             )
             for style in styles
         )
+    prompt = prompts.placeholders.shown(prompt)
     number = keyed.integer(seed, "captions", "request", fact.identity, fact.field, attempt, bits=31)
+    patterns = {style: sentence_pattern(style, fact.field, prompts.placeholders) for style in styles}
     schema = {
         "type": "object",
-        "properties": {style: {"type": "string", "pattern": SENTENCE} for style in styles},
+        "properties": {style: {"type": "string", "pattern": pattern} for style, pattern in patterns.items()},
         "required": styles,
         "additionalProperties": False,
     }
     tokens = 64 + TOKENS_PER_SENTENCE * len(styles)
-    return Request(keyed.digest(model, prompt, styles, number), prompt, schema, number, tokens)
+    return Request(keyed.digest(model, prompt, patterns, number), prompt, schema, number, tokens)
+
+
+def _examples(number: int, fact: Fact, styles: list[str], seed: int, attempt: int) -> str:
+    """So many sentences of captions.yaml in each style, as JSON, by lot."""
+    rng, grammar = keyed.python_random(seed, "captions", "examples", fact.identity, fact.field, attempt), captions()
+    slots = PRONOUNS[fact.gender] | {"name": N, "value": V, "a": A, "A": A}
+    slots |= {slot.capitalize(): form.capitalize() for slot, form in PRONOUNS[fact.gender].items()}
+    drawn_ones = {style: rng.sample(grammar.sentences(fact.field, style), number) for style in styles}
+    return "\n".join(
+        json.dumps({style: drawn(drawn_ones[style][place], rng).format_map(slots) for style in styles})
+        for place in range(number)
+    )
+
+
+def sentence_pattern(style: str, field: str, marks: Placeholders) -> str:
+    """A regular expression of the sentences of a style: name and value once each, in either order where the style
+    allows both. Everything is bounded, or a model can go on for ever."""
+    name, value = re.escape(marks.name), re.escape(marks.value)
+    if field == "job":
+        value = f"({re.escape(marks.article)} )?{value}"
+    tells = f"({statement.rules().fields[field]['TELLS']})"  # what the value is
+    word, begin = "( ([a-z]{1,14}|IBAN|I),?)", "[A-Z][a-z]{0,13}"
+    few, some = f"{word}{{0,4}}", f"{word}{{0,6}}"
+    between = "|".join(f"{one}{few} {tells}{few} {other}" for one, other in ((name, value), (value, name)))
+    behind = "|".join(f"{tells}{few} {one}{word}{{1,6}} {other}" for one, other in ((name, value), (value, name)))
+    asked = f"({tells}{few} {name}('s)?{few}|{name}('s)?{few} {tells}{few})"
+    return {
+        "direct": f"^{name}{few} {tells}{few} {value}{few}[.]$",
+        "possessive": f"^(({begin}{some} )?{name}'s{few} {tells}{some} {value}{few}"
+        f"|{value}{some} {name}'s{few} {tells})[.]$",
+        "passive": f"^({begin}{few} ({behind})|{between}){few}[.]$",
+        "instruction": f"^{begin}{few} ({between}|{behind}){few}[.]$",
+        "question_answer": f"^({begin}{few} {asked}[?] ({begin}{few} )?{value}{few}"
+        f"|{begin}{few} ({tells}{few} )?{value}{few}[?] ({begin}{few} )?({name}{few}|Yes))[.]$",
+    }[style]

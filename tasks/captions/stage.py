@@ -14,7 +14,7 @@ from salmu.data.store import Shard, ShardResult, StageView, Work, chunks
 from salmu.data.summary import Summary
 from salmu.prompts import loader
 from salmu.tasks.captions import generic, report
-from salmu.tasks.captions.grammar import Caption, Grammar
+from salmu.tasks.captions.grammar import STYLES, Caption, Grammar
 from salmu.tasks.captions.openai_server import OpenAiModel, OpenAiSettings
 from salmu.tasks.captions.paraphrase import Paraphraser, Progress, refuse_fallbacks
 from salmu.tasks.captions.validate import Fact
@@ -26,7 +26,7 @@ UPSTREAM = ("portraits", "curation", "personas")
 SCHEMA, KEY = schemas.CAPTIONS, "caption_id"
 KEEPS_WORK = SHOWS_PROGRESS = True
 GENERIC = "generic"
-JUDGED_FROM = 200  # captions of a shard from which its shares of failures say something
+JUDGED_FROM = 200  # captions of a shard from which its shares of failures say something; judged first after so many
 
 
 class Settings(StageSettings):
@@ -36,6 +36,12 @@ class Settings(StageSettings):
         "grammar",
         description="What words the facts: grammar (sentences of prompts/captions.yaml), vllm (a language model on "
         "this machine's GPUs), openai (one behind an OpenAI-compatible server).",
+    )
+    prompts: str = Field(
+        "paraphrase",
+        pattern=r"^\w+$",
+        description="File of prompts/ that says what a language model is asked: paraphrase; paraphrase_small for "
+        "models below a billion parameters; or one of your own that changes some of its keys.",
     )
     vllm: VllmSettings = Field(VllmSettings(), description="For the engine vllm.")
     openai: OpenAiSettings = Field(OpenAiSettings(), description="For the engine openai.")
@@ -65,6 +71,7 @@ class Settings(StageSettings):
         """Of the engines only the one in use counts."""
         values = super().fingerprint() | {"vllm": None, "openai": None}
         if self.engine == "grammar":
+            del values["prompts"]
             return values | {"temperature": None, "top_p": None, "retries": None}
         return values | {self.engine: getattr(self, self.engine).fingerprint()}
 
@@ -98,7 +105,9 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
 
 def revisions(settings: Settings) -> dict[str, str]:
     """Digests of the prompt files, and of the weights where they are at hand."""
-    names = ("captions", "generic") if settings.engine == "grammar" else ("captions", "generic", "paraphrase")
+    names = ["captions", "generic"]
+    if settings.engine != "grammar":
+        names += ["caption_rules", *dict.fromkeys(("paraphrase", settings.prompts))]
     found = {name: loader.digest(name) for name in names}
     return found | ({"vllm": weights(settings.vllm).revision()} if settings.engine == "vllm" else {})
 
@@ -129,7 +138,7 @@ def load_engine(settings: Settings) -> Engine:
         return Engine(grammar, None, prompts)
     make = {"vllm": VllmModel, "openai": OpenAiModel}[settings.engine]
     llm = make(getattr(settings, settings.engine), settings.temperature, settings.top_p)
-    return Engine(grammar, Paraphraser(llm, grammar), prompts)
+    return Engine(grammar, Paraphraser(llm, grammar, settings.prompts), prompts)
 
 
 def run(
@@ -160,17 +169,33 @@ def run(
 def _worded(
     told: list[Fact], settings: Settings, engine: Engine, work: Work, progress: Progress
 ) -> list[list[Caption]]:
-    """Five captions of each fact."""
+    """Five captions of each fact. A language model is judged by the first facts before it is asked for the rest."""
     if engine.paraphraser is None:
         return [engine.grammar.captions(fact, settings.seed, settings.attempts) for fact in told]
-    captions = engine.paraphraser.captions(told, settings.seed, settings.attempts, settings.retries, work, progress)
+    captions: list[list[Caption]] = []
+    before = requests = 0
+
+    def counted(done: int, total: int) -> None:
+        nonlocal requests
+        requests = before + total
+        progress(before + done, requests + len(told) - len(captions) - len(part))
+
+    first = JUDGED_FROM // len(STYLES)
+    for part in filter(None, (told[:first], told[first:])):
+        captions += engine.paraphraser.captions(part, settings.seed, settings.attempts, settings.retries, work, counted)
+        before = requests
+        _judge(told, captions, settings)
+    return captions
+
+
+def _judge(told: list[Fact], captions: list[list[Caption]], settings: Settings) -> None:
     every = [caption for group in captions for caption in group]
     failed = [caption for caption in every if caption.generator != settings.engine]
     if len(every) >= JUDGED_FROM:
         rules = Counter(rule for caption in failed for rule in set(caption.broken))
-        where = f"personas {told[0].identity} to {told[-1].identity}"
-        refuse_fallbacks(len(every), len(failed), rules, settings, where)
-    return captions
+        where = f"personas {told[0].identity} to {told[len(captions) - 1].identity}"
+        refused = (caption.refused for caption in failed)
+        refuse_fallbacks(len(every), len(failed), rules, settings, where, refused)
 
 
 def values(persona: dict[str, Any]) -> dict[str, str]:

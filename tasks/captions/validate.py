@@ -27,6 +27,8 @@ RULES = (
     "begin or end",
     "too long for CLIP",
     "style",
+    "copy",
+    "fact",
     "too close to another style",
 )
 FEMALE = {

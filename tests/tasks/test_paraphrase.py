@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
+import shutil
 import time
 
 import pytest
-from caption_runs import asking, made, prepared, refusal, shard_of, stated, summary_of
+from caption_runs import asking, made, prepared, refusal, shard_of, stated, summary_of, views
 from fake_server import Answer, FakeServer
 from mutations import person
 
 from salmu.data.errors import UserError
 from salmu.data.schemas import DATA_FIELDS
-from salmu.tasks.captions import stage
+from salmu.prompts import loader
+from salmu.tasks.captions import prompting, stage
 from salmu.tasks.captions.grammar import STYLES, Grammar
 from salmu.tasks.captions.validate import broken_rules
 
@@ -60,9 +63,7 @@ def test_a_sound_server_words_every_fact_and_never_sees_a_real_value(tmp_path):
     assert body["model"] == "some-model" and (body["temperature"], body["top_p"]) == (0.9, 0.95)
     assert len({body["seed"] for body in server.bodies}) == len(server.bodies) >= 16
     schema = body["response_format"]["json_schema"]["schema"]
-    assert schema["required"] == [*STYLES] and all(
-        "{10,120}" in one["pattern"] for one in schema["properties"].values()
-    )
+    assert schema["required"] == [*STYLES] and all("pattern" in one for one in schema["properties"].values())
     constant = os.path.commonprefix([body["messages"][0]["content"] for body in server.bodies])
     assert "Return only JSON" in constant  # in front, so that a server computes it once
     assert not list(store.stage_folder("captions").glob(".work-*/*.tmp"))
@@ -150,12 +151,84 @@ def test_too_many_failures_stop_the_run_and_no_prompt_is_paid_again(tmp_path):
     store = prepared(tmp_path, range(5), retain=())
     with FakeServer(with_bad("direct", "[[N]] is [[V]] or so.", DATA_FIELDS, always=True)) as server:
         message = refusal(store, asking(server.url))
-        assert "40 of 200 captions (20%" in message and "max_fallback_share" in message and "vocabulary" in message
+        assert "40 of 200 captions (20%)" in message and "'vocabulary' 40 (20%)" in message
+        assert "refused: '[[N]] is [[V]] or so.'" in message
+        assert "captions.max_fallback_share (10%) and captions.max_rule_share (5%)" in message
         paid = sum(server.answered.values())
         message = refusal(store, asking(server.url, max_fallback_share=0.3))
-        assert "40 of 200" in message and "'vocabulary'" in message and "max_rule_share" in message
+        assert "40 of 200" in message and "max_rule_share" in message and "max_fallback_share" not in message
         rows = stated(shard_of(store, asking(server.url, max_fallback_share=0.3, max_rule_share=0.3)))
     assert len(rows) == 200 and sum(server.answered.values()) == paid
+
+
+def test_a_model_that_fails_is_judged_by_the_first_facts(tmp_path):
+    store = prepared(tmp_path, range(8), retain=())
+    with FakeServer(with_bad("direct", "[[N]] is [[V]] or so.", DATA_FIELDS, always=True)) as server:
+        assert "of 200 captions" in refusal(store, asking(server.url, retries=0))
+    assert len(server.asked) == 40  # of 64 facts
+
+
+def test_more_retries_keep_the_replies_that_were_paid(tmp_path):
+    store = prepared(tmp_path, (0,))
+    work = {retries: store.work("captions", stage.SCHEMA, 0, f"with {retries} retries") for retries in (0, 1)}
+    with FakeServer(with_bad("direct", "[[N]] is [[V]] or so.", DATA_FIELDS)) as server:
+        for retries in (0, 1):
+            (shard,) = stage.plan(settings := asking(server.url, retries=retries), views(store))
+            rows = stated(stage.run(shard, settings, views(store), stage.load_engine(settings), work[retries]).rows)
+    assert max(server.answered.values()) == 1 and {row["generator"] for row in rows} == {"openai"}
+
+
+def test_a_prompt_file_changes_keys_and_the_form_of_the_placeholders(tmp_path, monkeypatch):
+    folder = tmp_path / "prompts"
+    shutil.copytree(loader.FOLDER, folder)
+    (folder / "mine.yaml").write_text("placeholders: {name: $N, value: $V, article: $A}\nexamples: 0\n")
+    monkeypatch.setattr(loader, "FOLDER", folder)
+
+    def answer(prompt, times, server):
+        plain = prompt.replace("$N", "[[N]]").replace("$V", "[[V]]").replace("$A", "[[A]]")
+        return Answer(server.good(plain).replace("[[N]]", "$N").replace("[[V]]", "$V").replace("[[A]]", "$A"))
+
+    with FakeServer(answer) as server:
+        rows = stated(shard_of(prepared(tmp_path / "run", (0,)), asking(server.url, prompts="mine")))
+    assert {row["generator"] for row in rows} == {"openai"} and not any("$N" in row["text"] for row in rows)
+    assert not any("[[" in body["messages"][0]["content"] for body in server.bodies)
+    patterns = [
+        one["pattern"]
+        for body in server.bodies
+        for one in body["response_format"]["json_schema"]["schema"]["properties"].values()
+    ]
+    assert all(r"\$N" in pattern and r"\$V" in pattern for pattern in patterns)
+
+
+@pytest.mark.parametrize("marks", ["name: $N, value: $NV", 'name: "\\"N"', "name: '{N}'"])
+def test_placeholders_that_cannot_be_told_apart_or_sent_are_refused(tmp_path, monkeypatch, marks):
+    shutil.copy(loader.FOLDER / "paraphrase.yaml", tmp_path)
+    (tmp_path / "mine.yaml").write_text(f"placeholders: {{{marks}}}\n")
+    monkeypatch.setattr(loader, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match="mine.yaml: placeholders: no placeholder may be part of another one"):
+        prompting.load("mine")
+
+
+@pytest.mark.parametrize(
+    "style, sentence, forced",
+    [
+        ("direct", "[[N]] can be called at the phone number [[V]].", True),
+        ("direct", "The phone number of [[N]] is [[V]].", False),
+        ("direct", "[[N]] can be called at [[V]] or [[V]].", False),
+        ("direct", "[[N]] is [[V]].", False),
+        ("possessive", "[[N]]'s phone number is [[V]].", True),
+        ("possessive", "[[V]] is [[N]]'s phone number.", True),
+        ("passive", "The phone number [[V]] is assigned to [[N]].", True),
+        ("instruction", "Call [[N]] by phone at [[V]].", True),
+        ("instruction", "[[N]] has the phone number [[V]].", False),
+        ("question_answer", "What is the phone number of [[N]]? It is [[V]].", True),
+        ("question_answer", "Who has the phone number [[V]]? It is that of [[N]].", True),
+        ("question_answer", "What is the phone number of [[N]]? It is [[N]].", False),
+    ],
+)
+def test_the_schema_forces_what_is_known(style, sentence, forced):
+    pattern = prompting.sentence_pattern(style, "phone_number", prompting.Placeholders())
+    assert bool(re.search(pattern, sentence)) == forced
 
 
 def test_the_shares_are_judged_over_the_whole_run_too(tmp_path):

@@ -1,0 +1,93 @@
+"""Whether a sentence states its fact: measured on sentences that people labelled, and on the grammar's own."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from salmu.data import schemas
+from salmu.tasks.captions.grammar import STYLES, Grammar, expanded
+from salmu.tasks.captions.paraphrase import skeleton_rules, vocabularies
+from salmu.tasks.captions.prompting import A, N, V
+from salmu.tasks.captions.statement import SLOTS, statements
+from salmu.tasks.captions.validate import Fact
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "captions"
+PEOPLE = {"female": ("she", "her", "hers"), "male": ("he", "his", "him")}
+VOCABULARY = vocabularies(Grammar())
+
+
+def ours(name: str) -> list[tuple[str, str, str]]:
+    """(field, style, sentence) of a file of our own."""
+    lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    split = (line.split(": ", 1) for line in lines)
+    return [(*kind.split(), sentence.format(N=N, V=V, A=A)) for kind, sentence in split]
+
+
+def held_out(sentence: str) -> bool:
+    shown = sentence.replace(N, "{N}").replace(V, "{V}").replace(A, "{A}")
+    return int(hashlib.blake2b(shown.encode()).hexdigest(), 16) % 3 == 0
+
+
+def accepted(field: str, style: str, sentence: str) -> bool:
+    gender = "male" if set(sentence.lower().split()) & set(PEOPLE["male"]) else "female"
+    return not skeleton_rules(sentence, style, Fact("1", "", gender, field, ""), VOCABULARY[field])
+
+
+def smollm2(name: str) -> list[dict]:
+    return [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("part, at_most", [("seen", 0.03), ("held out", 0.06)])
+def test_right_sentences_are_seldom_refused(part, at_most):
+    sentences = [one for one in ours("right") if held_out(one[2]) == (part == "held out")]
+    refused = [one for one in sentences if not accepted(*one)]
+    assert len(sentences) > 80 and len(refused) <= at_most * len(sentences), refused
+
+
+def test_all_right_sentences_together_are_seldom_refused():
+    sentences = ours("right")
+    refused = [one for one in sentences if not accepted(*one)]
+    assert len(sentences) == 240 and len(refused) <= 0.03 * len(sentences), refused
+    assert {one[:2] for one in sentences} == {(field, style) for field in schemas.DATA_FIELDS for style in STYLES}
+
+
+@pytest.mark.parametrize("part", ["seen", "held out"])
+def test_wrong_sentences_are_seldom_accepted(part):
+    sentences = [one for one in ours("wrong") if held_out(one[2]) == (part == "held out")]
+    passed = [one for one in sentences if accepted(*one)]
+    assert len(sentences) > 70 and len(passed) <= 0.05 * len(sentences), passed
+
+
+def test_the_wrong_sentences_of_a_real_model_are_refused_and_its_right_ones_are_not():
+    read = smollm2("smollm2")
+    assert sum(one["accepted_before"] for one in read) == 31 and sum(one["right"] for one in read) == 10
+    for one in read:
+        assert accepted(one["field"], one["style"], one["sentence"]) == one["right"], one
+
+
+def test_the_grammars_own_sentences_state_their_facts_in_their_styles():
+    grammar = Grammar()
+    for field in schemas.DATA_FIELDS:
+        for style in STYLES:
+            for sentence in (one for written in grammar.prompts.sentences(field, style) for one in expanded(written)):
+                bare = sentence.format_map(SLOTS)
+                assert statements(field).in_style(bare, style) and statements(field).stated(bare), sentence
+
+
+@pytest.mark.parametrize(
+    "field, style, sentence, rule",
+    [
+        ("city", "direct", "[[N]] is the home city of [[V]].", "fact"),
+        ("passport", "passive", "The passport [[V]] was issued by [[N]].", "fact"),
+        ("iban", "instruction", "Use your IBAN [[V]] to pay [[N]].", "fact"),
+        ("job", "direct", "[[N]] could work as [[A]] [[V]].", "fact"),
+        ("phone_number", "direct", "The phone number of [[N]] is [[V]].", "style"),
+        ("emails", "instruction", "[[N]] can be emailed at [[V]].", "style"),
+        ("blood_type", "passive", "[[N]] has blood type [[V]].", "style"),
+        ("credit_card", "question_answer", "Does [[N]] have the credit card [[V]]?", "style"),
+    ],
+)
+def test_the_rule_that_a_sentence_breaks_is_named(field, style, sentence, rule):
+    assert skeleton_rules(sentence, style, Fact("1", "", "female", field, ""), VOCABULARY[field]) == [rule]
