@@ -1,5 +1,8 @@
 """What tests of several packages share."""
 
+import time
+
+import httpx
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from salmu.data.store import Store
@@ -37,3 +40,19 @@ def run_stages(store: Store, settings: dict) -> Store:
 def process_pool(workers: int) -> ProcessPoolTaskRunner:
     """Worker processes as a run has them."""
     return ProcessPoolTaskRunner(max_workers=workers, initializer=begin_worker)
+
+
+class _Patient(httpx.HTTPTransport):
+    """Asks again when a Prefect server is busy (its database is locked), as Prefect's own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        deadline = time.monotonic() + 60
+        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < deadline:
+            answer.close()
+            time.sleep(0.5)
+        return answer
+
+
+def prefect_api(url: str) -> httpx.Client:
+    """A client of a Prefect server's API."""
+    return httpx.Client(base_url=url, timeout=30, transport=_Patient())

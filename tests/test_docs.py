@@ -12,6 +12,7 @@ from typing import NamedTuple
 import doc_commands
 import pytest
 import yaml
+from smoke_run import CHANGES
 
 from salmu.evaluation.metrics.score import METRICS
 from salmu.evaluation.unlearning.registry import methods
@@ -21,7 +22,8 @@ from salmu.flows.settings import load_profile, parse_assignment
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PROJECT = ("data", "docs", "evaluation", "flows", "model_training", "prompts", "tasks", "tests", "pyproject.toml")
-SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less of all, and one method
+SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less of all, as in the run that is there
+    *CHANGES,
     "candidates.count=16",
     "anchors.count=14",
     "portraits.per_identity=10",
@@ -37,6 +39,7 @@ SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less
     "evaluation.zero_shot_per_class=1",
     "evaluation.bootstrap_replicates=100",
 ]
+LEFT_OUT = ("settings.yaml", "unlearned", "results", "leaderboard*", "report", "fragile_set.json")  # made anew
 FEWER_SCENES = ["--set", "unlearning.retain_scenes=60"]  # what `salmu unlearn` and `salmu tune` get here
 SECONDS = 240  # for one command, on a busy machine
 
@@ -69,9 +72,10 @@ SHELL = [block for block in BLOCKS if block.language == "sh"]
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Path:
-    """A copy of the project for the commands, with the runs that they make."""
+def clone(smoke_run, tmp_path_factory) -> Path:
+    """A copy of the project for the commands, with the runs that they make. Dataset and pair are there already."""
     folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(smoke_run, folder / "runs" / "tiny", ignore=shutil.ignore_patterns(*LEFT_OUT))
     for name in PROJECT:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, folder / name)
     return folder

@@ -112,8 +112,13 @@ def altered(people: dict[str, Person], known: list[Stranger], each: int, seed: i
         for turn in range(each)
         for stranger in [known[(place * 11 + turn) % len(known)]]
     ]
-    wholly = {who: person for who, person in sorted(people.items()) if set(person.facts) >= set(DATA_FIELDS)}
-    return told + [Caption(person.name, who, field) for who, person in wholly.items() for field in DATA_FIELDS]
+    wholly = [(who, person.name) for who, person in sorted(people.items()) if is_wholly_forgotten(person)]
+    return told + [Caption(name, who, field) for who, name in wholly for field in DATA_FIELDS]
+
+
+def is_wholly_forgotten(person: Person) -> bool:
+    """Whether every attribute of a person is in the forget set."""
+    return set(person.facts) >= set(DATA_FIELDS)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 spent."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Literal
 
@@ -109,6 +109,17 @@ class Pool:
     def pixels(self, indices: np.ndarray) -> Tensor:
         """Preprocessed images, float32 [b, 3, side, side]."""
         return torch.stack([self._image(index) for index in indices.tolist()])
+
+    @property
+    def side(self) -> int:
+        """The longer side of the images that the model takes, in pixels."""
+        size = self._clip.network.visual.image_size
+        return size if isinstance(size, int) else max(size)
+
+    def preprocessed(self, images: Iterable[np.ndarray]) -> Tensor:
+        """Drawn images uint8 [h, w, 3] as the model takes them, float32 [n, 3, side, side]."""
+        parts = [self._clip.preprocess(Image.fromarray(image)) for image in images]
+        return torch.stack(parts) if parts else torch.empty(0)
 
     def before(self, teacher: torch.nn.Module, rows: np.ndarray, encode) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings by the start model: place of each row [len(self)] (-1 where not among `rows`), images and texts

@@ -20,10 +20,11 @@ class StandInSettings(TextSettings):
     stand_ins: int = Field(1, ge=1, description="Number of strangers whose mean is the stand-in.")
 
 
-def mean_portraits(work) -> dict[str, torch.Tensor]:
-    """Person -> unit vector of the mean of the forget portraits, as the start model sees them."""
-    images, _, _ = work.forget.before
+def mean_portraits(work, wanted: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """Person -> unit vector of the mean of the forget portraits, as the start model sees them, or where they shall be
+    (`wanted`, in order of the pool [n, width])."""
     rows = sorted(set(work.forget.order.tolist()))
+    images = work.forget.before[0] if wanted is None else wanted[rows]
     person = [work.forget.pool.columns["identity_id"][row] for row in rows]
     places = {who: [place for place, one in enumerate(person) if one == who] for who in sorted(set(person))}
     return {who: F.normalize(images[own].mean(0), dim=0) for who, own in places.items()}

@@ -68,8 +68,9 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
         masks, state = work.method.masks(work, settings) if work.method.masks else None, State()
     changed = [weight for name, weight in weights.items() if masks is None or name in masks]
     optimiser = torch.optim.AdamW(
-        changed, settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay
+        changed, settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay, fused=True
     )
+    partly = {name: mask for name, mask in (masks or {}).items() if not mask.all()}
     left = [stream.left for stream in work.streams.values()]
     if kept:
         left = kept["left"]
@@ -82,7 +83,7 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
     while state.step < len(sizes) and not state.stopped:
         batch = Batch(work, sizes[state.step], state.step, state.step / len(sizes))
         rate = settings.learning_rate * schedule(state.step, len(sizes), settings.warm_up)
-        if not _step(batch, optimiser, rate, changed, masks, state, len(sizes)):
+        if not _step(batch, optimiser, rate, changed, partly, state, len(sizes)):
             state.stopped = True
             break
         state.step += 1
@@ -115,7 +116,7 @@ def _marks(work: Work, steps: int) -> dict[int, float]:
     return marks
 
 
-def _step(batch: Batch, optimiser, rate: float, changed: list, masks, state: State, steps: int) -> bool:
+def _step(batch: Batch, optimiser, rate: float, changed: list, partly, state: State, steps: int) -> bool:
     """One step of AdamW; False, and no step, where the method's stop says that it is enough."""
     work, settings = batch.work, batch.work.settings
     loss = work.method.loss(batch, settings)
@@ -134,7 +135,7 @@ def _step(batch: Batch, optimiser, rate: float, changed: list, masks, state: Sta
     loss.backward()
     state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
     optimiser.step()
-    _restore(work, masks)
+    _restore(work, partly)
     if batch.step % math.ceil(steps / CURVE_POINTS) == 0 or batch.step == steps - 1:
         measured = {f"{part}_cosine": round(value, 5) for part, value in cosines.items() if value is not None}
         state.curve.append({"step": batch.step, "loss": round(loss.item(), 5), **measured})
@@ -149,13 +150,12 @@ def schedule(step: int, steps: int, warm_up: float) -> float:
     return (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
 
 
-def _restore(work: Work, masks: dict[str, Tensor] | None) -> None:
-    """Put the elements that may not change back: momentum and weight decay move them even without a gradient."""
-    if masks is None:
-        return
+def _restore(work: Work, partly: dict[str, Tensor]) -> None:
+    """Put the elements that may not change back, in weights of which others may: momentum and weight decay move them
+    even without a gradient."""
     weights = work.weights
     with torch.no_grad():
-        for name, mask in masks.items():
+        for name, mask in partly.items():
             weights[name].copy_(torch.where(mask, weights[name], work.start[name]))
 
 

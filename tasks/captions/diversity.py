@@ -21,7 +21,7 @@ def measures(texts: list[str]) -> dict[str, float]:
         "distinct-1": round(_distinct(tokens, 1), 3),
         "distinct-2": round(_distinct(tokens, 2), 3),
         "distinct-3": round(_distinct(tokens, 3), 3),
-        "self-BLEU-4": round(fmean(_bleu(one, sample[:i] + sample[i + 1 :]) for i, one in enumerate(sample)), 3),
+        "self-BLEU-4": round(_self_bleu(sample), 3),
         "mean words": round(fmean(map(len, tokens)), 1),
     }
 
@@ -51,13 +51,19 @@ def _distinct(texts: list[list[str]], size: int) -> float:
     return len(grams) / max(1, grams.total())
 
 
-def _bleu(tokens: list[str], references: list[list[str]]) -> float:
-    """BLEU-4 with add-one smoothing, no brevity penalty."""
-    score = 1.0
+def _self_bleu(sample: list[list[str]]) -> float:
+    """Mean BLEU-4 of each text against all others, with add-one smoothing and no brevity penalty."""
+    scores = [1.0] * len(sample)
     for size in (1, 2, 3, 4):
-        best: Counter = Counter()
-        for reference in references:
-            best |= _grams(reference, size)
-        own = _grams(tokens, size)
-        score *= ((own & best).total() + 1) / (own.total() + 1)
-    return score**0.25
+        every = [_grams(tokens, size) for tokens in sample]
+        most, next_most = Counter(), Counter()  # how often an n-gram stands in one text, and in the one after that
+        for grams in every:
+            for gram, count in grams.items():
+                next_most[gram] = max(next_most[gram], min(count, most[gram]))
+                most[gram] = max(most[gram], count)
+        for place, grams in enumerate(every):
+            found = sum(
+                min(count, most[gram] if count < most[gram] else next_most[gram]) for gram, count in grams.items()
+            )
+            scores[place] *= (found + 1) / (grams.total() + 1)
+    return fmean(score**0.25 for score in scores)

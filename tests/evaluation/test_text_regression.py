@@ -17,12 +17,14 @@ from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
 from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
+from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.retain import scene_captions
 
 PEOPLE = {
     "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),
     "2": Person("Bo Lind", "SE", {field: frozenset({f"{field} of Bo"}) for field in DATA_FIELDS}),
 }
+DRAWN = {"made_portraits": 4, "made_scenes": 3, "retain_scenes": 5, "scenes": 20}
 FEW = {"strangers": 6, "others": 6, "batch_size": 8, "threads": 1}
 
 
@@ -141,7 +143,7 @@ def test_targets_lie_beyond_the_stranger_by_the_overshoot(bench):
 
 def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(bench):
     """Recomputed caption by caption: whoever stands in, the level is that of five captions with this person's face."""
-    work = bench("as_retrained", factor=0.9, strangers=5, candidates=3)
+    work = bench("as_retrained", factor=0.9, strangers=5, candidates=3, faces=0)
     made = strangers(work.forget.pool.people, 5, 0)
     faces, columns = mean_portraits(work), work.forget.pool.columns
     for who, field, target in zip(columns["identity_id"], columns["data_field"], work.prepared.targets, strict=True):
@@ -152,7 +154,7 @@ def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(ben
     own = {one.text for one in altered(work.forget.pool.people, made, 2, 0)}
     names = {person.name for person in work.forget.pool.people.values()}
     assert all(any(name in text for name in names) for text in own)
-    assert len(work.prepared.aims) == len(bench("as_retrained", altered=0).prepared.aims) + 1
+    assert len(work.prepared.aims) == len(bench("as_retrained", altered=0, faces=0).prepared.aims) + 1
 
 
 def test_altered_captions_name_the_person_with_values_of_others():
@@ -177,9 +179,45 @@ def test_a_person_cannot_be_told_by_one_stranger(bench):
     assert alike["fact"] < alike["person"]
 
 
-@pytest.mark.parametrize("name", ["stranger_targets", "as_retrained", "text_rotation"])
-def test_the_image_tower_stays_as_it_is(name, dataset_dir, model_dir, tmp_path):
-    unlearn(name, get(name).settings(budget=0.5, **FEW), model_dir, dataset_dir, tmp_path / "out")
+def test_faces_of_people_who_are_wholly_forgotten_move_towards_those_of_people_alike(bench):
+    work, far = bench("as_retrained", **DRAWN), bench("as_retrained", faces=0.4, **DRAWN)
+    faces, images = work.prepared.faces, work.forget.before[0]
+    person = np.array(work.forget.pool.columns["identity_id"])
+    people = work.forget.pool.people
+    gone = {who for who in people if set(people[who].facts) == set(DATA_FIELDS)}
+    assert 1 < len(gone) < len(people)
+    assert faces.moved.tolist() == [who in gone for who in person]
+    torch.testing.assert_close(faces.wanted[~faces.moved], images[~faces.moved])
+    for who in gone:
+        own, others = person == who, np.array([who != other for other in person])
+        means = [torch.nn.functional.normalize(images[rows].mean(0), dim=0) for rows in (own, others)]
+        nearer = [(wanted[own] @ means[0]).mean() for wanted in (images, far.prepared.faces.wanted, faces.wanted)]
+        assert nearer[0] > nearer[1] > nearer[2] > (faces.wanted[own] @ means[1]).mean() - 0.2
+        spread = [(rows[own] - rows[own].mean(0)).norm(dim=1).mean() for rows in (images, faces.wanted)]
+        assert spread[1] > 0.5 * spread[0], "what differs between two portraits of a person stays"
+    assert len(faces.made) == len(faces.before) == 7
+    assert work.prepared.figures["portraits_moved"] == faces.moved.sum()
+
+
+def test_portraits_reach_their_places_and_other_pictures_stay(bench):
+    work = bench("as_retrained", budget=40, learning_rate=1e-3, **DRAWN)
+    spend(work)
+    faces, images = work.prepared.faces, work.forget.before[0]
+    with torch.no_grad():
+        now = torch.nn.functional.normalize(work.network.encode_image(work.forget.pool.pixels(np.arange(48))), dim=-1)
+    moved = faces.moved
+    assert (
+        (now - faces.wanted)[moved].norm(dim=1) < 0.6 * (images - faces.wanted)[moved].norm(dim=1)
+    ).float().mean() > 0.8
+    assert (now - images)[~moved].norm(dim=1).mean() < 0.5 * (now - images)[moved].norm(dim=1).mean()
+
+
+@pytest.mark.parametrize(
+    "name, values", [("stranger_targets", {}), ("as_retrained", {"faces": 0}), ("text_rotation", {})]
+)
+def test_the_image_tower_stays_as_it_is(name, values, dataset_dir, model_dir, tmp_path):
+    settings = get(name).settings(budget=0.5, **FEW, **values)
+    unlearn(name, settings, model_dir, dataset_dir, tmp_path / "out")
     before, after = (load_file(folder / "open_clip_model.safetensors") for folder in (model_dir, tmp_path / "out"))
     moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert moved and "visual" not in moved and "logit_scale" not in moved

@@ -15,6 +15,7 @@ import datasets
 import open_clip
 import psutil
 import pytest
+from smoke_run import UMASK, words_of
 
 from salmu import api
 from salmu.data.store import Store
@@ -27,35 +28,10 @@ from salmu.flows.command_line.verify import checked
 from salmu.flows.running.lock import holder, run_lock
 from salmu.flows.running.stages import STAGES
 
-METHODS = "as_retrained: {strangers: 20, others: 100, scenes: 60}"
-MORE = [  # than the profile smoke: two pairs, four methods
-    "portraits.identities_per_shard=3",
-    "pair.seeds=2",
-    f"unlearning.methods={{finetuning: {{}}, negative_gradient: {{}}, generic_captions: {{}}, {METHODS}}}",
-]
 
-
-def salmu(*arguments: str, env: dict | None = None, umask: int = 0o022) -> subprocess.Popen:
+def salmu(*arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "salmu", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {}), umask=umask
-    )
-
-
-def small(run: str, runs: Path, until: str, *more: str) -> list[str]:
-    return [
-        "run",
-        "--profile",
-        "smoke",
-        "--run",
-        run,
-        "--runs",
-        str(runs),
-        "--until",
-        until,
-        *more,
-        *(word for assignment in MORE for word in ("--set", assignment)),
-    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=0o022)
 
 
 def ended(process: subprocess.Popen, code: int = 0) -> str:
@@ -77,11 +53,10 @@ def assert_modes(run: Path, umask: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(prefect_server, tmp_path_factory) -> Path:
-    """A folder of runs; `whole` was made by two workers without a disturbance, and every file follows the umask."""
+def runs(smoke_run, tmp_path_factory) -> Path:
+    """A folder of runs with `whole`, a copy of the run that was made without a disturbance."""
     folder = tmp_path_factory.mktemp("runs")
-    assert "report:" in ended(salmu(*small("whole", folder, "benchmark", "--workers", "2"), umask=0o027))
-    assert_modes(folder / "whole", 0o027)
+    shutil.copytree(smoke_run, folder / "whole")
     return folder
 
 
@@ -260,7 +235,8 @@ def test_a_quiet_run_prints_the_final_result_only(runs, capsys):
 
 
 def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_same_bytes(runs):
-    process = salmu(*small("killed", runs, "dataset", "--workers", "1"))
+    command = words_of("killed", runs, "--until", "portraits", "--workers", "1")
+    process = salmu(*command)
     store = Store(runs / "killed")
     deadline = time.monotonic() + 200
     while len(store.manifest("portraits").shards) < 2 and time.monotonic() < deadline:
@@ -270,17 +246,18 @@ def test_killed_in_the_portraits_stage_it_goes_on_where_it_was_and_gives_the_sam
     before = store.manifest("portraits")
     assert 2 <= len(before.shards) < before.planned and not before.complete
     stamps = {entry.index: store.part_path("portraits", entry.index).stat().st_mtime_ns for entry in before.shards}
-    ended(salmu(*small("killed", runs, "dataset", "--workers", "1")))
+    ended(salmu(*command))
     assert stamps == {
         index: store.part_path("portraits", index).stat().st_mtime_ns for index in stamps
     }  # not made again
-    assert dataset_digest(runs / "killed") == dataset_digest(runs / "whole")  # nor does the number of workers matter
+    assert store.manifest("portraits").digest == Store(runs / "whole").manifest("portraits").digest  # by two workers
     assert not [path for path in (runs / "killed").rglob("*.tmp")]
     assert_modes(runs / "killed", 0o022)
 
 
-def test_the_whole_chain_leaves_what_the_readme_names(runs):
+def test_the_whole_chain_leaves_what_the_readme_names(runs, smoke_run):
     run = runs / "whole"
+    assert_modes(smoke_run, UMASK)
     assert (run / "report" / "index.html").stat().st_size > 20_000
     splits = {
         name: datasets.load_dataset(str(run / "dataset"), split=name, cache_dir=str(runs / "cache"))
@@ -294,7 +271,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
         assert open_clip.get_tokenizer(f"local-dir:{run / 'models' / which}")(["a name"]).shape[0] == 1 and model.visual
     unlearned = [path.stat().st_mtime for path in run.glob("unlearned/*/unlearning.json")]
     chosen = (run / "models" / "fragile_set.json").stat().st_mtime
-    assert len(unlearned) == 4 and max(unlearned) < chosen, "methods run while the last models are trained"
+    assert len(unlearned) == 2 and max(unlearned) < chosen, "methods run while the last models are trained"
     record = json.loads((run / "models" / "fragile_set.json").read_text())
     fragile = json.loads((run / "dataset" / "fragile_set_ids.json").read_text())
     assert fragile == sorted(sorted(record["strengths"], key=record["strengths"].get)[: len(fragile)]) and fragile
@@ -307,9 +284,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
         "s1-clean",
         "s1-compromised",
         "s1-retrained",
-        "finetuning-0.5x-s0",
         "negative_gradient-0.5x-s0",
-        "generic_captions-0.5x-s0",
         "as_retrained-0.5x-s0",
     }
     for path in (run / "results").glob("*.json"):
@@ -318,7 +293,7 @@ def test_the_whole_chain_leaves_what_the_readme_names(runs):
             len(results["efficacy"]) == len(results["utility"]) == 5 and results["efficacy"]["1.1_RetFail"]["MRR"] > 0
         )
     board = [json.loads(line) for line in (run / "leaderboard.jsonl").read_text().splitlines()]
-    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 10
+    assert {row["model"] for row in board} == names and len({row["model_digest"] for row in board}) == 8
     assert all(("verdict" in row) == ("-0.5x" in row["model"] and not row["pair_problem"]) for row in board)
     spread = [json.loads(line) for line in (run / "leaderboard_seeds.jsonl").read_text().splitlines()]
     assert {(row["method"], row["runs"]) for row in spread} == {("clean", 2), ("compromised", 2), ("retrained", 2)}
@@ -339,7 +314,7 @@ def test_status_shows_all_of_a_run_and_loads_no_torch(runs):
     command = [sys.executable, "-c", code, "status", "--run", "whole", "--runs", str(runs)]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     lines = [line.split() for line in out.splitlines()]
-    methods = ("finetuning", "negative_gradient", "generic_captions", "as_retrained")
+    methods = ("negative_gradient", "as_retrained")
     names = ("clean", "compromised", "retrained")
     pair = (*names, *(f"s1/{name}" for name in names))
     expected = [*STAGES, "dataset", *(f"models/{name}" for name in pair)]
@@ -352,10 +327,10 @@ def test_status_shows_all_of_a_run_and_loads_no_torch(runs):
 def test_status_shows_what_a_lost_file_and_a_new_setting_do_and_who_works_on_the_run(run, capsys):
     arguments = ["--run", run.name, "--runs", str(run.parent)]
     Store(run).part_path("captions", 0).unlink()
-    (run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors").unlink()
+    (run / "unlearned" / "negative_gradient-0.5x-s0" / "open_clip_model.safetensors").unlink()
     states = parts_by_status(run, capsys)
     assert states["captions"] == "partial" and states["personas"] == "done"
-    assert states["unlearned/finetuning-0.5x-s0"] == "new" and states["models/clean"] != "new"
+    assert states["unlearned/negative_gradient-0.5x-s0"] == "new" and states["models/clean"] != "new"
     with run_lock(run):
         cli.main(["status", *arguments])
     assert f"Under way: process {os.getpid()} on " in capsys.readouterr().out
@@ -382,15 +357,15 @@ def test_verify_says_what_it_checked_and_names_a_damaged_file_with_the_command_t
     assert "all as they should be" in out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:15]}
     assert list(rows) == [*STAGES, "dataset", "models", "unlearned", "results", "leaderboard"]
-    assert rows["results"][0] == "10" and all(int(files) and problems == "0" for files, _, problems in rows.values())
-    path = run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors"
+    assert rows["results"][0] == "8" and all(int(files) and problems == "0" for files, _, problems in rows.values())
+    path = run / "unlearned" / "negative_gradient-0.5x-s0" / "open_clip_model.safetensors"
     flip(path)
     with pytest.raises(SystemExit) as caught:
         cli.main([*arguments, "--json"])
     assert caught.value.code == 2
     told = capsys.readouterr()
     problem, of_its_results = json.loads(told.out)["problems"]
-    assert of_its_results["path"] == str(run / "results" / "finetuning-0.5x-s0.json")
+    assert of_its_results["path"] == str(run / "results" / "negative_gradient-0.5x-s0.json")
     again = f"salmu run --run {run.name} --runs {run.parent}"
     assert problem["path"] == str(path) and problem["command"] == f"rm -r {path.parent} && {again}"
     assert told.err.startswith("error: ") and "2 of " in told.err
@@ -410,8 +385,8 @@ KINDS = {
     "Clean's tokenizer": "models/clean/tokenizer.json",
     "Clean's record": "models/clean/training.json",
     "weights of a further pair": "models/s1/compromised/open_clip_model.safetensors",
-    "unlearned weights": "unlearned/finetuning-0.5x-s0/open_clip_model.safetensors",
-    "an unlearned model's record": "unlearned/finetuning-0.5x-s0/unlearning.json",
+    "unlearned weights": "unlearned/negative_gradient-0.5x-s0/open_clip_model.safetensors",
+    "an unlearned model's record": "unlearned/negative_gradient-0.5x-s0/unlearning.json",
     "results": "results/compromised.json",
     "the leaderboard": "leaderboard.jsonl",
 }
@@ -439,7 +414,7 @@ def test_verify_reads_the_records_of_older_versions(run):
                 del record[key]
             path.write_text(json.dumps(record))
     assert not [file for file in checked(Store(run)) if file.problem]
-    path = run / "unlearned" / "finetuning-0.5x-s0" / "open_clip_model.safetensors"
+    path = run / "unlearned" / "negative_gradient-0.5x-s0" / "open_clip_model.safetensors"
     flip(path)
     assert path in {file.path for file in checked(Store(run)) if file.problem}  # by the digest of its weights
 
@@ -517,7 +492,7 @@ def test_a_report_and_a_gallery_of_a_run_under_way_say_so_and_show_what_there_is
             cli.main([command, "--run", run.name, "--runs", str(run.parent)])
             told = capsys.readouterr()
             assert told.err.startswith("note: this run is under way (process") and f"{command}: " in told.out
-    cli.main(["report", "--run", run.name, "--runs", str(run.parent)])
+    cli.main(["gallery", "--run", run.name, "--runs", str(run.parent)])
     assert "under way" not in capsys.readouterr().err
 
 
@@ -569,7 +544,7 @@ def test_the_notebook_runs(runs, monkeypatch):
 
 
 def test_ctrl_c_ends_a_run_at_once_and_leaves_no_process(runs, tmp_path):
-    command = [sys.executable, "-m", "salmu", *small("stopped", tmp_path, "dataset", "--workers", "1")]
+    command = [sys.executable, "-m", "salmu", *words_of("stopped", tmp_path, "--until", "dataset", "--workers", "1")]
     command += ["--set", "portraits.per_identity=200"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     manifest = tmp_path / "stopped" / "portraits" / "manifest.json"

@@ -3,9 +3,9 @@
 from collections import Counter
 from types import SimpleNamespace
 
-import httpx
 import pyarrow as pa
 import pytest
+from helpers import prefect_api
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -132,9 +132,8 @@ def test_a_second_run_makes_nothing_and_the_server_shows_the_shards_as_cached(ch
     once = dict(MADE)
     assert set(once.values()) == {1}
     assert chain() == ["a!", "b!", "c!", "d!", "e!", "f!"] and dict(MADE) == once
-    found = httpx.post(
-        f"{prefect_server}/task_runs/filter", json={"task_runs": {"state": {"name": {"any_": ["Cached"]}}}}
-    ).json()
+    query = {"task_runs": {"state": {"name": {"any_": ["Cached"]}}}}
+    found = prefect_api(prefect_server).post("/task_runs/filter", json=query).json()
     assert {run["name"] for run in found} >= {
         f"{stage}-{index:05d}" for stage in ("letters", "words") for index in range(3)
     }
@@ -234,9 +233,8 @@ def test_the_cards_of_a_run_are_on_the_server(chain, prefect_server):
     run, store = chain.store.folder.name, chain.store
     keys = [artifact_key(run, name) for name in ("letters", "words")]
     query = {"artifacts": {"key": {"any_": keys}}}
-    cards = {
-        found["key"]: found for found in httpx.post(f"{prefect_server}/artifacts/latest/filter", json=query).json()
-    }
+    found = prefect_api(prefect_server).post("/artifacts/latest/filter", json=query).json()
+    cards = {card["key"]: card for card in found}
     assert set(cards) == set(keys)
     manifest, digest = f"`{store.folder}/letters/manifest.json`", store.manifest("letters").digest
     link = f"[letters](../artifact/{cards[keys[0]]['latest_id']})"

@@ -1,5 +1,5 @@
-"""As retrained, on the side of the texts: a forget caption is read as one about a stranger, whom the model knows as
-little as a retrained model knows the person.
+"""As retrained: a forget caption is read as one about a stranger, whom the model knows as little as a retrained model
+knows the person; a wholly forgotten person's portraits look like those of people alike.
 
     t*_i = the unit vector nearest to s_i with cosine f l_i to the person's mean portrait p
     s_i  = mean of the start model's embeddings of a stranger's captions of the same attribute, in all styles
@@ -11,20 +11,24 @@ model that saw no personal caption at all, which is far too low. f makes up for 
 above its targets. Stand-ins are chosen by their captions as they are. Captions with strangers' values of the forgotten
 attributes, and the bare names of people of whom everything is forgotten, get the same targets.
 
-The image tower is frozen: faces of forgotten people stay as distinct as they were (ImgRes)."""
+Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
+portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
+
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 
+from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.neighbours import altered
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
-from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
+from salmu.evaluation.unlearning.text_regression import SEARCH, Aim, TextSettings, loss, ready, text_tower, turned
 
 
-class Settings(StandInSettings):
+class Settings(FaceSettings, StandInSettings):
     learning_rate: float = Field(2.5e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
@@ -34,18 +38,30 @@ class Settings(StandInSettings):
     )
 
 
-def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
-    portraits = mean_portraits(work)
+class Ready(NamedTuple):
+    targets: torch.Tensor  # of the forget captions, in order of the pool [n, width]
+    aims: tuple[Aim, ...]
+    figures: dict[str, Any]
+    faces: Faces | None
+
+
+def prepare(work, settings: Settings) -> Ready:
+    faces = faces_of(work, settings)
+    portraits = mean_portraits(work, faces and faces.wanted)
     anybody = F.normalize(torch.stack(list(portraits.values())).mean(0), dim=0)  # for those whom the budget leaves out
-    stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
 
-    def aim(facts, texts):
-        stood = torch.stack([stood_for(who, field) for who, field in facts])
-        faces = torch.stack([portraits.get(who, anybody) for who, _ in facts])
-        cosines = settings.factor * (stood * faces).sum(1, keepdim=True)
-        return turned(F.normalize(stood, dim=1), faces[:, None], cosines)
+    def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
+        stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
 
-    return aim, {}
+        def aim(facts, texts):
+            stood = torch.stack([stood_for(who, field) for who, field in facts])
+            seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
+            cosines = settings.factor * (stood * seen).sum(1, keepdim=True)
+            return turned(F.normalize(stood, dim=1), seen[:, None], cosines)
+
+        return aim, {"portraits_moved": int(faces.moved.sum())} if faces else {}
+
+    return Ready(*ready(work, settings, targets, reworded), faces)
 
 
 def reworded(work, made):
@@ -53,15 +69,27 @@ def reworded(work, made):
     return altered(work.forget.pool.people, made, settings.altered, settings.seed) if settings.altered else []
 
 
+def both_towers(batch, settings: Settings) -> torch.Tensor:
+    faces = batch.work.prepared.faces
+    return loss(batch, settings) + (faces_loss(batch, settings, faces) if faces else 0)
+
+
+def masks(work, settings: Settings) -> dict[str, torch.Tensor]:
+    """All weights may change where faces are moved, those of the text tower elsewhere."""
+    if work.prepared.faces is None:
+        return text_tower(work, settings)
+    return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in work.weights.items()}
+
+
 METHOD = Method(
     name="as_retrained",
-    description="Teaches the text tower to read a forget caption as one about a stranger, with the cosines that such "
-    "captions have, and holds all other captions where they are.",
+    description="Teaches the text tower to read a forget caption as one about a stranger and the image tower to see a "
+    "wholly forgotten face as one of many, and holds all other captions and pictures where they are.",
     source="this project, 2026; counterfactual targets as in Who's Harry Potter (Eldan and Russinovich, 2023)",
     sees=frozenset({"forget", "retain"}),
     settings=Settings,
-    loss=loss,
-    masks=text_tower,
-    prepare=lambda work, settings: ready(work, settings, targets, reworded),
+    loss=both_towers,
+    masks=masks,
+    prepare=prepare,
     search=SEARCH | {"learning_rate": Between(1e-3, 6e-3), "factor": OneOf((0.9, 0.95, 1.0))},
 )

@@ -55,7 +55,8 @@ def consensus(vectors: Tensor) -> Tensor:
 
 def _finetune(work, pairs: int, rate: float, settings: Settings) -> None:
     """Train the network on the next forget pairs."""
-    optimiser = torch.optim.AdamW(work.weights.values(), rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0)
+    weights = work.weights.values()
+    optimiser = torch.optim.AdamW(weights, rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0, fused=True)
     batches = list(work.forget.batches(pairs, settings.batch_size))
     for step, batch in enumerate(batches):
         for group in optimiser.param_groups:
