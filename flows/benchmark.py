@@ -16,6 +16,7 @@ from salmu.data.text import red
 from salmu.evaluation.metrics.score import PUBLISHED
 from salmu.evaluation.report.build import build
 from salmu.evaluation.report.tradeoff import trade_off
+from salmu.evaluation.requests.benchmark import ORDERS, work_stream
 from salmu.evaluation.scoring.evaluate import EvaluationSettings, evaluate_once
 from salmu.evaluation.unlearning.outside import chosen
 from salmu.evaluation.unlearning.registry import Run, UnlearningSettings, take_up
@@ -59,6 +60,15 @@ def evaluate_model(folder: str, settings: EvaluationSettings, name: str, model: 
         evaluate_once(settings, home / model, home / "dataset", out, home / "cache", show, start)
 
 
+@task(name="requests", task_run_name="requests-{run.folder}-o{order}", cache_policy=NO_CACHE, persist_result=False)
+def request_stream(folder: str, run: Run, order: int, settings: RunSettings, place: int, methods: str) -> None:
+    """Work the forget set as requests by one method; kept if it is up to date."""
+    take_up(methods)
+    home = Path(folder)
+    with shown_progress(home.name, f"requests by {run.folder}, order {order}", "requests", place) as show:
+        work_stream(home, run, order, settings.unlearning, settings.evaluation, show)
+
+
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def write_report(folder: str) -> str:
     """Write report/index.html from what the run holds; returns its path."""
@@ -95,6 +105,14 @@ def make_benchmark(store: Store, settings: RunSettings) -> None:
 
     submit_with_retry("benchmark", unlearning_work(store, settings) + scored(models), on_gpus=on_gpus)
     submit_with_retry("benchmark", scored(unlearned), on_gpus=on_gpus)
+    if settings.unlearning.requests:
+        shared = {"folder": folder, "settings": settings, "methods": chosen()}
+        each = [(run, order) for run in runs for order in ORDERS]
+        work = [
+            (request_stream, shared | {"run": run, "order": order, "place": place})
+            for place, (run, order) in enumerate(each)
+        ]
+        submit_with_retry("benchmark", work, on_gpus=on_gpus)
     records = write_leaderboard(store.folder)
     for name, model in models:
         (row,) = (row for row in records if row["model"] == name)

@@ -50,7 +50,14 @@ def test_a_stages_settings_are_a_form_with_described_fields(stage):
 
 def test_there_is_a_deployment_for_the_whole_and_for_each_stage():
     pools = {pool: [d for d in DEPLOYMENTS if d["work_pool"]["name"] == pool] for pool in ("salmu-cpu", "salmu-gpu")}
-    assert {deployment["name"] for deployment in pools["salmu-cpu"]} == {"all", "dataset", "pair", "benchmark", *STAGES}
+    assert {deployment["name"] for deployment in pools["salmu-cpu"]} == {
+        "all",
+        "dataset",
+        "pair",
+        "benchmark",
+        "requests",
+        *STAGES,
+    }
     assert {deployment["name"] for deployment in pools["salmu-gpu"]} == {"gpu"}
     assert sum(map(len, pools.values())) == len(DEPLOYMENTS)
 

@@ -19,6 +19,8 @@ from salmu.evaluation.report.opening import opening
 from salmu.evaluation.report.pages import chances, write_pages
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.report.samples import sample_captions, sample_pairs
+from salmu.evaluation.report.streams import PAGE as STREAMS
+from salmu.evaluation.report.streams import streams_page
 from salmu.evaluation.report.tradeoff import shared_by_methods, trade_off
 from salmu.evaluation.unlearning.record import RECORD, Record
 from salmu.evaluation.verdicts.leaderboard import in_words, write_leaderboard
@@ -87,6 +89,8 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         paths = {row["model"]: run_folder / "unlearned" / row["model"] / RECORD for row in records}
         trainings = {name: read_checked(path, Record) if path.is_file() else {} for name, path in paths.items()}
         write_pages(run_folder, name, records, judged, results, trainings)
+        if streamed := streams_page(run_folder, name, records):
+            write_atomic(run_folder / "report" / STREAMS, streamed)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {
         "records": records,
@@ -97,6 +101,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
             for group in ("efficacy", "utility")
         },
         "precise": (run_folder / "report" / "precision.html").is_file(),
+        "streamed": (run_folder / "report" / STREAMS).is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
         "chance": chances(results),
         "per_attribute": _per_attribute(extended),

@@ -32,6 +32,8 @@ from salmu.evaluation.requests.settings import ForgetSettings
 from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.unlearning.registry import UnlearningSettings, get
 from salmu.evaluation.unlearning.runner import unlearn
+from salmu.evaluation.unlearning.settings import MethodSettings
+from salmu.evaluation.unlearning.text_regression import TextSettings
 from salmu.model_training.export import file_digests, portable_folder
 from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
@@ -81,8 +83,8 @@ class Stream:
         chosen, retain = self._chosen(group)
         before = self._model_before()
         settings = settings_of(self.settings, self.unlearning, self.start, before, chosen, self.folder)
-        teacher = None if not self.records else self._start_folder()
-        unlearn(self.settings.method, settings, before, chosen, target, progress, teacher_dir=teacher)
+        anchor = self._anchor(settings)
+        unlearn(self.settings.method, settings, before, chosen, target, progress, anchor=anchor)
         record = read_record(target / RECORD)
         began, after = time.monotonic(), load_model(target, self.unlearning.device)
         with reproducible(self.unlearning.threads):
@@ -161,6 +163,16 @@ class Stream:
         retain = drawn_rows(rows, self.index.names, self.settings.retain, self.settings.seed, "requests", "retain")
         chosen = ChosenPairs(self.seen, _merged(group), retain)
         return chosen, len(retain) - len(chosen.rejects)
+
+    def _anchor(self, settings: MethodSettings) -> tuple[Path, list[str]] | None:
+        """What keeps requests in a row from adding up what each moves by the way: captions are held where the start
+        model had them, but for those of earlier requests. None for a method that holds no captions, and where earlier
+        pairs are not in the data any more, so that they could come back: the last model is kept then."""
+        earlier = [pair for record in self.records for pair in record["pairs"]]
+        if not earlier or not isinstance(settings, TextSettings) or not set(earlier) <= set(self.index.row_of):
+            return None
+        captions = dict.fromkeys(self.index.texts[self.index.row_of[pair]] for pair in earlier)
+        return self._start_folder(), list(captions)
 
     def _evidence(self, group: Sequence[Decision], before: Path, after: ClipModel) -> list[dict[str, Any]]:
         view, seed = self._evidence_view(), self.settings.seed

@@ -15,7 +15,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,6 +57,14 @@ class Method:
         return {size: PAIRS_A_STEP[size]} | dict(self.search)
 
 
+class Anchor(NamedTuple):
+    """For one of several runs in a row, which would otherwise add up what each moves by the way. Of the methods, those
+    that hold captions can use it (text_regression.py)."""
+
+    network: torch.nn.Module  # the model before the first of them, whose embeddings are to be kept
+    settled: list[str]  # captions that were forgotten since: they stay where the last run left them
+
+
 class Work:
     """One run of a method on a model, which is changed in place.
 
@@ -70,11 +78,10 @@ class Work:
         clip: ClipModel,
         pools: dict[str, Pool],
         count: int,
-        teacher: torch.nn.Module | None = None,
+        anchor: Anchor | None = None,
     ):
-        """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see. `teacher`: whose
-        embeddings are to be kept, if not the start model's own."""
-        self._teacher = teacher
+        """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
+        self.anchor = anchor
         self.method, self.settings, self.network, self.count = method, settings, clip.network, count
         self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -99,12 +106,15 @@ class Work:
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
-        """What is to be kept: a frozen copy of the start model, or another model."""
-        if self._teacher is not None:
-            return self._teacher.requires_grad_(False)
-        teacher = copy.deepcopy(self.network).requires_grad_(False)
-        teacher.load_state_dict(self.start, strict=False)
-        return teacher
+        """Whose embeddings are to be kept: the start model, or the anchor's."""
+        return self.anchor.network.requires_grad_(False) if self.anchor else self.before
+
+    @cached_property
+    def before(self) -> torch.nn.Module:
+        """A frozen copy of the start model."""
+        network = copy.deepcopy(self.network).requires_grad_(False)
+        network.load_state_dict(self.start, strict=False)
+        return network
 
     @cached_property
     def prepared(self):

@@ -177,6 +177,12 @@ class UnlearningSettings(StageSettings):
         (5.0,), min_length=1, description="Budgets to run each method with; see MethodSettings.budget."
     )
     repeats: int = Field(1, ge=1, description="Seeds to run each with: the run's own, and the next ones.")
+    requests: int = Field(
+        0,
+        ge=0,
+        description="Also work the forget set as so many erasure requests, one after the other, with every method, in "
+        "two orders; 0: not. It takes about three times as long again.",
+    )
     batch_size: int = Field(32, ge=4, description="Most pairs of a kind in a step.")
     retain_scenes: int = Field(
         1500, ge=0, description="Procedural pairs added to the retain pairs; see MethodSettings.retain_scenes."

@@ -19,7 +19,7 @@ from salmu.data.private import without_folders
 from salmu.data.readers import Dataset, open_dataset
 from salmu.data.sealed import sealed
 from salmu.evaluation.encoding.cost import peak_memory_mb
-from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.method import Anchor, Work
 from salmu.evaluation.unlearning.pair_streams import Pool
 from salmu.evaluation.unlearning.record import RECORD, read_record
 from salmu.evaluation.unlearning.registry import get, origin
@@ -42,11 +42,10 @@ def unlearn(
     out_dir: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
     replace: bool = True,
-    teacher_dir: Path | None = None,
+    anchor: tuple[Path, list[str]] | None = None,
 ) -> None:
     """Change the model in `model_dir` by a method and write it, with unlearning.json, to `out_dir` in its layout.
-    `dataset`: its folder, or opened. `teacher_dir`: the model whose embeddings a method keeps where it compares with
-    those from before; by default that in `model_dir`.
+    `dataset`: its folder, or opened. `anchor`: the folder and the captions of method.Anchor.
 
     A method gets forget or retain_synth, as it declares; no other split is read. Same settings, model, data and
     threads: same bytes, also when the run was killed and started again. An `out_dir` that holds the result already is
@@ -58,9 +57,9 @@ def unlearn(
     dataset = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     clip = load(model_dir, settings.device)
     inputs = {"source_model_digest": clip.weights_digest, "dataset_digest": dataset.digest}
-    teacher = load(teacher_dir, settings.device) if teacher_dir else None
-    if teacher:
-        inputs["teacher_digest"] = teacher.weights_digest
+    held = load(anchor[0], settings.device) if anchor else None
+    if anchor:
+        inputs |= {"anchor_digest": held.weights_digest, "settled_digest": digest("settled", anchor[1])}
     code = [source.digest] if source else []  # VERSION speaks for the project's own methods
     scenes = scene_source(clip, settings.seed) if settings.retain_scenes and "retain" in chosen.sees else None
     drawn = list(scenes or [])
@@ -89,8 +88,8 @@ def unlearn(
     try:
         with reproducible(settings.threads):
             count = budgeted(settings, dataset)
-            teaching = teacher and teacher.network
-            work = Work(chosen, settings, clip, pools(chosen.sees, settings, clip, dataset), count, teaching)
+            held = Anchor(held.network, anchor[1]) if anchor else None
+            work = Work(chosen, settings, clip, pools(chosen.sees, settings, clip, dataset), count, held)
             record = spend(work, progress, unfinished, fingerprint, keep)
         record = about | _cost(clip, record) | {"fingerprint": fingerprint}
         _write(clip, record, model_dir, out_dir, unfinished)

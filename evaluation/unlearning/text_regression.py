@@ -23,6 +23,7 @@ from salmu.model_training.network import encode_text
 from salmu.model_training.retain import scene_captions
 
 CHUNK = 512  # captions that are encoded at once
+SETTLED = 6  # captions that earlier runs moved, drawn for each forget pair
 SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 
 
@@ -130,9 +131,12 @@ def ready(
 
 
 def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
-    """The captions that shall stay where they are: neighbours, as far as the settings want any, and retain captions.
-    `told`: the strangers' captions, where they are encoded already."""
+    """The captions that shall stay where they are: neighbours, as far as the settings want any, retain captions, and
+    those that runs before this one moved. `told`: the strangers' captions, where they are encoded already."""
     aims = held_neighbours(work, settings, made, told)
+    if work.anchor and work.anchor.settled:
+        tokens = work.tokenizer(work.anchor.settled)
+        aims.append(Aim(tokens, before(work, tokens, work.before), SETTLED, settings.hold))
     if settings.retain:
         plain = [work.retain.pool.tokens]
         if settings.scenes and settings.retain_scenes:
@@ -212,9 +216,9 @@ def encoded(work, tokens: Tensor, network: torch.nn.Module | None = None) -> Ten
 
 
 @torch.no_grad()
-def before(work, tokens: Tensor) -> Tensor:
-    """Captions' embeddings by the start model."""
-    parts = [encoded(work, part, work.teacher) for part in tokens.split(CHUNK)] if len(tokens) else []
+def before(work, tokens: Tensor, network: torch.nn.Module | None = None) -> Tensor:
+    """Captions' embeddings by the model whose embeddings are to be kept, or by another."""
+    parts = [encoded(work, part, network or work.teacher) for part in tokens.split(CHUNK)] if len(tokens) else []
     return torch.cat(parts) if parts else torch.empty(0, 0, device=work.device)
 
 

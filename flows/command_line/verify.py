@@ -30,7 +30,7 @@ class Checked(NamedTuple):
 
 
 def checked(store: Store) -> Iterator[Checked]:
-    """Every file of stages, dataset, models, unlearned models, results and leaderboard, as it is found."""
+    """Every file of stages, dataset, models, unlearned models, results, leaderboard and requests, as it is found."""
     for name in STAGES:
         yield from _stage(store, name)
     yield from _dataset(store.folder / "dataset")
@@ -39,14 +39,17 @@ def checked(store: Store) -> Iterator[Checked]:
         yield from _models(store.folder, digests)
         yield from _unlearned(store.folder, digests)
         yield from _results(store.folder, digests)
+        yield from _requests(store.folder)
 
 
 def as_rows(found: list[Checked]) -> list[dict[str, Any]]:
     """One row a part of the run: files looked at, their bytes, and how many are not as they should be."""
-    parts = dict.fromkeys([*STAGES, "dataset", "models", "unlearned", "results", "leaderboard"])
+    parts = dict.fromkeys([*STAGES, "dataset", "models", "unlearned", "results", "leaderboard", "requests"])
     rows = []
     for part in parts:
         of_part = [file for file in found if file.part == part]
+        if part == "requests" and not of_part:
+            continue  # few runs have any
         problems = sum(bool(file.problem) for file in of_part)
         rows.append(
             {"part": part, "files": len(of_part), "bytes": sum(file.bytes for file in of_part), "problems": problems}
@@ -88,13 +91,14 @@ def remedy(file: Checked, folder) -> str:
         "unlearned": "run",
         "results": "run",
         "leaderboard": "report",
+        "requests": "run",
     }.get(file.part, f"stage {file.part}")
     again = salmu_command(words, folder)
     target = file.path
     if file.part == "dataset":
         target = folder / "dataset"
-    elif file.part == "unlearned":
-        target = folder / "unlearned" / file.path.relative_to(folder / "unlearned").parts[0]
+    elif file.part in ("unlearned", "requests"):
+        target = folder / file.part / file.path.relative_to(folder / file.part).parts[0]
     elif file.part == "models" and file.path.parent != folder / "models":
         target = file.path.parent
     if not isinstance(target, Path) or not target.exists():
@@ -239,6 +243,19 @@ def _results(home: Path, digests: dict[str, str]) -> Iterator[Checked]:
         else:
             same = path.read_bytes() == content
             yield Checked("leaderboard", path, path.stat().st_size, "" if same else "differs from the results")
+
+
+def _requests(home: Path) -> Iterator[Checked]:
+    """The receipts of the benchmark's requests, each with its record and its model."""
+    from salmu.evaluation.requests.receipt import check_receipt
+
+    for path in _visible(home / "requests", "receipt-*.json"):
+        try:
+            check_receipt(path)
+            problem = ""
+        except UserError as error:
+            problem = str(error).removeprefix(f"{path}: ")
+        yield Checked("requests", path, path.stat().st_size, problem)
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:

@@ -16,11 +16,14 @@ from published import write_model
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.evaluation.report.receipts import check_page, triangle
+from salmu.evaluation.report.streams import streams_page
+from salmu.evaluation.requests import benchmark
 from salmu.evaluation.requests import stream as stream_module
 from salmu.evaluation.requests.ledger import read_ledger
 from salmu.evaluation.requests.reading import read_requests
 from salmu.evaluation.requests.receipt import check_receipt
 from salmu.evaluation.requests.seen import WITHHELD, open_pairs
+from salmu.evaluation.unlearning.registry import UnlearningSettings
 from salmu.flows.command_line import cli
 from salmu.flows.erasure import open_stream, rows_of, work_all
 
@@ -327,3 +330,50 @@ def test_the_command_says_what_it_would_do_and_what_it_did(foreign, model_dir, t
     assert "harbour-9" in (tmp_path / "out" / "owner" / "refused.jsonl").read_text()
     cli.main(["verify", "--receipt", str(receipt)])
     assert capsys.readouterr().out.count("intact") == 4
+
+
+def test_the_flow_tries_a_failed_request_again_alone(foreign, model_dir, tmp_path, monkeypatch, prefect_server):
+    """As the deployment forget/requests runs it; the second request fails once, for a reason that goes away."""
+    from salmu.flows import forget as flow
+
+    monkeypatch.setattr(flow, "forget_group", flow.forget_group.with_options(retry_delay_seconds=0))
+    requests = written(tmp_path / "a.csv", [{"request_id": f"F-{n}", "identity_id": f"harbour-{n}"} for n in range(3)])
+    worked, work = [], stream_module.Stream.work
+
+    def unlucky(stream, group, progress):
+        worked.append(group[0].name)
+        if worked.count("F-1") == 1 and group[0].name == "F-1":
+            raise OSError("the disk is away")
+        return work(stream, group, progress)
+
+    monkeypatch.setattr(stream_module.Stream, "work", unlucky)
+    places = {"requests": str(requests), "model": str(model_dir), "dataset": str(foreign / "tars")}
+    settings = {"method": "cliperase", "budget": 1.0, "gallery": 40}
+    rows = flow.forget("any", **places, out=str(tmp_path / "out"), forgetting=settings, root=str(tmp_path))
+    assert worked == ["F-0", "F-1", "F-1", "F-2"] and [row["request"] for row in rows] == ["F-0", "F-1", "F-2"]
+    card = flow.receipt_card(read_ledger(tmp_path / "out")[1])
+    assert "Receipt of request F-1" in card and "harbour-1" not in card
+
+
+def test_the_forget_set_is_worked_in_parts_in_two_orders_and_the_report_has_a_page(
+    dataset_dir, model_dir, quick, tmp_path
+):
+    home = tmp_path / "run"
+    shutil.copytree(dataset_dir, home / "dataset")
+    shutil.copytree(model_dir, home / "models" / "compromised")
+    unlearning = UnlearningSettings(methods={"cliperase": {}}, requests=3, budgets=(1.0,), retain_scenes=0)
+    (run,) = unlearning.runs()
+    for order in (1, 2):
+        benchmark.work_stream(home, run, order, unlearning, quick)
+    (first, folder, one), (second, _, other) = benchmark.streams(home)
+    assert (first.model, first.order, second.order, first.failed) == (run.folder, 1, 2, [])
+    parts = [{record["request"]: record["asked"] for record in records} for records in (one, other)]
+    assert parts[0] == parts[1] and sum(asked["pairs"] for asked in parts[0].values()) == 48
+    assert sum(asked["people"] for asked in parts[0].values()) == 9 and list(parts[0]) != list(parts[1])
+    page = streams_page(home, "run", []).decode()
+    assert page.count("after 3") == 2 and "order 2" in page and "of 3" in page
+    before = (folder / "results.json").stat().st_mtime_ns
+    benchmark.work_stream(home, run, 1, unlearning, quick)
+    assert (folder / "results.json").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match="10 requests of the 9 people of forget"):
+        benchmark.parts_of(home, 10, 1, 0)
