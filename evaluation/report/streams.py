@@ -8,7 +8,7 @@ from salmu.evaluation.metrics.score import headline
 from salmu.evaluation.report.receipts import triangle
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.requests.benchmark import RESULTS, streams
-from salmu.evaluation.requests.evidence import GONE
+from salmu.evaluation.requests.evidence import AWAY
 from salmu.evaluation.verdicts.leaderboard import in_words
 
 PAGE = "requests.html"
@@ -58,6 +58,6 @@ def _row(title: str, metrics: dict[str, Any], whole: dict[str, Any] | None = Non
         states = [done[-1]["evidence"]["state"], *(one["state"] for one in done[-1]["evidence"]["earlier"])]
         row |= {
             "each": row["seconds"] / len(done),
-            "again": f"{sum(state != GONE for state in states)} of {len(states)}",
+            "again": f"{sum(state not in AWAY for state in states)} of {len(states)}",
         }
     return row | {metric: metrics.get(metric) for metric in METRICS}

@@ -10,7 +10,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.evaluation.requests.chosen import ChosenPairs
-from salmu.evaluation.requests.settings import ForgetSettings
+from salmu.evaluation.requests.settings import BUDGET, FOR_REQUESTS, ForgetSettings
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.registry import UnlearningSettings, get
 from salmu.evaluation.unlearning.retain_scenes import scene_source
@@ -20,7 +20,6 @@ from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.loop import reproducible
 
-DEFAULT = 5.0
 TRIAL = 16  # pairs of each kind
 UNDER_WAY = "under-way.json"
 
@@ -46,9 +45,12 @@ def settings_of(
 
     Raises UserError for seconds that are too few."""
     count = len(chosen.table("forget", "file_name"))
-    budget = wanted.pairs / count if wanted.pairs else wanted.budget or DEFAULT
+    own = unlearning.methods.get(wanted.method, {})
+    values = FOR_REQUESTS.get(wanted.method, {}) | own
+    budget = wanted.pairs / count if wanted.pairs else wanted.budget or values.pop("budget", BUDGET)
+    unlearning = unlearning.model_copy(update={"methods": {wanted.method: values | {"budget": budget}}})
     settings = unlearning.run(wanted.method, budget, wanted.seed).settings
-    asked = "retain_scenes" in unlearning.methods.get(wanted.method, {})
+    asked = "retain_scenes" in own
     if not asked and scene_source(start, wanted.seed).scenes is None:
         settings = settings.model_copy(update={"retain_scenes": 0})
     if wanted.seconds:

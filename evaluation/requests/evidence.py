@@ -17,8 +17,10 @@ from salmu.evaluation.requests.seen import SeenPairs, drawn_rows
 from salmu.model_training.loading.clip import ClipModel
 
 FEW_PEOPLE = 5  # with fewer, intervals draw facts, not people
-GONE, LESS, FOUND = "not found any more", "found less often", "still found"
+NEVER, GONE, LESS, FOUND = "not found before either", "not found any more", "found less often", "still found"
+AWAY = (NEVER, GONE)
 STATES = {
+    NEVER: "the interval of the captions' mean reciprocal rank held what a random order gives before the request, too",
     GONE: "the interval of the captions' mean reciprocal rank holds what a random order gives, or lies below it",
     LESS: "it lies above that, but clearly below where it was before the request",
     FOUND: "it is not clearly lower than before the request",
@@ -139,7 +141,9 @@ def change(view: View, before: Embedded, after: Embedded, rows: np.ndarray, seed
 
 def state_of(changed: dict[str, Any]) -> str:
     """In one of the words of STATES. Where there is one fact only, the values themselves are compared."""
-    now, lost = changed["after"]["caption"], changed["caption_lost"]
+    was, now, lost = changed["before"]["caption"], changed["after"]["caption"], changed["caption_lost"]
+    if (was["value"] if was["low"] is None else was["low"]) <= changed["chance"]:
+        return NEVER
     if (now["value"] if now["low"] is None else now["low"]) <= changed["chance"]:
         return GONE
     return LESS if (lost["value"] if lost["low"] is None else lost["low"]) > 0 else FOUND

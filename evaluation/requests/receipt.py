@@ -16,7 +16,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256
 from salmu.data.sealed import KEY, is_intact, sealed
 from salmu.data.settings import validate
-from salmu.evaluation.requests.evidence import GONE, STATES
+from salmu.evaluation.requests.evidence import AWAY, STATES
 from salmu.evaluation.requests.ledger import LEDGER, Asked, Digest, Evidence, Number, Part, Sha256, read_ledger
 
 LONGEST_RECEIPT = 2**26
@@ -127,7 +127,7 @@ def receipt_of(record: dict[str, Any]) -> bytes:
 def remains(record: dict[str, Any]) -> list[str]:
     """What the evidence says is left, or was damaged, in sentences."""
     proof, found = record["evidence"], []
-    if proof["state"] != GONE:
+    if proof["state"] not in AWAY:
         found.append(f"The captions of this request are {proof['state']}: {STATES[proof['state']]}.")
     place = proof["request"]["after"]["place"]
     if place["high"] is not None and place["high"] < 0.5:
@@ -135,7 +135,7 @@ def remains(record: dict[str, Any]) -> list[str]:
             "The forgotten captions rank below other captions more often than by chance, which can give away that "
             "something was removed."
         )
-    back = [str(one["number"]) for one in proof["earlier"] if one["state"] not in (GONE, None)]
+    back = [str(one["number"]) for one in proof["earlier"] if one["state"] not in (*AWAY, None)]
     if back:
         found.append(f"Facts of earlier requests are still or again found above chance: number {', '.join(back)}.")
     unknown = [str(one["number"]) for one in proof["earlier"] if one["state"] is None]

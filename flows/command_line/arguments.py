@@ -282,7 +282,11 @@ def parser() -> Parser:
     forget.add_argument("--out", metavar="DIR", required=True, help="folder of models, records and receipts")
     forget.add_argument("--method", metavar="METHOD", default="as_retrained", help="default: as_retrained")
     budget = forget.add_mutually_exclusive_group()
-    budget.add_argument("--budget", type=float, help="pairs seen, as a multiple of a request's pairs (default: 5)")
+    budget.add_argument(
+        "--budget",
+        type=float,
+        help="pairs seen, as a multiple of a request's pairs (default: 10 for as_retrained, else 5)",
+    )
     budget.add_argument("--pairs", metavar="N", type=at_least(1), help="pairs seen for each request")
     budget.add_argument(
         "--seconds", metavar="S", type=float, help="about how long the method may take for each request"
