@@ -36,7 +36,7 @@ from salmu.data.procedural.view import anchor_view
 from salmu.data.store import Manifest, Store
 from salmu.flows.running.stages import STAGES, planned, upstream_views
 from salmu.tasks.candidates import images, procedural
-from salmu.tasks.faces import EMBEDDED_PACK
+from salmu.tasks.face_packs import EMBEDDED_PACK
 
 SIDE = 128  # pixels
 SHARES = {"copy": 0.10, "damaged": 0.01, "two faces": 0.01}

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from salmu.data.errors import UserError
 from salmu.flows.names import PARTS
 from salmu.flows.settings import RunSettings
+from salmu.tasks import photographs
 from salmu.tasks.assembly.splits import ROLES
 from salmu.tasks.candidates.sources import list_pictures
 from salmu.tasks.candidates.stage import DRAWN
-from salmu.tasks.faces import pack_folder
+from salmu.tasks.face_packs import pack_folder
 from salmu.tasks.fairface import require_checkpoints
 from salmu.tasks.labels import model_folder
 from salmu.tasks.personas.country import require_countries
@@ -102,6 +103,12 @@ def _engines(settings: RunSettings) -> Iterator[Problem]:
             "portraits.engine 'procedural' draws people of candidates.source 'procedural' only, not those of pictures; "
             "set portraits.engine to ip_adapter_faceid_plus, or stop before with --until anchors",
         )
+    if settings.candidates.faces.pack == photographs.NAME and portraits.engine != "procedural":
+        yield Problem(
+            "portraits",
+            f"portraits.engine {portraits.engine!r} draws by ArcFace's embeddings of 512 numbers, and the face pack "
+            "photographs gives 128; set candidates.faces.pack to buffalo_l, or stop before with --until anchors",
+        )
     multiple = portraits.faceid.size_multiple
     if portraits.engine != "procedural" and portraits.short_side % multiple:
         nearest = max(round(portraits.short_side / multiple), 1) * multiple
@@ -176,7 +183,7 @@ def _warnings_about_photographs(settings: RunSettings, parts: Sequence[str]) -> 
         if part in parts and pack == "embedded":
             yield (
                 f"{part.upper()} USES THE EMBEDDED FACE MODELS, WHICH KNOW DRAWN FACES ONLY. On photographs their "
-                f"results are worthless. Set {part}.faces.pack, for instance to buffalo_l."
+                f"results are worthless. Set {part}.faces.pack to photographs or buffalo_l."
             )
     if "analysis" in parts and settings.analysis.clip == "embedded":
         yield "analysis.clip is the embedded model, which knows drawn pictures only; name another for photographs"

@@ -1,82 +1,29 @@
 """Find and recognise faces with insightface: the embedded pack, or any pack in insightface's layout (buffalo_l), by the
-same code.
+same code; or with the pack of tasks/photographs.py.
 
 A pack is a folder of ONNX files. insightface tells them apart by their shapes: a detector in SCRFD's form (nine
 outputs), a recogniser of ArcFace's kind (square input from 112 pixels, one embedding), and, if there is one, genderage
 (96 pixels, three outputs)."""
 
 import contextlib
-import hashlib
 import io
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
-from pydantic import Field
 
 from salmu.data.errors import UserError
-from salmu.data.keyed import digest
 from salmu.data.schemas import GENDERS
-from salmu.data.settings import Settings
+from salmu.tasks import photographs
+from salmu.tasks.face_packs import PROVIDERS, FaceSettings, detection_size, pack_folder
 
-EMBEDDED_PACK = Path(__file__).parent.parent / "data" / "models" / "faces"
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 GPU_BATCH = 64  # faces that the recogniser sees at once on a GPU; one on a CPU, where more gain nothing
 # The mean face, five points x, y, z (towards the camera) in eye distances: x and y are those of ArcFace's alignment
 # template, the depths those with which the yaw of drawn faces comes out to scale.
 MEAN_FACE = np.array(
     [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.575, 0.6], [-0.41, 1.155, 0.1], [0.415, 1.15, 0.1]], np.float64
 )
-
-
-class FaceSettings(Settings):
-    """Which face models are used, and how."""
-
-    pack: str = Field(
-        "embedded",
-        description="'embedded', a folder of ONNX files, or the name of a pack under root/models (buffalo_l).",
-    )
-    root: str = Field(
-        "~/.insightface",
-        description="Folder with insightface's packs, each in models/<name>; read only, never downloaded to.",
-    )
-    detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest score of a detection.")
-    detection_size: int | None = Field(
-        None,
-        ge=64,
-        le=2048,
-        multiple_of=32,
-        description=(
-            "Side in pixels of the square into which an image is fitted for detection; null: 160 for the embedded "
-            "pack, 640 for others."
-        ),
-    )
-    provider: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where onnxruntime computes; auto: CUDA where it is available."
-    )
-
-
-def pack_folder(settings: FaceSettings) -> Path:
-    """The folder of the pack. Raises UserError if it is missing or holds no ONNX files: nothing is ever downloaded."""
-    if settings.pack == "embedded":
-        folder = EMBEDDED_PACK
-    else:
-        named = Path(settings.root).expanduser() / "models" / settings.pack
-        folder = given if (given := Path(settings.pack).expanduser()).is_dir() else named
-    if not any(folder.glob("*.onnx")):
-        raise UserError(
-            f"{folder}: no face pack {settings.pack!r} here (a folder of .onnx files); unpack it there, for example "
-            "insightface's buffalo_l.zip, or set faces.pack to its folder, or to 'embedded'"
-        )
-    return folder
-
-
-def face_revision(settings: FaceSettings) -> str:
-    """Digest of the pack's files."""
-    files = sorted(pack_folder(settings).glob("*.onnx"))
-    return digest([[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
 
 
 def load_faces(settings: FaceSettings):
@@ -86,7 +33,10 @@ def load_faces(settings: FaceSettings):
     import onnxruntime
     from insightface.app import FaceAnalysis
 
+    if settings.pack == photographs.NAME:
+        return photographs.Photographs(settings.detection_threshold, settings.detection_size)
     folder = pack_folder(settings)
+    size = detection_size(settings, folder)
     providers = _providers(settings.provider, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -98,11 +48,8 @@ def load_faces(settings: FaceSettings):
                 providers=providers,
                 sess_options=options,
             )
-            size = settings.detection_size or (160 if settings.pack == "embedded" else 640)
             app.prepare(
-                ctx_id=0 if "CUDA" in providers[0] else -1,
-                det_thresh=settings.detection_threshold,
-                det_size=(size, size),
+                ctx_id=0 if "CUDA" in providers[0] else -1, det_thresh=settings.detection_threshold, det_size=size
             )
     except Exception as error:  # onnxruntime's and protobuf's errors share no base
         raise UserError(
@@ -135,13 +82,6 @@ def _require_one_of_each(app, folder: Path, providers: list[str], options) -> No
                 raise UserError(
                     f"{folder}: {name} and {path.name} are both models for {kind}; move one of them out of the pack"
                 )
-
-
-def uses_cuda(settings: FaceSettings) -> bool:
-    """Whether the pack would run on a GPU here."""
-    import onnxruntime
-
-    return settings.provider != "cpu" and PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
 
 def find_faces(app, image: np.ndarray) -> list:
@@ -180,7 +120,8 @@ def aligned_crop(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> n
 
 
 def recognise(app, crops: list[np.ndarray]) -> np.ndarray:
-    """Unit embeddings [n, 512] of aligned RGB crops, many at once on a GPU if the recogniser allows it."""
+    """Unit embeddings [n, 512], or [n, 128] of the pack photographs, of aligned RGB crops, many at once on a GPU if the
+    recogniser allows it."""
     model = app.models["recognition"]
     fixed = isinstance(model.input_shape[0], int)
     batch = 1 if fixed or PROVIDERS["cuda"] not in model.session.get_providers() else GPU_BATCH

@@ -21,17 +21,8 @@ from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
 from salmu.data.summary import Summary
 from salmu.tasks.devices import Device, may_use_gpu
-from salmu.tasks.faces import (
-    FaceSettings,
-    aligned_crop,
-    crop_size,
-    detect_faces,
-    face_revision,
-    load_faces,
-    recognise,
-    sharpness,
-    uses_cuda,
-)
+from salmu.tasks.face_packs import FaceSettings, face_revision, pack_licence, uses_cuda
+from salmu.tasks.faces import aligned_crop, crop_size, detect_faces, load_faces, recognise, sharpness
 from salmu.tasks.fairface import (
     FairFace,
     FairFaceSettings,
@@ -121,7 +112,7 @@ def revisions(settings: Settings) -> dict[str, str]:
 def models(settings: Settings) -> list[Model]:
     """The weights that are used, with their licences."""
     return [
-        model(settings.faces.pack, "", "face detection and recognition"),
+        pack_licence(settings.faces, "face detection and recognition"),
         model(settings.clip, "", "zero-shot labels and embeddings of portraits"),
         *fairface_models(settings.fairface),
     ]

@@ -22,7 +22,8 @@ from salmu.tasks.candidates.attributes import read_attributes
 from salmu.tasks.candidates.images import Opened, Refused, ahead, decode, read_file, shrunk
 from salmu.tasks.candidates.measure import Engine, measure
 from salmu.tasks.devices import Device, may_use_gpu
-from salmu.tasks.faces import FaceSettings, face_revision, load_faces, uses_cuda
+from salmu.tasks.face_packs import FaceSettings, face_revision, pack_licence, uses_cuda
+from salmu.tasks.faces import load_faces
 from salmu.tasks.fairface import FairFaceSettings, fairface_models, fairface_revision, load_fairface
 from salmu.tasks.labels import clip_revision, load_zero_shot
 from salmu.tasks.pictures import contact_sheet
@@ -153,7 +154,7 @@ def revisions(settings: Settings) -> dict[str, str]:
 
 def models(settings: Settings) -> list[licences.Model]:
     """The models that take part, with their licences."""
-    found = [licences.model(settings.faces.pack, "", "finds and recognises the candidates' faces")]
+    found = [pack_licence(settings.faces, "finds and recognises the candidates' faces")]
     if settings.source == "images":
         found += fairface_models(settings.fairface)
         if settings.clip:

@@ -23,6 +23,7 @@ class Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     words: dict[str, str]
     fields: dict[str, dict[str, str]]
+    never: str
     shorten: tuple[tuple[str, str], ...]
     styles: dict[str, str]
     states: dict[str, dict[str, tuple[str, ...]]]
@@ -35,6 +36,7 @@ class Statements:
         """`own`: style -> right sentences, with N and V."""
         lists = rules.words | rules.fields[field]
         self.steps = [(_compiled(pattern, lists), short) for pattern, short in rules.shorten]
+        self.never = _compiled(rules.never, lists)
         groups = ["all", field, *(["thing"] if field in OWNED else []), *(["reach"] if field in REACHED else [])]
         self.known = {
             kind: _compiled("|".join(f"(?:{form})" for group in groups for form in found.get(group, ())), lists)
@@ -51,6 +53,8 @@ class Statements:
 
     def stated(self, sentence: str) -> bool:
         """Whether the sentence, with N and V, states that V is N's."""
+        if self.never.search(plain(sentence)):
+            return False
         question, _, answer = self.bare(sentence).partition(" ? ")
         if not answer:
             return self._is(question, "statement") or self._is(question, "instruction")

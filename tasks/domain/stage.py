@@ -24,7 +24,7 @@ from salmu.tasks.domain.figures import diversity_figure, likeness_figure, separa
 from salmu.tasks.domain.identities import Pairs, diversity, draw_pairs, separation
 from salmu.tasks.domain.likeness import by_group, compare, measures, smallest_seen
 from salmu.tasks.domain.sample import Sample, kept_sample, reference_sample
-from salmu.tasks.faces import FaceSettings
+from salmu.tasks.face_packs import FaceSettings
 
 NAME, VERSION = "domain", 1
 UPSTREAM = ("anchors", "portraits", "analysis", "curation")

@@ -21,7 +21,8 @@ from salmu.model_training.analysis_models.portraits import Portrait, darken, dec
 from salmu.tasks.analysis import stage
 from salmu.tasks.curation import stage as curation
 from salmu.tasks.curation.decide import decide
-from salmu.tasks.faces import EMBEDDED_PACK, FaceSettings, face_revision, find_faces, load_faces
+from salmu.tasks.face_packs import EMBEDDED_PACK, FaceSettings, face_revision
+from salmu.tasks.faces import find_faces, load_faces
 from salmu.tasks.labels import whole_square
 
 PEOPLE, VIEWS, SEED = 24, 5, 77

@@ -11,8 +11,8 @@ from salmu.data.procedural.person import draw_person
 from salmu.data.procedural.render import render
 from salmu.data.procedural.view import draw_view
 from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
+from salmu.tasks.face_packs import FaceSettings
 from salmu.tasks.faces import (
-    FaceSettings,
     aligned_crop,
     crop_size,
     detect_faces,
