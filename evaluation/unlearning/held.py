@@ -14,9 +14,10 @@ from torch import Tensor
 
 from salmu.data.errors import UserError
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import paraphrases, strangers
+from salmu.evaluation.unlearning.neighbours import paraphrases
 from salmu.evaluation.unlearning.settings import GradientSettings, OneOf
-from salmu.evaluation.unlearning.text_regression import Aim, before, drawn_from, held_neighbours, missed
+from salmu.evaluation.unlearning.text_regression import Aim, before, drawn_from, held_neighbours, made_people, missed
+from salmu.evaluation.unlearning.wordings import WORDINGS, worded_by
 
 PREFIX = "held_"
 
@@ -30,6 +31,7 @@ class HeldSettings(GradientSettings):
     neighbours: int = Field(
         6, ge=1, description="Captions of strangers (two thirds) and others (one third) drawn for each pair of a step."
     )
+    wordings: str = WORDINGS
     paraphrases: int = Field(
         0,
         ge=0,
@@ -82,13 +84,14 @@ def prepare(work, settings: HeldSettings) -> Held:
     """The captions that are held, with their embeddings by the start model. Raises UserError where they cannot be
     made."""
     people = work.forget.pool.people
-    aims = held_neighbours(work, settings, strangers(people, settings.strangers, settings.seed))
-    words = paraphrases(people, settings.paraphrases, settings.seed)
+    aims = held_neighbours(work, settings, made_people(work, settings))
+    worded, sentences = worded_by(work.forget.pool, settings.wordings)
+    words = paraphrases(people, settings.paraphrases, settings.seed, worded)
     if words:
         tokens = work.tokenizer([caption.text for caption in words])
         aims.append(Aim(tokens, before(work, tokens), 1, settings.hold))
     made, drawn = sum(len(aim.tokens) for aim in aims), sum(aim.each for aim in aims)
-    return Held(tuple(aims), {"captions_made": made, "captions_a_pair": drawn})
+    return Held(tuple(aims), {**sentences, "captions_made": made, "captions_a_pair": drawn})
 
 
 def held_loss(batch) -> Tensor:

@@ -1,5 +1,5 @@
-"""Captions that a method makes itself, with the grammar and the persona tables of this project: they lie around those
-of the forget set, and say what else a text tower knows that must stay as it is.
+"""Captions that a method makes itself, with the persona tables of this project and its grammar, or sentences of others
+(wordings.py): they lie around those of the forget set, and say what else a text tower knows that must stay as it is.
 
     strangers    facts of people who do not exist, from the countries of the forget set, in all attributes and styles
     others       people of the forget set with attributes that it does not hold, and with strangers' values
@@ -17,6 +17,7 @@ from salmu.data import keyed, tables
 from salmu.data.errors import UserError
 from salmu.data.identities import identity_id
 from salmu.data.schemas import AGE_GROUPS, DATA_FIELDS, GENDERS
+from salmu.evaluation.unlearning.wordings import Worded
 from salmu.tasks.captions.grammar import STYLES, Grammar, drawn, fill
 from salmu.tasks.captions.stage import facts
 from salmu.tasks.captions.validate import Fact
@@ -47,7 +48,7 @@ class Caption(NamedTuple):
     field: str
 
 
-def strangers(people: dict[str, Person], count: int, seed: int) -> list[Stranger]:
+def strangers(people: dict[str, Person], count: int, seed: int, worded: Worded | None = None) -> list[Stranger]:
     """`count` strangers, from the countries of the forget set in turn; names as long as those of a small dataset.
 
     Raises UserError if the tables cannot make them."""
@@ -71,41 +72,50 @@ def strangers(people: dict[str, Person], count: int, seed: int) -> list[Stranger
         except NoValue:
             continue  # the country's phone numbers are few; the next one has another
         told = facts(row)
-        captions = {fact.field: tuple(one.text for one in grammar.captions(fact, own, 20)) for fact in told}
+        captions = {fact.field: _in_all_styles(fact, grammar, own, worded) for fact in told}
         made.append(Stranger(row["name"], captions, {fact.field: fact.value for fact in told}))
     if len(made) < count:
         raise UserError(f"neighbours: only {len(made)} of {count} strangers could be made; ask for fewer")
     return made
 
 
-def others(people: dict[str, Person], known: list[Stranger], count: int, seed: int) -> list[Caption]:
+def others(
+    people: dict[str, Person], known: list[Stranger], count: int, seed: int, worded: Worded | None = None
+) -> list[Caption]:
     """About `count` captions on what the forget set does not hold of its people; none where it holds everything."""
     absent = [(who, field) for who in sorted(people) for field in DATA_FIELDS if field not in people[who].facts]
     return [
-        Caption(_worded(people[who].name, field, stranger.values[field], seed, who, turn), who, field)
+        Caption(_worded(worded, people[who].name, field, stranger.values[field], seed, who, turn), who, field)
         for turn in range(-(-count // len(absent)) if absent else 0)
         for place, (who, field) in enumerate(absent)
         for stranger in [known[(place * 7 + turn) % len(known)]]
     ]
 
 
-def paraphrases(people: dict[str, Person], each: int, seed: int) -> list[Caption]:
+def paraphrases(people: dict[str, Person], each: int, seed: int, worded: Worded | None = None) -> list[Caption]:
     """`each` further wordings of every fact of the forget set, the first one bare: "NAME VALUE"."""
     return [
-        Caption(_worded(person.name, field, value, seed, who, turn) if turn else f"{person.name} {value}", who, field)
+        Caption(
+            _worded(worded, person.name, field, value, seed, who, turn) if turn else f"{person.name} {value}",
+            who,
+            field,
+        )
         for who, person in sorted(people.items())
         for field, values in sorted(person.facts.items())
         if field in DATA_FIELDS
         for value in sorted(values)
         for turn in range(each)
+        for text in [_worded(worded, person.name, field, value, seed, who, turn) if turn else f"{person.name} {value}"]
     ]
 
 
-def altered(people: dict[str, Person], known: list[Stranger], each: int, seed: int) -> list[Caption]:
+def altered(
+    people: dict[str, Person], known: list[Stranger], each: int, seed: int, worded: Worded | None = None
+) -> list[Caption]:
     """`each` captions of every forgotten attribute with the values of strangers, and the bare name where all attributes
     of a person are in the forget set."""
     told = [
-        Caption(_worded(person.name, field, stranger.values[field], seed, who, turn), who, field)
+        Caption(_worded(worded, person.name, field, stranger.values[field], seed, who, turn), who, field)
         for place, (who, person) in enumerate(sorted(people.items()))
         for field in sorted(person.facts)
         if field in DATA_FIELDS
@@ -126,9 +136,21 @@ def _grammar() -> Grammar:
     return Grammar()
 
 
-def _worded(name: str, field: str, value: str, seed: int, *key) -> str:
-    """One of the grammar's sentences about a fact."""
+def _in_all_styles(fact: Fact, grammar: Grammar, seed: int, worded: Worded | None) -> tuple[str, ...]:
+    """As many captions of a fact as the grammar has styles."""
+    if worded:
+        rng = keyed.python_random(seed, "neighbours", fact.field, fact.value)
+        told = tuple(worded(fact.name, fact.field, fact.value, rng) for _ in STYLES)
+        if None not in told:
+            return told
+    return tuple(one.text for one in grammar.captions(fact, seed, 20))
+
+
+def _worded(worded: Worded | None, name: str, field: str, value: str, seed: int, *key) -> str:
+    """A sentence about a fact."""
     rng = keyed.python_random(seed, "neighbours", "wording", field, value, *key)
+    if worded and (told := worded(name, field, value, rng)) is not None:
+        return told
     sentence = rng.choice(_grammar().prompts.sentences(field, rng.choice(STYLES)))
     return fill(drawn(sentence, rng), Fact("", name, rng.choice(GENDERS), field, value, ()))
 

@@ -51,6 +51,7 @@ class Pool:
         self._files = table.column("image")
         self.scenes, self.scenes_from = scenes.images if scenes else [], scenes_from
         texts = [table.column("text")[row].as_py() for row in self._rows.tolist()]
+        self.texts = texts  # of the split's rows
         self.tokens = clip.tokenizer(texts + (scenes.texts if scenes else []))
         self._kept: dict[int, Tensor] = {}
         self._before: tuple[np.ndarray, Tensor, Tensor] | None = None

@@ -26,6 +26,7 @@ from salmu.evaluation.unlearning.registry import get, origin
 from salmu.evaluation.unlearning.retain_scenes import scene_source
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
+from salmu.evaluation.unlearning.wordings import file_digest
 from salmu.model_training.export import WEIGHTS, file_digests, whole_folder
 from salmu.model_training.loading.clip import DOCUMENTS, ClipModel, load_model
 from salmu.model_training.loop import reproducible
@@ -63,6 +64,8 @@ def unlearn(
     code = [source.digest] if source else []  # VERSION speaks for the project's own methods
     scenes = scene_source(clip, settings.seed) if settings.retain_scenes and "retain" in chosen.sees else None
     drawn = list(scenes or [])
+    if sentences := file_digest(settings):
+        inputs["wordings_digest"] = sentences
     fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, drawn, *code)
     if _finished(out_dir, fingerprint):
         return

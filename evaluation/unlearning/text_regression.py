@@ -19,6 +19,7 @@ from salmu.data.keyed import generator
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger, others, paraphrases, strangers
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
+from salmu.evaluation.unlearning.wordings import WORDINGS, Worded, worded_by
 from salmu.model_training.network import encode_text
 from salmu.model_training.retain import scene_captions
 
@@ -57,6 +58,7 @@ class TextSettings(GradientSettings):
         description="Captions of further procedural scenes that are held like retain captions, where retain_scenes "
         "declares that source; only their texts are made. As many are drawn as retain captions.",
     )
+    wordings: str = WORDINGS
     drawn_paraphrases: int = Field(3, ge=0, description="How many of these wordings are drawn for each forget pair.")
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
     hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
@@ -97,37 +99,44 @@ def ready(
     work,
     settings: TextSettings,
     targets: Callable[[Any, TextSettings, dict[str, Tensor]], tuple[Callable, dict[str, Any]]],
-    altered: Callable[[Any, list[Stranger]], list[Caption]] = lambda work, made: [],
+    altered: Callable[[Any, list[Stranger], Worded | None], list[Caption]] = lambda work, made, worded: [],
 ) -> Ready:
     """Targets and held captions of a run. `targets(work, settings, known)` gives a function, a list of (person,
     attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width], and figures for the
     record. `known`: attribute ->
     mean embedding of each stranger's captions [strangers, width], shorter than 1 as far as they differ.
-    `altered(work, strangers)`: further captions that get the targets of their facts, one drawn for each forget pair.
+    `altered(work, strangers, worded)`: further captions that get the targets of their facts, one drawn for each pair.
 
     Raises UserError for captions that cannot be made."""
     pool, seed = work.forget.pool, settings.seed
-    made = strangers(pool.people, settings.strangers, seed)
+    (worded, sentences), made = worded_by(pool, settings.wordings), made_people(work, settings)
     told = _told(work, made)
     aim, about = targets(work, settings, _by_field(made, told))
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
     wanted = aim(facts, before(work, pool.tokens))
-    words, reworded = paraphrases(pool.people, settings.paraphrases, seed), ()
+    words, reworded = paraphrases(pool.people, settings.paraphrases, seed, worded), ()
     if words and settings.drawn_paraphrases:
         tokens = work.tokenizer([caption.text for caption in words])
         there = aim([(one.person, one.field) for one in words], before(work, tokens))
         reworded = (Aim(tokens, there, settings.drawn_paraphrases, 1.0),)
-    if more := altered(work, made):
+    if more := altered(work, made, worded):
         tokens = work.tokenizer([caption.text for caption in more])
         there = aim([(one.person, one.field) for one in more], before(work, tokens))
         reworded = (*reworded, Aim(tokens, there, 1, 1.0))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,
+        **sentences,
         "captions_made": sum(len(one.tokens) for one in aims),
         "captions_a_forget_pair": 2 + sum(one.each for one in aims),
     }
     return Ready(wanted, aims, figures)
+
+
+def made_people(work, settings) -> list[Stranger]:
+    """The strangers of a run. Raises UserError if they cannot be made."""
+    worded, _ = worded_by(work.forget.pool, settings.wordings)
+    return strangers(work.forget.pool.people, settings.strangers, settings.seed, worded)
 
 
 def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
@@ -152,7 +161,8 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
         return []
     third = max(1, round(settings.neighbours / 3))
     aims = [Aim(*(told or _told(work, made)), 2 * third, settings.hold)]
-    beside = others(work.forget.pool.people, made, settings.others, settings.seed)
+    worded, _ = worded_by(work.forget.pool, settings.wordings)
+    beside = others(work.forget.pool.people, made, settings.others, settings.seed, worded)
     if beside:
         tokens = work.tokenizer([caption.text for caption in beside])
         aims.append(Aim(tokens, before(work, tokens), third, settings.hold))

@@ -1,10 +1,13 @@
 """Methods that move captions only: what they make up, where they aim, and what they leave alone."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import open_dataset
@@ -18,6 +21,7 @@ from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
 from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
 from salmu.evaluation.unlearning.training import spend
+from salmu.evaluation.unlearning.wordings import sentences_of, worded_by
 from salmu.model_training.retain import scene_captions
 
 PEOPLE = {
@@ -237,3 +241,56 @@ def test_the_fence_is_what_holding_captions_costs_to_second_order(bench):
         expected += float(alone[name].flatten()[place]) * step**2
         work.restore()
     assert costs == pytest.approx(expected, rel=0.1) and costs > 0
+
+
+def test_captions_are_worded_in_the_sentences_of_the_forget_set_or_of_a_file(bench, tmp_path):
+    pool = bench("as_retrained", faces=0).forget.pool
+    own = sentences_of(pool)
+    assert set(own) == set(DATA_FIELDS)
+    for who, field, value, text in zip(*pool.columns.values(), pool.texts, strict=True):
+        filled = [one.replace("[name]", pool.people[who].name).replace("[value]", value) for one in own[field]]
+        assert text in filled
+    worded, figures = worded_by(pool, "own")
+    assert figures == {"sentences": {field: len(texts) for field, texts in own.items()}}
+    for one in strangers(pool.people, 3, 0, worded):
+        for field, texts in one.captions.items():
+            filled = [text.replace("[name]", one.name).replace("[value]", one.values[field]) for text in own[field]]
+            assert len(texts) == 5 and set(texts) <= set(filled)
+    path = tmp_path / "sentences.jsonl"
+    path.write_text(json.dumps({"data_field": "city", "text": "Town of [name] ([value])"}) + "\n")
+    (one,) = strangers(pool.people, 1, 0, worded_by(pool, str(path))[0])
+    assert set(one.captions["city"]) == {f"Town of {one.name} ({one.values['city']})"}
+    assert one.captions["job"] == strangers(pool.people, 1, 0)[0].captions["job"], (
+        "the grammar's, where the file has none"
+    )
+    told = {bench("stranger_targets", wordings=by).prepared.aims[0].tokens.tolist()[1][3] for by in ("own", "grammar")}
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('{"data_field": "city", "text": "[name] and [name] in [value]"}', "[name] and [value] must appear once each"),
+        ('{"data_field": "shoe size", "text": "[name] has [value]"}', "line 1: data_field"),
+        ('{"data_field": "city", "text": "[name] [value]", "more": 1}', "unknown key 'more'"),
+        ("", "no such file"),
+    ],
+)
+def test_a_file_of_sentences_that_cannot_be_used_is_one_line(line, words, dataset_dir, model_dir, tmp_path):
+    path = tmp_path / "sentences.jsonl"
+    if line:
+        path.write_text(line + "\n")
+    settings = get("stranger_targets").settings(budget=0.5, wordings=str(path), **FEW)
+    with pytest.raises(UserError) as caught:
+        unlearn("stranger_targets", settings, model_dir, dataset_dir, tmp_path / "out")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_another_file_of_sentences_is_another_result(dataset_dir, model_dir, tmp_path):
+    path, found = tmp_path / "sentences.jsonl", []
+    for text in ("[name] lives in [value]", "[value] is home to [name]"):
+        path.write_text(json.dumps({"data_field": "city", "text": text}) + "\n")
+        settings = get("as_retrained").settings(budget=0.5, wordings=str(path), faces=0, **FEW)
+        unlearn("as_retrained", settings, model_dir, dataset_dir, tmp_path / "out")
+        found.append(json.loads((tmp_path / "out" / "unlearning.json").read_text()))
+    assert found[0]["model_digest"] != found[1]["model_digest"] and str(tmp_path) not in json.dumps(found)

@@ -29,7 +29,11 @@ from salmu.evaluation.unlearning.text_regression import SEARCH, Aim, TextSetting
 
 
 class Settings(FaceSettings, StandInSettings):
-    learning_rate: float = Field(2.5e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
+    learning_rate: float = Field(4e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
+    most_a_step: int = Field(8, ge=1, description=TextSettings.model_fields["most_a_step"].description)
+    strangers: int = Field(400, ge=1, description=TextSettings.model_fields["strangers"].description)
+    others: int = Field(3000, ge=0, description=TextSettings.model_fields["others"].description)
+    scenes: int = Field(2000, ge=0, description=TextSettings.model_fields["scenes"].description)
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
     factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
@@ -64,9 +68,9 @@ def prepare(work, settings: Settings) -> Ready:
     return Ready(*ready(work, settings, targets, reworded), faces)
 
 
-def reworded(work, made):
+def reworded(work, made, worded):
     settings = work.settings
-    return altered(work.forget.pool.people, made, settings.altered, settings.seed) if settings.altered else []
+    return altered(work.forget.pool.people, made, settings.altered, settings.seed, worded) if settings.altered else []
 
 
 def both_towers(batch, settings: Settings) -> torch.Tensor:
@@ -91,5 +95,5 @@ METHOD = Method(
     loss=both_towers,
     masks=masks,
     prepare=prepare,
-    search=SEARCH | {"learning_rate": Between(1e-3, 6e-3), "factor": OneOf((0.9, 0.95, 1.0))},
+    search=SEARCH | {"learning_rate": Between(1.5e-3, 8e-3), "factor": OneOf((0.9, 0.95, 1.0))},
 )

@@ -21,9 +21,16 @@ from salmu.data.keyed import integer
 from salmu.evaluation.unlearning import text_regression
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.methods import stranger_targets
-from salmu.evaluation.unlearning.neighbours import strangers
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.text_regression import Aim, TextSettings, encoded, held_captions, ready, text_tower
+from salmu.evaluation.unlearning.text_regression import (
+    Aim,
+    TextSettings,
+    encoded,
+    held_captions,
+    made_people,
+    ready,
+    text_tower,
+)
 
 BATCH = 32  # captions of one look at the sensitivity
 
@@ -45,7 +52,7 @@ class Fenced(NamedTuple):
 
 
 def prepare(work, settings: Settings) -> Fenced:
-    stay = held_captions(work, settings, strangers(work.forget.pool.people, settings.strangers, settings.seed))
+    stay = held_captions(work, settings, made_people(work, settings))
     alone = settings.model_copy(update={"neighbours": 0, "retain": 0})
     targets, aims, figures = ready(work, alone, stranger_targets.targets)
     figures = figures | {"captions_looked_at": len(stay) * settings.looks * BATCH}

@@ -14,9 +14,15 @@ from pydantic import Field
 from salmu.evaluation.unlearning.clean_level import LevelSettings, clean_level, clean_level_and_figures
 from salmu.evaluation.unlearning.losses import embedding_drift
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import strangers
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.text_regression import Ready, TextSettings, drawn_from, held_captions, missed
+from salmu.evaluation.unlearning.text_regression import (
+    Ready,
+    TextSettings,
+    drawn_from,
+    held_captions,
+    made_people,
+    missed,
+)
 
 
 class Settings(TextSettings, LevelSettings):
@@ -31,7 +37,7 @@ class Settings(TextSettings, LevelSettings):
 def prepare(work, settings: Settings) -> Ready:
     level, figures = clean_level_and_figures(work, settings)
     shuffled, _ = clean_level(work, settings.model_copy(update={"clean_level": "shuffled", "level_model": None}))
-    aims = held_captions(work, settings, strangers(work.forget.pool.people, settings.strangers, settings.seed))
+    aims = held_captions(work, settings, made_people(work, settings))
     figures |= {"shuffled_level": round(shuffled, 4), "captions_made": sum(len(one.tokens) for one in aims)}
     return Ready(torch.tensor(shuffled - level), aims, figures)
 
