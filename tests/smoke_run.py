@@ -11,7 +11,8 @@ CHANGES = [
     "portraits.identities_per_shard=3",
     "captions.shard_size=4",
     "pair.seeds=2",
-    "unlearning.methods={negative_gradient: {}, as_retrained: {strangers: 20, others: 100, scenes: 60}}",
+    "unlearning.methods={negative_gradient: {}, as_retrained: "
+    "{strangers: 20, others: 100, scenes: 60, made_portraits: 20}}",
 ]
 UMASK = 0o027  # of the process that makes it
 

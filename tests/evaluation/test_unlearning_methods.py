@@ -33,6 +33,7 @@ COLUMNS = {
     "forget": {"file_name", "image", "text", "identity_id", "data_field", "value"},
     "retain": {"file_name", "image", "text"},
 }
+COUNTS = ("strangers", "others", "looks", "made_portraits", "made_scenes")
 WEIGHTS = "open_clip_model.safetensors"
 every_method = pytest.mark.parametrize("name", [*sorted(methods()), "held_grad_diff"])
 
@@ -112,7 +113,7 @@ def test_a_method_keeps_its_promises(name, dataset_dir, model_dir, tmp_path, mon
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(len(folder))  # global random state is of no account
         torch.rand(len(read))
-        few = {field: 6 for field in ("strangers", "others", "looks") if field in method.settings.model_fields}
+        few = {field: 6 for field in COUNTS if field in method.settings.model_fields}
         unlearn(name, method.settings(**SMALL, **few, seed=seed), model_dir, dataset_dir, tmp_path / folder)
 
     allowed = {(SPLITS[part], column) for part in method.sees for column in COLUMNS[part]}
