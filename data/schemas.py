@@ -108,6 +108,7 @@ ANALYSIS = _schema(
     fairface_age_group_score=REAL,
     fairface_region=TEXT,
     fairface_region_score=REAL,
+    second_similarity=REAL,  # cosine to the anchor by analysis.second_faces; null without; older runs lack the column
 )
 CURATION = _schema(
     file_name=TEXT,

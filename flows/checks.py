@@ -103,6 +103,8 @@ def _engines(settings: RunSettings) -> Iterator[Problem]:
             "portraits.engine 'procedural' draws people of candidates.source 'procedural' only, not those of pictures; "
             "set portraits.engine to ip_adapter_faceid_plus, or stop before with --until anchors",
         )
+    if settings.curation.min_second_similarity is not None and settings.analysis.second_faces is None:
+        yield Problem("curation", "curation.min_second_similarity needs a second pack: set analysis.second_faces")
     if settings.candidates.faces.pack == photographs.NAME and portraits.engine != "procedural":
         yield Problem(
             "portraits",
@@ -148,6 +150,7 @@ def _missing(settings: RunSettings) -> Iterator[Problem]:
         ("candidates", require_checkpoints, candidates.fairface if asked else None),
         ("candidates", model_folder, candidates.clip if asked else None),
         ("analysis", pack_folder, analysis.faces),
+        ("analysis", pack_folder, analysis.second_faces),
         ("analysis", require_checkpoints, analysis.fairface),
         ("analysis", model_folder, analysis.clip),
         ("domain", pack_folder, domain.faces if domain.reference else None),

@@ -63,6 +63,11 @@ class Settings(StageSettings):
         FairFaceSettings(),
         description="A further voter on gender, age group and region; none unless a checkpoint is set.",
     )
+    second_faces: FaceSettings | None = Field(
+        None,
+        description="A second face pack, that judges too whether a portrait shows its anchor "
+        "(curation.min_second_similarity): the pack that portraits are conditioned on should not be the only judge.",
+    )
     device: Device = Field("auto", description="Where the zero-shot model computes.")
     batch_size: int = Field(64, ge=1, description="Pictures in a batch of the zero-shot model.")
     threads: int = Field(
@@ -73,11 +78,19 @@ class Settings(StageSettings):
     )
     identities_per_shard: int = Field(12, ge=1, description="Identities whose portraits make a shard.")
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Without a second pack, that of the runs before there was one."""
+        values = super().fingerprint()
+        if self.second_faces is None:
+            del values["second_faces"]
+        return values
+
 
 class Engine(NamedTuple):
     faces: Any
     zero_shot: ZeroShot
     fairface: FairFace | None
+    second: Any = None  # the second face pack
 
 
 class Look(NamedTuple):
@@ -88,6 +101,7 @@ class Look(NamedTuple):
     face: torch.Tensor | None = None
     crop: np.ndarray | None = None
     chip: Image.Image | None = None
+    second: np.ndarray | None = None  # the face as the second pack aligns it
 
 
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
@@ -106,6 +120,8 @@ def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
 def revisions(settings: Settings) -> dict[str, str]:
     """Digests of the face pack, of the zero-shot weights and questions, and of the classifiers if there are any."""
     found = {"faces": face_revision(settings.faces), "clip": clip_revision(settings.clip, settings.questions)}
+    if settings.second_faces:
+        found["second faces"] = face_revision(settings.second_faces)
     return found | ({"fairface": fairface_revision(settings.fairface)} if checkpoints(settings.fairface) else {})
 
 
@@ -115,13 +131,15 @@ def models(settings: Settings) -> list[Model]:
         pack_licence(settings.faces, "face detection and recognition"),
         model(settings.clip, "", "zero-shot labels and embeddings of portraits"),
         *fairface_models(settings.fairface),
+        *([pack_licence(settings.second_faces, "a second opinion on faces")] if settings.second_faces else []),
     ]
 
 
 def uses_gpu(settings: Settings) -> bool:
     """Whether a GPU here would be used."""
     classifies = bool(checkpoints(settings.fairface)) and may_use_gpu(settings.fairface.device)
-    return may_use_gpu(settings.device) or classifies or uses_cuda(settings.faces)
+    packs = [pack for pack in (settings.faces, settings.second_faces) if pack]
+    return may_use_gpu(settings.device) or classifies or any(map(uses_cuda, packs))
 
 
 def load_engine(settings: Settings) -> Engine:
@@ -129,6 +147,7 @@ def load_engine(settings: Settings) -> Engine:
         load_faces(settings.faces),
         load_zero_shot(settings.clip, settings.device, settings.questions),
         load_fairface(settings.fairface),
+        load_faces(settings.second_faces) if settings.second_faces else None,
     )
 
 
@@ -144,7 +163,25 @@ def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine
     for row in result.rows:
         if row["face_embedding"] is not None:
             row["anchor_similarity"] = float(np.dot(row["face_embedding"], anchors[row["identity_id"]]))
+    if engine.second:
+        _second_opinion(result.rows, upstream["anchors"].rows_of(identities, ["image"]), engine)
     return result
+
+
+def _second_opinion(rows: list[dict[str, Any]], anchors: list[dict[str, Any]], engine: Engine) -> None:
+    """Put the second pack's cosine to the anchor in the place of its embeddings; none where it finds no face."""
+    seen = {row["identity_id"]: _second_crop(engine, np.asarray(decode(row["image"], upright=True))) for row in anchors}
+    found = {identity: recognise(engine.second, [crop])[0] for identity, crop in seen.items() if crop is not None}
+    for row in rows:
+        embedding, anchor = row.pop("second_embedding", None), found.get(row["identity_id"])
+        if embedding is not None and anchor is not None:
+            row["second_similarity"] = float(np.dot(embedding, anchor))
+
+
+def _second_crop(engine: Engine, pixels: np.ndarray) -> np.ndarray | None:
+    """The largest face of an image [h, w, 3] as the second pack finds and aligns it."""
+    faces = detect_faces(engine.second, pixels) if engine.second else []
+    return aligned_crop(pixels, faces[0].kps, crop_size(engine.second)) if faces else None
 
 
 def measure(portraits: Iterable[dict[str, Any]], settings: Settings, engine: Engine) -> ShardResult:
@@ -203,7 +240,8 @@ def decode_and_detect(engine: Engine, portrait: dict[str, Any]) -> Look | Reject
         "sharpness": sharpness(crop),
     }
     face = engine.zero_shot.preprocess(face_square(picture, box))
-    return Look(row, whole, face, crop, face_chip(picture, landmarks) if engine.fairface else None)
+    chip = face_chip(picture, landmarks) if engine.fairface else None
+    return Look(row, whole, face, crop, chip, _second_crop(engine, pixels))
 
 
 def recognised(looks: list[Look], engine: Engine) -> list[dict[str, Any]]:
@@ -221,6 +259,11 @@ def recognised(looks: list[Look], engine: Engine) -> list[dict[str, Any]]:
         for index, answers, embedding in zip(with_face, about_faces, found, strict=True):
             labels[index] |= answers
             looks[index].row.update({"face_embedding": embedding.tolist()} | _winners(answers, ""))
+    twice = [look for look in looks if look.second is not None]
+    if twice:
+        found = recognise(engine.second, [look.second for look in twice])
+        for look, embedding in zip(twice, found, strict=True):
+            look.row["second_embedding"] = embedding
     if engine.fairface and with_face:
         found = classify(engine.fairface, [looks[index].chip for index in with_face])
         for index, answers in zip(with_face, found, strict=True):

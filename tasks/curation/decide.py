@@ -11,6 +11,7 @@ from salmu.tasks.curation.measured import Measured, embeddings, load
 from salmu.tasks.curation.rules import IDENTITY_RULES, IMPOSTOR_SCORES, RULES, VOTED, Rule, Settings, threshold
 
 IMPOSTORS = 16  # other identities that a portrait is held against
+NOT_THE_ANCHOR = ("not_the_anchor", "not_the_anchor_to_another")
 DEMOGRAPHICS = ["identity_id", "gender", "age_group", "region"]
 Row = dict[str, Any]
 
@@ -207,7 +208,7 @@ def _contradicted(measured: Measured, reasons: np.ndarray) -> np.ndarray:
     """For each identity the share of its portraits with the anchor's face that a rule of demographics dropped or whose
     gender gets less than half of the support; nan where nobody voted."""
     faces = ~np.isin(
-        reasons, ("damaged", "too_dark", "no_face", "several_faces", "low_detection_score", "not_the_anchor")
+        reasons, ("damaged", "too_dark", "no_face", "several_faces", "low_detection_score", *NOT_THE_ANCHOR)
     )
     asked = np.any([~np.isnan(measured.scores[rule]) for rule in VOTED], axis=0) & faces
     against = asked & (np.isin(reasons, list(VOTED)) | (measured.scores["wrong_gender"] < 0.5))

@@ -14,7 +14,7 @@ from salmu.tasks.curation.rules import VOTED, ZERO_SHOT, Settings
 from salmu.tasks.labels import WELL
 
 LABELS = {"gender": GENDERS, "age_group": AGE_GROUPS, "region": REGIONS}
-COLUMNS = ["file_name", "faces", "brightness", "detection_score", "anchor_similarity", "labels", "fairface"]
+NUMBERS = ("faces", "brightness", "detection_score", "anchor_similarity", "second_similarity")
 
 
 class Measured(NamedTuple):
@@ -35,16 +35,17 @@ def load(identities: list[dict[str, Any]], upstream: dict[str, StageView], setti
     names = [row["file_name"] for row in portraits]
     identity = np.array([places[row["identity_id"]] for row in portraits], int)
     rows = {name: row for row, name in enumerate(names)}
-    columns = {name: np.full(len(names), np.nan) for name in COLUMNS[1:5]}
+    columns = {name: np.full(len(names), np.nan) for name in NUMBERS}
     well = {rule: np.full(len(names), np.nan) for rule in ZERO_SHOT}
     voters = [
         {name: np.full((len(names), len(labels)), np.nan) for name, labels in LABELS.items()}
         for _ in ("labels", "fairface")
     ]
-    for table in upstream["analysis"].tables(COLUMNS):
+    asked = NUMBERS if settings.min_second_similarity is not None else NUMBERS[:-1]  # older runs lack that column
+    for table in upstream["analysis"].tables(["file_name", *asked, "labels", "fairface"]):
         at = np.array([rows[name] for name in table.column("file_name").to_pylist()], int)
-        for name, column in columns.items():
-            column[at] = table.column(name).cast(pa.float64()).to_numpy()
+        for name in asked:
+            columns[name][at] = table.column(name).cast(pa.float64()).to_numpy()
         for voter, name in zip(voters, ("labels", "fairface"), strict=True):
             for row, text in zip(at, table.column(name).to_pylist(), strict=True):
                 answers = json.loads(text) if text else {}
@@ -62,6 +63,7 @@ def load(identities: list[dict[str, Any]], upstream: dict[str, StageView], setti
         "several_faces": columns["faces"],
         "low_detection_score": columns["detection_score"],
         "not_the_anchor": columns["anchor_similarity"],
+        "not_the_anchor_to_another": columns["second_similarity"],
     }
     foreign = {}
     for rule, question in VOTED.items():

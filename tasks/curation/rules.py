@@ -1,6 +1,6 @@
 """What makes a portrait or an identity fit to be kept: named rules in a fixed order, each a score and a threshold."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -27,6 +27,10 @@ RULES = (
     Rule("several_faces", "number of faces", "max_faces", at_most=True),
     Rule("low_detection_score", "detector's score", "min_detection_score"),
     Rule("not_the_anchor", "cosine to the anchor's face embedding", "min_anchor_similarity"),
+    Rule(
+        "not_the_anchor_to_another", "cosine to the anchor by a second recogniser", "min_second_similarity",
+        needs="analysis.second_faces",
+    ),
     Rule("wrong_gender", "support of the anchor's gender", "min_gender_support", needs="a voter on gender"),
     Rule("wrong_age", "support of age groups near the anchor's", "min_age_support", needs="a voter on age_group"),
     Rule("wrong_region", "support of the anchor's region", "min_region_support", needs="a voter on region"),
@@ -97,6 +101,13 @@ class Settings(StageSettings):
     min_anchor_similarity: float = Field(
         0.35, ge=-1, le=1, description="not_the_anchor: cosine to the anchor's embedding below this."
     )
+    min_second_similarity: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="not_the_anchor_to_another: cosine to the anchor by analysis.second_faces below this; null: no "
+        "such rule.",
+    )
     votes_needed: int = Field(
         2,
         ge=1,
@@ -150,7 +161,15 @@ class Settings(StageSettings):
     )
     retain_identities: int = Field(12, ge=0, description="More identities, for the retain set.")
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Without a second opinion, that of the runs before there was one."""
+        values = super().fingerprint()
+        if self.min_second_similarity is None:
+            del values["min_second_similarity"]
+        return values
+
 
 def threshold(rule: Rule, settings: Settings) -> float:
-    """The threshold that is given."""
-    return 1 if rule.setting is None else getattr(settings, rule.setting)
+    """The threshold that is given; -1, which drops nothing, for a cosine that is not asked."""
+    given = 1 if rule.setting is None else getattr(settings, rule.setting)
+    return -1 if given is None else given

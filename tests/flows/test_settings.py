@@ -120,6 +120,11 @@ def test_what_cannot_work_is_refused_before_anything_starts(overrides, words):
     assert "\n" not in message and all(word in message for word in words), message
 
 
+def test_a_second_opinion_that_nobody_gives_is_told():
+    with pytest.raises(UserError, match="min_second_similarity needs a second pack: set analysis.second_faces"):
+        check_before_start(load_profile("tiny", {"curation.min_second_similarity": 0.6}))
+
+
 def test_only_the_parts_that_are_made_are_judged_and_all_problems_are_told():
     bad = load_profile("tiny", {"portraits.per_identity": 6, "anchors.count": 20, "pair.processes": 2})
     assert not check_before_start(bad, parts_until("analysis"))

@@ -126,6 +126,20 @@ def test_verification_of_unseen_identities(store, rows, portraits):
     )
 
 
+def test_a_second_pack_says_how_like_the_anchor_a_portrait_is(engine, portraits, rows):
+    twice = engine._replace(second=load_faces(FaceSettings()))
+    row = next(row for row in rows if portraits[row["file_name"]].kind == "portrait" and row["faces"] == 1)
+    identity, shown = row["identity_id"], portraits[row["file_name"]]
+    anchor = next(one for one in portraits.values() if one.kind == "anchor" and one.identity == shown.identity)
+    upstream = [{"identity_id": identity, "image": anchor.image}]
+    (mine,) = stage.measure([{"file_name": "a", "identity_id": identity, "image": shown.image}], SETTINGS, twice).rows
+    stage._second_opinion([mine], upstream, twice)
+    assert mine["second_similarity"] == pytest.approx(row["anchor_similarity"], abs=1e-4)
+    assert "second_embedding" not in mine and set(mine) <= set(schemas.ANALYSIS.names)
+    settings = stage.Settings(second_faces={"pack": "embedded"})
+    assert stage.revisions(settings)["second faces"] and "second_faces" not in stage.Settings().fingerprint()
+
+
 def test_zero_shot_labels_of_unseen_identities(rows, portraits, people):
     single = [row for row in rows if portraits[row["file_name"]].kind == "portrait" and row["faces"] == 1]
     assert np.mean([row["gender"] == people[portraits[row["file_name"]].identity].gender for row in single]) >= 0.94
