@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from salmu.data.errors import UserError
 from salmu.data.files import require_disk
 from salmu.data.text import markdown_cell
+from salmu.evaluation.requests.evidence import AWAY
 from salmu.evaluation.requests.settings import ForgetSettings
 from salmu.evaluation.requests.stream import Stream
 from salmu.flows.erasure import finish, names_of, open_stream, rows_of
@@ -57,11 +58,11 @@ def receipt_card(record: dict[str, Any]) -> str:
     figures = {
         "pairs": record["asked"]["pairs"],
         "own caption before, mean reciprocal rank": f"{before['value']:.3f}",
-        "after": f"{after['value']:.3f} (a random order gives {change['chance']:.3f})",
+        "after": f"{after['value']:.3f} (95 of 100 random orders give less than {change['limit']:.3f})",
         "kept captions": ", ".join(
             f"{one['before']['caption']['value']:.3f} → {one['after']['caption']['value']:.3f}" for one in kept
         ),
-        "earlier requests found again": sum(one["state"] == "still found" for one in proof["earlier"]),
+        "earlier requests found again": sum(one["state"] not in (*AWAY, None) for one in proof["earlier"]),
         "model before": record["model_before"],
         "model after": record["model_after"],
         "record": record["content_digest"],

@@ -81,7 +81,7 @@ def _rows(seen: SeenPairs, rows: Sequence[int], rejects: list[tuple[str, str]]) 
         try:
             read_header(content)
         except PictureError as error:
-            rejects.append((row["file_name"], str(error)))
+            rejects.append((row["file_name"], error.reason))
             continue
         who = row["identity_id"] or f"file {row['file_name']}"
         about = row | {"identity_id": who, "data_field": row["data_field"] or row["text"]}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from salmu.data.pictures import PictureError, decode, read_header
+from salmu.data.keyed import generator
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.metrics.bootstrap import by_cluster, interval
 from salmu.evaluation.metrics.retrieval import chance, own_rank
@@ -20,11 +21,12 @@ FEW_PEOPLE = 5  # with fewer, intervals draw facts, not people
 NEVER, GONE, LESS, FOUND = "not found before either", "not found any more", "found less often", "still found"
 AWAY = (NEVER, GONE)
 STATES = {
-    NEVER: "the interval of the captions' mean reciprocal rank held what a random order gives before the request, too",
-    GONE: "the interval of the captions' mean reciprocal rank holds what a random order gives, or lies below it",
-    LESS: "it lies above that, but clearly below where it was before the request",
-    FOUND: "it is not clearly lower than before the request",
+    NEVER: "random orders give such a mean reciprocal rank of the captions, too; so they did before the request",
+    GONE: "random orders give such a mean reciprocal rank of the captions, too",
+    LESS: "the captions' mean reciprocal rank is more than random orders give, but clearly lower than before",
+    FOUND: "the captions' mean reciprocal rank is more than random orders give, and not clearly lower than before",
 }
+ORDERS, LIMIT = 4000, 0.95  # random orders, and the share of them that stays below the limit
 GROUPS = {"withheld": "pairs that no method was given", "open": "pairs that methods may have been given"}
 
 
@@ -135,17 +137,23 @@ def change(view: View, before: Embedded, after: Embedded, rows: np.ndarray, seed
         "caption_lost": lost,
         "captions": int(np.median(now.captions)),
         "chance": round(chance(now.captions), 6),
+        "limit": round(limit(now.captions, seed), 6),
         "drawn_over": "people" if people else "facts",
     }
+
+
+def limit(captions: np.ndarray, seed: int) -> float:
+    """The mean reciprocal rank that 95 of 100 random orders stay below, for pairs that are ranked among so many."""
+    rng = generator(seed, "requests", "random orders", len(captions))
+    ranks = rng.integers(1, np.asarray(captions) + 1, (ORDERS, len(captions)))
+    return float(np.quantile((1 / ranks).mean(1), LIMIT))
 
 
 def state_of(changed: dict[str, Any]) -> str:
     """In one of the words of STATES. Where there is one fact only, the values themselves are compared."""
     was, now, lost = changed["before"]["caption"], changed["after"]["caption"], changed["caption_lost"]
-    if (was["value"] if was["low"] is None else was["low"]) <= changed["chance"]:
-        return NEVER
-    if (now["value"] if now["low"] is None else now["low"]) <= changed["chance"]:
-        return GONE
+    if now["value"] <= changed["limit"]:
+        return NEVER if was["value"] <= changed["limit"] else GONE
     return LESS if (lost["value"] if lost["low"] is None else lost["low"]) > 0 else FOUND
 
 

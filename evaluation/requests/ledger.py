@@ -57,6 +57,7 @@ class Change(Part):
     caption_lost: Mean  # before minus after
     captions: int  # that each own caption was ranked among, itself included
     chance: Number  # mean reciprocal rank of a random order
+    limit: Number  # which 95 of 100 random orders stay below
     drawn_over: Literal["people", "facts"]  # what the intervals draw
 
 

@@ -121,7 +121,7 @@ def _decide(request: Request, index: Index, by_digest, by_name, done: Mapping[st
     try:
         parts, withheld, key = _parts(request, index)
     except UserError as error:
-        return Decision(request, request.name or "", "", "refused", str(error))
+        return Decision(request, request.name or Path(request.place).name, "", "refused", str(error))
     name = request.name or key[:12]
 
     def refused(reason: str) -> Decision:

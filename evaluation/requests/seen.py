@@ -220,7 +220,7 @@ def _pictures(folder: Path, files: list[Path]) -> SeenPairs:
         except UnicodeDecodeError:
             text = ""
         if not text:
-            rejects.append((name, f"no caption in UTF-8 in {caption.name}"))
+            rejects.append((name, "no caption in UTF-8 in a .txt file beside it"))
             continue
         person = name.rpartition("/")[0] or None
         rows.append({"file_name": name, "text": text, "identity_id": person})

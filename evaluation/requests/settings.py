@@ -13,6 +13,7 @@ FOR_REQUESTS = {
         "strangers": 150,
         "others": 500,
         "scenes": 500,
+        "retain_scenes": 500,
         "learning_rate": 8e-4,
         "hold": 6.0,
         "hold_retain": 4.0,

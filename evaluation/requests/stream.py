@@ -60,6 +60,7 @@ class Stream:
         self.records = read_ledger(folder)
         self.salt = salt_of(folder)
         self.start = load_model(model, unlearning.device)
+        self.start_digest = self.start.weights_digest
         self._require_same_start(str(model))
         self.index = Index(seen, self.salt)
         self.decisions = decide(requests, self.index, self.records, folder)
@@ -100,7 +101,7 @@ class Stream:
             "steps": getattr(record, "steps", 0),
             "retain_pairs": retain,
             "rejects": _counted(reason for _, reason in [*self.seen.rejects, *chosen.rejects]),
-            "start_model": self.start.weights_digest,
+            "start_model": self.start_digest,
             "model_before": record.source_model_digest,
             "model_after": after.weights_digest,
             "model": target.relative_to(self.folder).as_posix(),
@@ -124,11 +125,10 @@ class Stream:
         if not self.records:
             return
         first, last = self.records[0], self.records[-1]
-        digest = self.start.weights_digest
-        if digest in (first["start_model"], last["model_after"]):
-            if digest != first["start_model"]:
-                raise UserError(f"{name}: the model after the last request; name the one that the first began with")
+        if self.start_digest == first["start_model"]:
             return
+        if self.start_digest == last["model_after"]:
+            raise UserError(f"{name}: the model after the last request; name the one that the first began with")
         width = _width(self.start)
         other = "another model than the one that the requests of this folder began with"
         if width != last["embedding_width"]:
@@ -176,9 +176,10 @@ class Stream:
 
     def _evidence(self, group: Sequence[Decision], before: Path, after: ClipModel) -> list[dict[str, Any]]:
         view, seed = self._evidence_view(), self.settings.seed
-        first = self._look(self.start)
-        was = self._look(load_model(before, self.unlearning.device)) if self.records else first
-        now = self._look(after)
+        first = self._look(self.start_digest, lambda: self.start)
+        last = self.records[-1]["model_after"] if self.records else self.start_digest
+        was = self._look(last, lambda: load_model(before, self.unlearning.device))
+        now = self._look(after.weights_digest, lambda: after)
         earlier, requested = [], set()
         for record in self.records:
             rows = self._rows_of(record["pairs"])
@@ -216,14 +217,13 @@ class Stream:
     def _rows_of(self, digests: Sequence[str]) -> np.ndarray:
         return np.array(sorted(self._places[pair] for pair in digests if pair in self._places), np.int64)
 
-    def _look(self, clip: ClipModel) -> evidence.Embedded:
-        """A model's embeddings; only those of the start and of the last model are kept."""
-        key = clip.weights_digest
-        if key not in self._embedded:
-            keep = {self.start.weights_digest, *(record["model_after"] for record in self.records[-1:])}
+    def _look(self, digest: str, clip: Callable[[], ClipModel]) -> evidence.Embedded:
+        """A model's embeddings, by the digest of its weights; only those of the start and of the last are kept."""
+        if digest not in self._embedded:
+            keep = {self.start_digest, *(record["model_after"] for record in self.records[-1:])}
             self._embedded = {name: found for name, found in self._embedded.items() if name in keep}
-            self._embedded[key] = evidence.embedded(clip, self._evidence_view())
-        return self._embedded[key]
+            self._embedded[digest] = evidence.embedded(clip(), self._evidence_view())
+        return self._embedded[digest]
 
     def _about(self, decision: Decision) -> dict[str, Any]:
         rows = [row for pairs, chosen in decision.parts for row in pairs.rows(chosen)]

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.evaluation.report.receipts import check_page, triangle
 from salmu.evaluation.report.streams import streams_page
-from salmu.evaluation.requests import benchmark
+from salmu.evaluation.requests import benchmark, budget, evidence
 from salmu.evaluation.requests import stream as stream_module
 from salmu.evaluation.requests.ledger import read_ledger
 from salmu.evaluation.requests.reading import read_requests
@@ -75,9 +76,9 @@ def test_a_record_and_a_receipt_of_each_request_hold_no_personal_data(worked, da
     names = json.loads((dataset_dir / "identities_metadata.json").read_text())
     personal = {str(value) for who in PEOPLE for value in (*names[who].values(), who)} - {"NL"}
     assert len(texts) == 8 and not [word for word in personal for text in texts if word in text]
-    evidence = records[2]["evidence"]
-    assert [one["number"] for one in evidence["earlier"]] == [1, 2] and evidence["not_measured"]
-    assert evidence["request"]["before"]["caption"]["low"] is None  # one fact gives no interval
+    proof = records[2]["evidence"]
+    assert [one["number"] for one in proof["earlier"]] == [1, 2] and proof["not_measured"]
+    assert proof["request"]["before"]["caption"]["low"] is None  # one fact gives no interval
     shape = [[cell is not None for cell in row] for row in triangle(records)]
     assert shape == [[True, True, True, True], [True, False, True, True], [True, False, False, True]]
 
@@ -260,7 +261,7 @@ def test_foreign_pairs_are_the_same_from_every_reader_and_what_is_left_out_is_na
         assert rows == sorted(found["parquet"].table.to_pylist(), key=lambda row: row["file_name"]), kind
         contents = dict(zip(pairs.column("file_name"), pairs.read(range(48)), strict=True))
         assert contents == {f"harbour-{number % 6}/{number:03d}.png": drawn(number) for number in range(48)}
-    assert found["pictures"].rejects == (("harbour-0/mute.png", "no caption in UTF-8 in mute.txt"),)
+    assert found["pictures"].rejects == (("harbour-0/mute.png", "no caption in UTF-8 in a .txt file beside it"),)
     assert {reason for _, reason in found["tars"].rejects} == {"no picture", "no caption in UTF-8"}
     assert 8 < found["tars"].column("role").count(WITHHELD) < 24
 
@@ -300,16 +301,25 @@ def test_everything_cannot_be_forgotten(foreign, model_dir, tmp_path):
 
 
 def test_seconds_become_pairs_once_and_stay(foreign, model_dir, tmp_path, monkeypatch):
+    """The clock says 1 s for making ready and 1 s for the trial's 16 pairs; after the kill it would say more."""
+
+    def clock(*ticks):
+        monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=iter(ticks).__next__))
+
     requests = written(tmp_path / "a.csv", [{"identity_id": "harbour-1"}])
-    stream = opened(requests, model_dir, foreign / "parquet", tmp_path / "out", seconds=0.5)
+    stream = opened(requests, model_dir, foreign / "parquet", tmp_path / "out", seconds=5.0)
+    clock(0, 1, 2)
     with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
         patched.setattr(stream_module, "read_record", lambda _: 1 / 0)
         stream.work(stream.groups[0])
-    kept = json.loads((tmp_path / "out" / "under-way.json").read_text())
     first = weights(tmp_path / "out/models/0001")
-    again = opened(requests, model_dir, foreign / "parquet", tmp_path / "out", seconds=0.5)
+    again = opened(requests, model_dir, foreign / "parquet", tmp_path / "out", seconds=5.0)
+    clock(0, 1, 9)
     assert work_all(again) == [] and weights(tmp_path / "out/models/0001") == first
-    assert read_ledger(tmp_path / "out")[0]["pairs_seen"] == 2 * kept["pairs"]  # of each kind
+    assert read_ledger(tmp_path / "out")[0]["pairs_seen"] == 2 * 64  # of each kind
+    clock(0, 6, 7)
+    (line,) = work_all(opened(requests, model_dir, foreign / "parquet", tmp_path / "other", seconds=5.0))
+    assert "cliperase: 5 s are too few: making ready alone takes 6 s" in line
 
 
 def test_the_command_says_what_it_would_do_and_what_it_did(foreign, model_dir, tmp_path, capsys):
@@ -356,8 +366,10 @@ def test_the_flow_tries_a_failed_request_again_alone(foreign, model_dir, tmp_pat
 
 
 def test_the_forget_set_is_worked_in_parts_in_two_orders_and_the_report_has_a_page(
-    dataset_dir, model_dir, quick, tmp_path
+    dataset_dir, model_dir, quick, tmp_path, monkeypatch
 ):
+    scored = []
+    monkeypatch.setattr(benchmark, "evaluate_once", lambda _, model, *places, start: scored.append(model))
     home = tmp_path / "run"
     shutil.copytree(dataset_dir, home / "dataset")
     shutil.copytree(model_dir, home / "models" / "compromised")
@@ -372,8 +384,26 @@ def test_the_forget_set_is_worked_in_parts_in_two_orders_and_the_report_has_a_pa
     assert sum(asked["people"] for asked in parts[0].values()) == 9 and list(parts[0]) != list(parts[1])
     page = streams_page(home, "run", []).decode()
     assert page.count("after 3") == 2 and "order 2" in page and "of 3" in page
-    before = (folder / "results.json").stat().st_mtime_ns
+    before = (folder / "requests.jsonl").stat().st_mtime_ns
     benchmark.work_stream(home, run, 1, unlearning, quick)
-    assert (folder / "results.json").stat().st_mtime_ns == before
+    assert (folder / "requests.jsonl").stat().st_mtime_ns == before
+    assert [model.name for model in scored] == ["0003"] * 3 and scored[0] == scored[2] == folder / "models" / "0003"
     with pytest.raises(UserError, match="10 requests of the 9 people of forget"):
         benchmark.parts_of(home, 10, 1, 0)
+
+
+def test_one_caption_that_is_still_the_first_of_many_is_found():
+    """A mean over few pairs has a wide interval; it is the random orders that say what is found."""
+    few = evidence.limit(np.full(24, 1500), 0)
+    part = {"low": None, "high": None}
+    told = {"limit": few, "caption_lost": part | {"value": 0.2}, "before": {"caption": part | {"value": 0.25}}}
+    for rank_of_the_best, state in ((1, evidence.LESS), (300, evidence.GONE)):
+        value = (1 / rank_of_the_best + 23 / 700) / 24
+        assert evidence.state_of(told | {"after": {"caption": part | {"value": value}}}) == state
+    low = told | {"after": {"caption": part | {"value": 0.001}}, "before": {"caption": part | {"value": 0.002}}}
+    assert evidence.state_of(low) == evidence.NEVER
+    same = told | {
+        "after": {"caption": part | {"value": 0.2}},
+        "caption_lost": {"value": 0.1, "low": -0.1, "high": 0.3},
+    }
+    assert evidence.state_of(same) == evidence.FOUND
