@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from salmu.data.pictures import PictureError, decode, read_header
 from salmu.data.keyed import generator
+from salmu.data.pictures import PictureError, decode, read_header
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.metrics.bootstrap import by_cluster, interval
 from salmu.evaluation.metrics.retrieval import chance, own_rank
