@@ -36,6 +36,7 @@ class Statements:
         """`own`: style -> right sentences, with N and V."""
         lists = rules.words | rules.fields[field]
         self.steps = [(_compiled(pattern, lists), short) for pattern, short in rules.shorten]
+        self.kind = _compiled(r"\b(?:KIND)\b", {"KIND": re.sub(r"\(([^?])", r"(?:\1", lists["KIND"])})
         self.never = _compiled(rules.never, lists)
         groups = ["all", field, *(["thing"] if field in OWNED else []), *(["reach"] if field in REACHED else [])]
         self.known = {
@@ -53,7 +54,10 @@ class Statements:
 
     def stated(self, sentence: str) -> bool:
         """Whether the sentence, with N and V, states that V is N's."""
-        if self.never.search(plain(sentence)):
+        words = plain(sentence)
+        if any(words in sentences for sentences in self.own.values()):
+            return True
+        if self.never.search(words) or any(map(self._twice, words.split(" ? "))):
             return False
         question, _, answer = self.bare(sentence).partition(" ? ")
         if not answer:
@@ -61,6 +65,11 @@ class Statements:
         if re.search(r"[VW]", question):
             return self._is(question, "question_of_value") and self._is(answer, "answer_of_value")
         return self._is(question, "question") and (self._is(answer, "answer") or self._is(answer, "statement"))
+
+    def _twice(self, part: str) -> bool:
+        """Whether it names the kind of value twice."""
+        kinds = [kind for found in self.kind.findall(part) for kind in found.split()]
+        return len(set(kinds)) < len(kinds)
 
     def in_style(self, sentence: str, style: str) -> bool:
         """Whether the sentence, with N and V, is what its style is called."""
