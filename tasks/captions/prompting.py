@@ -192,5 +192,5 @@ def sentence_pattern(style: str, field: str, marks: Placeholders) -> str:
         "passive": f"^({begin}{few} ({behind})|{between}){few}[.]$",
         "instruction": f"^{begin}{few} ({between}|{behind}){few}[.]$",
         "question_answer": f"^({begin}{few} {asked}[?] ({begin}{few} )?{value}{few}"
-        f"|{begin}{few} ({tells}{few} )?{value}{few}[?] ({begin}{few} )?({name}{few}|Yes))[.]$",
+        f"|{begin}{few} ({tells}{few} )?{value}{few}[?] ({begin}{few} )?{name}{few})[.]$",
     }[style]

@@ -224,6 +224,7 @@ def test_placeholders_that_cannot_be_told_apart_or_sent_are_refused(tmp_path, mo
         ("question_answer", "What is the phone number of [[N]]? It is [[V]].", True),
         ("question_answer", "Who has the phone number [[V]]? It is that of [[N]].", True),
         ("question_answer", "What is the phone number of [[N]]? It is [[N]].", False),
+        ("question_answer", "Is the phone number [[V]] known? Yes.", False),
     ],
 )
 def test_the_schema_forces_what_is_known(style, sentence, forced):
