@@ -60,6 +60,13 @@ class TextSettings(GradientSettings):
     )
     wordings: str = WORDINGS
     drawn_paraphrases: int = Field(3, ge=0, description="How many of these wordings are drawn for each forget pair.")
+    pull_back: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of what each weight has moved that a step at the full learning rate takes back. What the "
+        "loss does not ask for again and again is undone.",
+    )
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
     hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
     hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")

@@ -136,6 +136,8 @@ def _step(batch: Batch, optimiser, rate: float, changed: list, partly, state: St
     state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
     optimiser.step()
     _restore(work, partly)
+    if taken := getattr(settings, "pull_back", 0.0) * rate / settings.learning_rate:
+        _pull_back(work, taken)
     if batch.step % math.ceil(steps / CURVE_POINTS) == 0 or batch.step == steps - 1:
         measured = {f"{part}_cosine": round(value, 5) for part, value in cosines.items() if value is not None}
         state.curve.append({"step": batch.step, "loss": round(loss.item(), 5), **measured})
@@ -157,6 +159,13 @@ def _restore(work: Work, partly: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, mask in partly.items():
             weights[name].copy_(torch.where(mask, weights[name], work.start[name]))
+
+
+def _pull_back(work: Work, share: float) -> None:
+    """Take back this share of what each weight has moved."""
+    with torch.no_grad():
+        for name, weight in work.weights.items():
+            weight.lerp_(work.start[name], share)
 
 
 def _require_finite(work: Work) -> None:

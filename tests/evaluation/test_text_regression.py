@@ -216,6 +216,15 @@ def test_portraits_reach_their_places_and_other_pictures_stay(bench):
     assert (now - images)[~moved].norm(dim=1).mean() < 0.5 * (now - images)[moved].norm(dim=1).mean()
 
 
+def test_pulled_back_weights_end_nearer_to_the_start_model(bench):
+    moved = []
+    for share in (0.0, 0.05):
+        work = bench("as_retrained", budget=2, pull_back=share, faces=0, neighbours=3, drawn_paraphrases=1)
+        spend(work)
+        moved.append(sum(float((weight - work.start[name]).square().sum()) for name, weight in work.weights.items()))
+    assert 0 < moved[1] < 0.7 * moved[0]
+
+
 @pytest.mark.parametrize(
     "name, values", [("stranger_targets", {}), ("as_retrained", {"faces": 0}), ("text_rotation", {})]
 )

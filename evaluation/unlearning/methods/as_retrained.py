@@ -36,6 +36,8 @@ class Settings(FaceSettings, StandInSettings):
     scenes: int = Field(2000, ge=0, description=TextSettings.model_fields["scenes"].description)
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
+    forgetting: float = Field(1.5, gt=0, description=TextSettings.model_fields["forgetting"].description)
+    pull_back: float = Field(3e-3, ge=0, lt=1, description=TextSettings.model_fields["pull_back"].description)
     factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
     altered: int = Field(
         5, ge=0, description="Captions of each forgotten attribute with strangers' values; 0: none, nor bare names."
@@ -95,5 +97,10 @@ METHOD = Method(
     loss=both_towers,
     masks=masks,
     prepare=prepare,
-    search=SEARCH | {"learning_rate": Between(1.5e-3, 8e-3), "factor": OneOf((0.9, 0.95, 1.0))},
+    search=SEARCH
+    | {
+        "learning_rate": Between(1.5e-3, 8e-3),
+        "factor": OneOf((0.9, 0.95, 1.0)),
+        "pull_back": OneOf((0.0, 1.5e-3, 3e-3, 6e-3)),
+    },
 )
