@@ -54,6 +54,7 @@ def work_all(stream: Stream, show: Callable[[str, int, int], None] = lambda name
         name = names_of(group)
         try:
             stream.work(group, lambda done, total, name=name: show(name, done, total))
+            write_pages(stream.folder)
         except UserError as error:
             failed.append(f"{name}: {error}")
     finish(stream)

@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from salmu.data.errors import UserError
 from salmu.data.files import require_disk
 from salmu.data.text import markdown_cell
+from salmu.evaluation.report.receipts import write_pages
 from salmu.evaluation.requests.evidence import AWAY
 from salmu.evaluation.requests.settings import ForgetSettings
 from salmu.evaluation.requests.stream import Stream
@@ -44,6 +45,7 @@ def forget_group(stream: Stream, place: int, name: str) -> None:
     """Work one request, or those that are worked together, and show their receipts."""
     with shown_progress(stream.folder.name, f"forgetting of {name}", "steps") as show:
         records = stream.work(stream.groups[place], show)
+    write_pages(stream.folder)
     for record in records:
         show_card(
             stream.folder.name, f"receipt {record['request']}", receipt_card(record), f"receipt {record['request']}"

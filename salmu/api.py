@@ -272,7 +272,7 @@ def forget(
 
     >>> import salmu
     >>> first = salmu.open_dataset("runs/mine/dataset").table("forget", "identity_id")["identity_id"][0].as_py()
-    >>> lines = Path("requests.csv").write_text(f"identity_id\n{first}\n")
+    >>> lines = Path("requests.csv").write_text(f"identity_id\\n{first}\\n")
     >>> few = {"learning_rate": 1e-4, "retain_scenes": 0}
     >>> files = "requests.csv", "runs/mine/models/compromised", "runs/mine/dataset", "erased"
     >>> (row,) = salmu.forget(*files, method="negative_gradient", budget=0.5, settings=few)
