@@ -14,7 +14,10 @@ FOR_REQUESTS = {
         "others": 500,
         "scenes": 500,
         "retain_scenes": 500,
+        "most_a_step": 2,
         "learning_rate": 8e-4,
+        "pull_back": 0.0,
+        "forgetting": 1.0,
         "hold": 6.0,
         "hold_retain": 4.0,
     }
