@@ -181,16 +181,16 @@ def sentence_pattern(style: str, field: str, marks: Placeholders) -> str:
         value = f"({re.escape(marks.article)} )?{value}"
     tells = f"({statement.rules().fields[field]['TELLS']})"  # what the value is
     word, begin = "( ([a-z]{1,14}|IBAN|I),?)", "[A-Z][a-z]{0,13}"
-    few, some = f"{word}{{0,4}}", f"{word}{{0,6}}"
+    few, some, end = f"{word}{{0,4}}", f"{word}{{0,6}}", "( ([a-z]{1,14}|IBAN)){0,4}"
     between = "|".join(f"{one}{few} {tells}{few} {other}" for one, other in ((name, value), (value, name)))
     behind = "|".join(f"{tells}{few} {one}{word}{{1,6}} {other}" for one, other in ((name, value), (value, name)))
-    asked = f"({tells}{few} {name}('s)?{few}|{name}('s)?{few} {tells}{few})"
+    asked = f"({tells}{few} {name}('s)?{end}|{name}('s)?{few} {tells}{end})"
     return {
-        "direct": f"^{name}{few} {tells}{few} {value}{few}[.]$",
-        "possessive": f"^(({begin}{some} )?{name}'s{few} {tells}{some} {value}{few}"
+        "direct": f"^{name}{few} {tells}{few} {value}{end}[.]$",
+        "possessive": f"^(({begin}{some} )?{name}'s{few} {tells}{some} {value}{end}"
         f"|{value}{some} {name}'s{few} {tells})[.]$",
-        "passive": f"^({begin}{few} ({behind})|{between}){few}[.]$",
-        "instruction": f"^{begin}{few} ({between}|{behind}){few}[.]$",
-        "question_answer": f"^({begin}{few} {asked}[?] ({begin}{few} )?{value}{few}"
-        f"|{begin}{few} ({tells}{few} )?{value}{few}[?] ({begin}{few} )?{name}{few})[.]$",
+        "passive": f"^({begin}{few} ({behind})|{between}){end}[.]$",
+        "instruction": f"^{begin}{few} ({between}|{behind}){end}[.]$",
+        "question_answer": f"^({begin}{few} {asked}[?] ({begin}{few} )?{value}{end}"
+        f"|{begin}{few} ({tells}{few} )?{value}{end}[?] ({begin}{few} )?{name}{end})[.]$",
     }[style]
