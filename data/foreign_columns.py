@@ -29,6 +29,13 @@ def is_binary(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
+def holds_files(kind: pa.DataType) -> bool:
+    """Whether a column holds the bytes of files, or structs with them."""
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and is_binary(field.type) for field in kind)
+    return is_binary(kind)
+
+
 def as_bytes(column: pa.Array) -> list[bytes | None]:
     """The cells of a text or binary column, or of the `bytes` of a struct column, undecoded."""
     if pa.types.is_struct(column.type):

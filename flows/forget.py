@@ -15,21 +15,10 @@ from salmu.evaluation.requests.stream import Stream
 from salmu.flows.erasure import finish, names_of, open_stream, rows_of
 from salmu.flows.running.artifacts import show_card
 from salmu.flows.running.console import say
-from salmu.flows.running.flow_runs import fails_in_one_line, require_absolute
+from salmu.flows.running.flow_runs import fails_in_one_line, may_help, require_absolute
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.progress import shown_progress
 from salmu.flows.settings import run_folder
-
-
-def worth_another_try(task, task_run, state) -> bool:
-    """Whether a request failed for a reason that may be gone the next time; what a person must mend is not."""
-    try:
-        state.result()
-    except UserError:
-        return False
-    except Exception:
-        return True
-    return False
 
 
 @task(
@@ -39,7 +28,7 @@ def worth_another_try(task, task_run, state) -> bool:
     persist_result=False,
     retries=2,
     retry_delay_seconds=10,
-    retry_condition_fn=worth_another_try,
+    retry_condition_fn=may_help,
 )
 def forget_group(stream: Stream, place: int, name: str) -> None:
     """Work one request, or those that are worked together, and show their receipts."""

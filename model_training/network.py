@@ -41,6 +41,12 @@ def channels(clip: torch.nn.Module) -> tuple[tuple[float, ...], tuple[float, ...
     return clip.visual.image_mean, clip.visual.image_std
 
 
+def input_side(clip: torch.nn.Module) -> int:
+    """The longer side of the images that the model takes, in pixels."""
+    size = clip.visual.image_size
+    return size if isinstance(size, int) else max(size)
+
+
 def shortened(tokens: torch.Tensor, clip: torch.nn.Module) -> torch.Tensor:
     """Token ids cut after the longest text, rounded up to a multiple of CONTEXT_BUCKET; uncut where the model's text
     tower looks at padding."""

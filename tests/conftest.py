@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is loaded by now stays: looking through all of it again and again takes a tenth of the time."""
+    """What is loaded by now stays; the garbage collector need not look through it again and again."""
     gc.collect()
     gc.freeze()
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from salmu.data.procedural import scenes
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, procedural
 from salmu.evaluation.metrics.score import Score, missing
+from salmu.model_training.network import input_side
 
 NAME_PROMPTS = ("{}", "a photo of {}")
 
@@ -56,9 +56,3 @@ def general_knowledge_of(encoder: Encoder, chosen: ZeroShotSet) -> Score:
         "classes": len(chosen.classes),
     }
     return Score(published, correct.astype(float), np.arange(len(correct)), 1 / len(chosen.classes))
-
-
-def input_side(network: torch.nn.Module) -> int:
-    """The side of a model's square input in pixels."""
-    size = network.visual.image_size
-    return size if isinstance(size, int) else max(size)

@@ -2,22 +2,24 @@
 WebDataset shards, or a folder of pictures with captions. No persona table is needed, nor any grammar."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
+from salmu.data.documents import parse_json, read_bounded
 from salmu.data.errors import UserError
 from salmu.data.files import listed, location, parquet_file, read_table, reading_parquet
-from salmu.data.foreign_columns import as_bytes, check_column, is_binary, is_text
-from salmu.data.foreign_names import is_content, is_utf8
+from salmu.data.foreign_columns import as_bytes, check_column, holds_files, is_text
+from salmu.data.foreign_names import is_content, is_utf8, printable
 from salmu.data.keyed import integer, ranked
 from salmu.data.pictures import LARGEST_FILE
 from salmu.data.readers import CAPTIONS, GENERIC_CAPTIONS, IDENTITIES, SENSITIVE_SPLITS, open_dataset, split_files
 from salmu.data.schemas import TEXT
-from salmu.data.tars import members
+from salmu.data.settings import validate
+from salmu.model_training.sources.tars import JSON_BYTES, TEXT_BYTES, Member, samples
 
 COLUMNS = ("file_name", "text", "identity_id", "data_field", "value", "role")
 SCHEMA = pa.schema([(name, TEXT) for name in COLUMNS])
@@ -25,7 +27,7 @@ OPEN, WITHHELD = "open", "withheld"  # roles: a method may be given the pair as 
 WITHHELD_SHARE = 1 / 3  # of pairs whose source does not say which are withheld
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 MOST_PAIRS = 5_000_000
-LONGEST_CAPTION, LONGEST_JSON = 2**16, 2**20  # bytes
+NO_PICTURE, NO_CAPTION = "no picture", "no caption in UTF-8"
 
 
 class SeenPairs(NamedTuple):
@@ -112,7 +114,7 @@ def _parquet(folder: Path, files: list[Path]) -> SeenPairs:
     for path in files:
         schema = parquet_file(path).schema_arrow
         check_column(schema, "text", is_text, "text", path)
-        check_column(schema, "image", _holds_files, "binary or a struct with `bytes`", path)
+        check_column(schema, "image", holds_files, "binary or a struct with `bytes`", path)
         optional = [name for name in ("file_name", "identity_id", "data_field", "value") if name in schema.names]
         for name in optional:
             check_column(schema, name, lambda kind: is_text(kind) or pa.types.is_null(kind), "text", path)
@@ -135,12 +137,6 @@ def _parquet(folder: Path, files: list[Path]) -> SeenPairs:
     return _made(folder, [rows[number] for number in kept], read, rejects)
 
 
-def _holds_files(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and is_binary(field.type) for field in kind)
-    return is_binary(kind)
-
-
 def _images(path: Path, numbers: list[int]):
     """Row number and picture file, one row group in memory at a time."""
     file, first = parquet_file(path), 0
@@ -154,39 +150,32 @@ def _images(path: Path, numbers: list[int]):
             first += size
 
 
+class Told(BaseModel):
+    """What the .json member of a sample says of its pair; other keys are of no account."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    file_name: str | None = None
+    text: str | None = None
+    identity_id: str | None = None
+    data_field: str | None = None
+    value: str | None = None
+
+
 def _tars(folder: Path, files: list[Path]) -> SeenPairs:
     """A sample is the members of one key: a picture, .txt, and .json with identity_id, data_field and file_name where
     it tells them."""
     rows, places, rejects = [], [], []
     for path in files:
-        samples: dict[str, dict] = {}
-        try:
-            for member, content in members(path):
-                directory, _, name = member.name.rpartition("/")
-                key, _, suffix = name.partition(".")
-                limit = {"txt": LONGEST_CAPTION, "json": LONGEST_JSON}.get(suffix, LARGEST_FILE)
-                if not member.isfile() or not is_content(member.name) or member.size > limit:
+        with path.open("rb") as file:
+            for key, found in samples(file, {"txt": TEXT_BYTES, "json": JSON_BYTES}):
+                key = printable(key)
+                picture = None if isinstance(found, str) else _picture(found)
+                row = found if isinstance(found, str) else _sample_row(key, found)
+                if isinstance(row, str) or picture is None:
+                    rejects.append((f"{path.name}: {key}", row if isinstance(row, str) else NO_PICTURE))
                     continue
-                sample = samples.setdefault(f"{directory}/{key}".strip("/"), {})
-                if suffix in ("txt", "json"):
-                    sample[suffix] = content()
-                elif f".{suffix}" in PICTURES:
-                    sample["picture"] = (member.offset_data, member.size)
-        except Exception as error:
-            if not isinstance(error, OSError) and type(error).__module__ != "tarfile":
-                raise
-            raise UserError(f"{path}: damaged, or not a tar file: {error}") from None
-        for key, sample in samples.items():
-            row = _told(sample.get("json"))
-            try:
-                row["text"] = row.get("text") or sample.get("txt", b"").decode().strip()
-            except UnicodeDecodeError:
-                row["text"] = ""
-            if "picture" not in sample or not row["text"]:
-                rejects.append((key, "no picture" if "picture" not in sample else "no caption in UTF-8"))
-                continue
-            rows.append({"file_name": key} | row)
-            places.append((path, *sample["picture"]))
+                rows.append(row)
+                places.append((path, picture.start, picture.size))
 
     def read(chosen: Sequence[int]) -> list[bytes]:
         found = []
@@ -199,15 +188,25 @@ def _tars(folder: Path, files: list[Path]) -> SeenPairs:
     return _made(folder, rows, read, rejects)
 
 
-def _told(content: bytes | None) -> dict[str, str]:
-    """What the .json member of a sample says of the pair; nothing where it is no object of texts."""
+def _picture(found: dict[str, Member]) -> Member | None:
+    pictures = (found[suffix[1:]] for suffix in PICTURES if suffix[1:] in found)
+    return next((picture for picture in pictures if picture.size <= LARGEST_FILE), None)
+
+
+def _sample_row(key: str, found: dict[str, Member]) -> dict[str, str] | str:
+    """The row of a sample, or why it cannot be used. A pair whose person cannot be told is none that may be kept."""
     try:
-        document = json.loads(content or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    names = ("file_name", "identity_id", "data_field", "value")
-    document = document if isinstance(document, dict) else {}
-    return {name: document[name] for name in names if isinstance(document.get(name), str) and document[name]}
+        about = found["json"].content if "json" in found else b"{}"
+        if about is None:
+            return f"json longer than {JSON_BYTES} bytes"
+        told = validate(Told, parse_json(about, f"{key}.json"), f"{key}.json").model_dump(exclude_none=True)
+        if "text" not in told:
+            told["text"] = (found["txt"].content or b"").decode().strip() if "txt" in found else ""
+    except UnicodeDecodeError:
+        return NO_CAPTION
+    except UserError as error:
+        return str(error)
+    return {"file_name": key} | told if told["text"] else NO_CAPTION
 
 
 def _pictures(folder: Path, files: list[Path]) -> SeenPairs:
@@ -216,16 +215,24 @@ def _pictures(folder: Path, files: list[Path]) -> SeenPairs:
     for path in files:
         name, caption = path.relative_to(root).as_posix(), path.with_suffix(".txt")
         try:
-            text = caption.read_bytes()[:LONGEST_CAPTION].decode().strip() if caption.is_file() else ""
-        except UnicodeDecodeError:
+            text = read_bounded(caption, TEXT_BYTES).decode().strip() if caption.is_file() else ""
+        except (UserError, UnicodeDecodeError):
             text = ""
         if not text:
-            rejects.append((name, "no caption in UTF-8 in a .txt file beside it"))
+            rejects.append((name, f"no caption in UTF-8 of at most {TEXT_BYTES} bytes in a .txt file beside it"))
             continue
         person = name.rpartition("/")[0] or None
         rows.append({"file_name": name, "text": text, "identity_id": person})
         kept.append(path)
-    return _made(folder, rows, lambda chosen: [kept[row].read_bytes()[: LARGEST_FILE + 1] for row in chosen], rejects)
+
+    def read(chosen: Sequence[int]) -> list[bytes]:
+        found = []
+        for row in chosen:
+            with kept[row].open("rb") as file:
+                found.append(file.read(LARGEST_FILE + 1))  # one more than is taken, so that it is refused
+        return found
+
+    return _made(folder, rows, read, rejects)
 
 
 def picture_digest(content: bytes) -> str:

@@ -21,10 +21,11 @@ from salmu.evaluation.metrics.retrieval import chance, own_rank
 from salmu.evaluation.unlearning.method import Method, Work
 from salmu.evaluation.unlearning.pair_streams import Pool, embeddings
 from salmu.evaluation.unlearning.retain_scenes import scene_source
-from salmu.evaluation.unlearning.runner import input_side, pairs_of, pools
+from salmu.evaluation.unlearning.runner import pairs_of, pools
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.loading.clip import ClipModel
+from salmu.model_training.network import input_side
 from salmu.model_training.retain import scene_pairs
 
 STRANGERS, PARTLY, FACTS_OUT = 0.15, 0.5, 0.5  # shares: identities; of the others; of their facts
@@ -79,7 +80,7 @@ class Bench:
         seen = pools({"forget", "retain"}, settings, clip, dataset, self.parts.forget, np.sort(left))
         self.seen = {part: seen[part] for part in method.sees}
         number = UNSEEN_SCENES if settings.retain_scenes else 0
-        scenes = scene_pairs(scene_source(clip, settings.seed).seed, number, input_side(clip), FIRST_UNSEEN)
+        scenes = scene_pairs(scene_source(clip, settings.seed).seed, number, input_side(clip.network), FIRST_UNSEEN)
         unseen = Pool(clip, dataset, "retain", np.sort(away), scenes)
         places = np.arange(len(unseen))
         self.measured = {

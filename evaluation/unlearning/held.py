@@ -17,7 +17,7 @@ from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.neighbours import paraphrases
 from salmu.evaluation.unlearning.settings import GradientSettings, OneOf
 from salmu.evaluation.unlearning.text_regression import Aim, before, drawn_from, held_neighbours, made_people, missed
-from salmu.evaluation.unlearning.wordings import WORDINGS, worded_by
+from salmu.evaluation.unlearning.wordings import WORDINGS
 
 PREFIX = "held_"
 
@@ -85,7 +85,7 @@ def prepare(work, settings: HeldSettings) -> Held:
     made."""
     people = work.forget.pool.people
     aims = held_neighbours(work, settings, made_people(work, settings))
-    worded, sentences = worded_by(work.forget.pool, settings.wordings)
+    worded, sentences = work.worded
     words = paraphrases(people, settings.paraphrases, settings.seed, worded)
     if words:
         tokens = work.tokenizer([caption.text for caption in words])

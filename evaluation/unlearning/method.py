@@ -8,7 +8,8 @@ the steps (task_vector_negation.py).
 Defaults are those that a tuning (evaluation/selection/tuning.py) found for the small pair of this project with a
 budget of 5. There are exceptions. For DELETE the tuning chose to forget next to nothing. Those of salmubench_delete and
 salmubench_cliperase were chosen by hand, on one small pair and with its holdouts in sight, to show what the published
-table shows. Those of alignment_calibration, descent_to_delete, grad_diff, munba, neg_merge and vlunlearn have not been
+table shows. Those of as_retrained were settled on pairs of one run, with their Retrained models in sight. Those of
+alignment_calibration, descent_to_delete, grad_diff, munba, neg_merge and vlunlearn have not been
 tuned yet. Where other values are published for larger models, the description of the setting names them."""
 
 import copy
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from salmu.evaluation.unlearning.pair_streams import Encoded, Pool, Stream, embeddings
 from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
+from salmu.evaluation.unlearning.wordings import Worded, worded_by
 from salmu.model_training.loading.clip import ClipModel
 
 PAIRS_A_STEP = {"batch_size": OneOf((16, 32, 64, 128)), "most_a_step": OneOf((2, 4, 8, 16))}
@@ -115,6 +117,11 @@ class Work:
         network = copy.deepcopy(self.network).requires_grad_(False)
         network.load_state_dict(self.start, strict=False)
         return network
+
+    @cached_property
+    def worded(self) -> tuple[Worded | None, dict[str, Any]]:
+        """What words the captions that the method makes, and figures for the record (wordings.py)."""
+        return worded_by(self.forget.pool, self.settings.wordings)
 
     @cached_property
     def prepared(self):

@@ -20,7 +20,7 @@ from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.neighbours import Person
 from salmu.evaluation.unlearning.settings import SPLITS
 from salmu.model_training.loading.clip import ClipModel
-from salmu.model_training.network import encode_text
+from salmu.model_training.network import encode_text, input_side
 from salmu.model_training.retain import Pairs as Scenes
 
 KEPT_IMAGES = 2**30  # bytes of decoded images that are kept for the next pass; others are decoded again
@@ -114,8 +114,7 @@ class Pool:
     @property
     def side(self) -> int:
         """The longer side of the images that the model takes, in pixels."""
-        size = self._clip.network.visual.image_size
-        return size if isinstance(size, int) else max(size)
+        return input_side(self._clip.network)
 
     def preprocessed(self, images: Iterable[np.ndarray]) -> Tensor:
         """Drawn images uint8 [h, w, 3] as the model takes them, float32 [n, 3, side, side]."""

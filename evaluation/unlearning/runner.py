@@ -30,6 +30,7 @@ from salmu.evaluation.unlearning.wordings import file_digest
 from salmu.model_training.export import WEIGHTS, file_digests, whole_folder
 from salmu.model_training.loading.clip import DOCUMENTS, ClipModel, load_model
 from salmu.model_training.loop import reproducible
+from salmu.model_training.network import input_side
 
 VERSION = 5  # raised by hand when the same settings give other weights
 CHECKPOINTS = "checkpoints"
@@ -142,15 +143,9 @@ def pools(
             made[part] = Pool(clip, dataset, part, forget_rows)
         else:
             source = scene_source(clip, settings.seed) if settings.retain_scenes else None
-            scenes = source and source.pairs(settings.retain_scenes, input_side(clip))
+            scenes = source and source.pairs(settings.retain_scenes, input_side(clip.network))
             made[part] = Pool(clip, dataset, part, retain_rows, scenes, source and source.told_by)
     return made
-
-
-def input_side(clip: ClipModel) -> int:
-    """The longer side of the images that a model takes, in pixels."""
-    size = clip.network.visual.image_size
-    return size if isinstance(size, int) else max(size)
 
 
 def _cost(clip: ClipModel, record: dict[str, Any]) -> dict[str, Any]:

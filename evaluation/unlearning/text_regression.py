@@ -19,7 +19,7 @@ from salmu.data.keyed import generator
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger, others, paraphrases, strangers
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
-from salmu.evaluation.unlearning.wordings import WORDINGS, Worded, worded_by
+from salmu.evaluation.unlearning.wordings import WORDINGS
 from salmu.model_training.network import encode_text
 from salmu.model_training.retain import scene_captions
 
@@ -63,9 +63,8 @@ class TextSettings(GradientSettings):
     pull_back: float = Field(
         0.0,
         ge=0,
-        lt=1,
-        description="Share of what each weight has moved that a step at the full learning rate takes back. What the "
-        "loss does not ask for again and again is undone.",
+        description="Decay towards the start model: each step takes back this times the learning rate of what each "
+        "weight has moved, so that what the loss does not ask for again and again is undone.",
     )
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
     hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
@@ -106,17 +105,17 @@ def ready(
     work,
     settings: TextSettings,
     targets: Callable[[Any, TextSettings, dict[str, Tensor]], tuple[Callable, dict[str, Any]]],
-    altered: Callable[[Any, list[Stranger], Worded | None], list[Caption]] = lambda work, made, worded: [],
+    altered: Callable[[Any, list[Stranger]], list[Caption]] = lambda work, made: [],
 ) -> Ready:
     """Targets and held captions of a run. `targets(work, settings, known)` gives a function, a list of (person,
     attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width], and figures for the
     record. `known`: attribute ->
     mean embedding of each stranger's captions [strangers, width], shorter than 1 as far as they differ.
-    `altered(work, strangers, worded)`: further captions that get the targets of their facts, one drawn for each pair.
+    `altered(work, strangers)`: further captions that get the targets of their facts, one drawn for each forget pair.
 
     Raises UserError for captions that cannot be made."""
     pool, seed = work.forget.pool, settings.seed
-    (worded, sentences), made = worded_by(pool, settings.wordings), made_people(work, settings)
+    (worded, sentences), made = work.worded, made_people(work, settings)
     told = _told(work, made)
     aim, about = targets(work, settings, _by_field(made, told))
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
@@ -126,7 +125,7 @@ def ready(
         tokens = work.tokenizer([caption.text for caption in words])
         there = aim([(one.person, one.field) for one in words], before(work, tokens))
         reworded = (Aim(tokens, there, settings.drawn_paraphrases, 1.0),)
-    if more := altered(work, made, worded):
+    if more := altered(work, made):
         tokens = work.tokenizer([caption.text for caption in more])
         there = aim([(one.person, one.field) for one in more], before(work, tokens))
         reworded = (*reworded, Aim(tokens, there, 1, 1.0))
@@ -142,8 +141,7 @@ def ready(
 
 def made_people(work, settings) -> list[Stranger]:
     """The strangers of a run. Raises UserError if they cannot be made."""
-    worded, _ = worded_by(work.forget.pool, settings.wordings)
-    return strangers(work.forget.pool.people, settings.strangers, settings.seed, worded)
+    return strangers(work.forget.pool.people, settings.strangers, settings.seed, work.worded[0])
 
 
 def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
@@ -168,8 +166,7 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
         return []
     third = max(1, round(settings.neighbours / 3))
     aims = [Aim(*(told or _told(work, made)), 2 * third, settings.hold)]
-    worded, _ = worded_by(work.forget.pool, settings.wordings)
-    beside = others(work.forget.pool.people, made, settings.others, settings.seed, worded)
+    beside = others(work.forget.pool.people, made, settings.others, settings.seed, work.worded[0])
     if beside:
         tokens = work.tokenizer([caption.text for caption in beside])
         aims.append(Aim(tokens, before(work, tokens), third, settings.hold))

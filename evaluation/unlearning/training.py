@@ -136,8 +136,8 @@ def _step(batch: Batch, optimiser, rate: float, changed: list, partly, state: St
     state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
     optimiser.step()
     _restore(work, partly)
-    if taken := getattr(settings, "pull_back", 0.0) * rate / settings.learning_rate:
-        _pull_back(work, taken)
+    if taken := getattr(settings, "pull_back", 0.0) * rate:
+        _pull_back(work, min(taken, 1.0))
     if batch.step % math.ceil(steps / CURVE_POINTS) == 0 or batch.step == steps - 1:
         measured = {f"{part}_cosine": round(value, 5) for part, value in cosines.items() if value is not None}
         state.curve.append({"step": batch.step, "loss": round(loss.item(), 5), **measured})

@@ -14,6 +14,17 @@ from salmu.data.files import location
 TAG = "salmu"  # of every deployment and flow run; commands and the automation act on nothing else
 
 
+def may_help(task, task_run, state) -> bool:
+    """Whether trying again can change anything: not after bad input."""
+    try:
+        state.result()
+    except UserError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
 def fails_in_one_line(run: Callable) -> Callable:
     """A flow's function whose UserError becomes the message of the flow run's state, with no traceback in its log."""
 

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from salmu.data.errors import UserError
 from salmu.data.store import Entry, Shard, Store
 from salmu.flows.running.drill import Drill, DrillSettings, drill_of
+from salmu.flows.running.flow_runs import may_help
 from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import lost_worker
 from salmu.flows.running.stages import STAGES, upstream_views
@@ -27,17 +28,6 @@ from salmu.tasks.devices import gpu_is_lost
 IN_FLIGHT = 64  # shards submitted and not yet back: bounds what Prefect and the workers must hold
 ROWS = 8  # of the terminal, below the stage's own bar, in which shards under way show how far they are
 _loading = threading.Lock()
-
-
-def may_help(task, task_run, state) -> bool:
-    """Whether trying again can change anything: not after bad input."""
-    try:
-        state.result()
-    except UserError:
-        return False
-    except Exception:
-        return True
-    return False
 
 
 @functools.lru_cache(maxsize=2)

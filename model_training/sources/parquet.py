@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from salmu.data.errors import UserError
-from salmu.data.foreign_columns import as_bytes, check_column, is_binary, is_text, only_paths
+from salmu.data.foreign_columns import as_bytes, check_column, holds_files, is_binary, is_text, only_paths
 from salmu.data.pictures import LARGEST_FILE
 from salmu.model_training.settings import ParquetSource
 from salmu.model_training.sources.tars import TEXT_BYTES
@@ -63,18 +63,12 @@ def _beyond(image: bytes | None, text: bytes | None) -> str | None:
 def _check(file: pq.ParquetFile, url: str, settings: ParquetSource) -> None:
     schema = file.schema_arrow
     check_column(schema, settings.text, lambda kind: is_text(kind) or is_binary(kind), "text", url)
-    check_column(schema, settings.image, _holds_files, "binary or a struct with `bytes`", url)
+    check_column(schema, settings.image, holds_files, "binary or a struct with `bytes`", url)
     if only_paths(file.metadata, settings.image):
         raise UserError(
             f"{url}: column {settings.image!r} holds paths only, no bytes; write the pictures into the file (datasets: "
             "map each row to {'bytes': open(path, 'rb').read()})"
         )
-
-
-def _holds_files(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and is_binary(field.type) for field in kind)
-    return is_binary(kind)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes | None) -> None:

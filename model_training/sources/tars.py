@@ -48,7 +48,7 @@ def scan(url: str, settings: WebDatasetSource) -> Index:
     if wanted is not None or settings.text == "json":
         limits["json"] = JSON_BYTES
     with _opened(url) as file:
-        for key, found in _samples(_Hashed(file, hasher), limits):
+        for key, found in samples(_Hashed(file, hasher), limits):
             if isinstance(found, str):
                 rejects.append((printable(key), found))
                 continue
@@ -90,7 +90,7 @@ def read(url: str, places: np.ndarray, settings: WebDatasetSource) -> list[tuple
     return pairs
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     start: int
     size: int
     content: bytes | None  # None for one beyond its limit
@@ -115,7 +115,7 @@ def _opened(url: str):
         raise UserError(f"{url}: cannot be opened: {error}") from None
 
 
-def _samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, _Member] | str]]:
+def samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, Member] | str]]:
     """Key and members by extension of each sample; a reason instead of the members where the shard is damaged.
 
     `limits`: the extensions that are read, with the most bytes of one; files that systems add are passed over."""
@@ -132,7 +132,7 @@ def _samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, _Mem
                     yield current, found
                 current, found = key, {}
             read = member.size <= limits.get(extension, -1)
-            found[extension] = _Member(member.offset_data, member.size, content() if read else None)
+            found[extension] = Member(member.offset_data, member.size, content() if read else None)
         if found:
             yield current, found
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -142,7 +142,7 @@ def _samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, _Mem
         pass
 
 
-def _unusable(image: _Member | None, extensions: list[str]) -> str | None:
+def _unusable(image: Member | None, extensions: list[str]) -> str | None:
     if image is None:
         return f"no image member ({', '.join(extensions)})"
     if image.content is None:
@@ -154,7 +154,7 @@ def _unusable(image: _Member | None, extensions: list[str]) -> str | None:
     return None
 
 
-def _no_caption(text: _Member | None, settings: WebDatasetSource) -> str | None:
+def _no_caption(text: Member | None, settings: WebDatasetSource) -> str | None:
     if text is None:
         return f"no caption member ({settings.text})"
     if text.content is None:
@@ -179,7 +179,7 @@ def _caption(content: bytes, settings: WebDatasetSource) -> str:
     return (caption or "").strip().encode().decode()  # raises UnicodeError for half a character, as "\\ud83d"
 
 
-def _uid(found: dict[str, _Member]) -> int | None:
+def _uid(found: dict[str, Member]) -> int | None:
     """The sample's 128-bit uid, which DataComp writes in hexadecimal."""
     try:
         return int(json.loads(found["json"].content)["uid"], 16)

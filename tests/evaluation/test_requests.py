@@ -227,6 +227,9 @@ def drawn(number: int) -> bytes:
     return content.getvalue()
 
 
+NUMBERED = b'{"identity_id": 7}'
+
+
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
     """The same 48 pairs as pictures with captions in folders of places, as Parquet, and as WebDataset shards."""
@@ -247,8 +250,10 @@ def foreign(tmp_path_factory):
                 member = tarfile.TarInfo(f"{name}.{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-        for name in ("lonely.png", "050.txt"):
-            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+        for name, content in (("lonely.png", b""), ("050.txt", b"a"), ("051.txt", b"b"), ("051.json", NUMBERED)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     (folder / "pictures" / "harbour-0" / "mute.png").write_bytes(drawn(0))
     pq.write_table(pa.Table.from_pylist(rows), folder / "parquet" / "pairs.parquet", row_group_size=10)
     return folder
@@ -261,8 +266,12 @@ def test_foreign_pairs_are_the_same_from_every_reader_and_what_is_left_out_is_na
         assert rows == sorted(found["parquet"].table.to_pylist(), key=lambda row: row["file_name"]), kind
         contents = dict(zip(pairs.column("file_name"), pairs.read(range(48)), strict=True))
         assert contents == {f"harbour-{number % 6}/{number:03d}.png": drawn(number) for number in range(48)}
-    assert found["pictures"].rejects == (("harbour-0/mute.png", "no caption in UTF-8 in a .txt file beside it"),)
-    assert {reason for _, reason in found["tars"].rejects} == {"no picture", "no caption in UTF-8"}
+    assert found["pictures"].rejects == (
+        ("harbour-0/mute.png", "no caption in UTF-8 of at most 65536 bytes in a .txt file beside it"),
+    )
+    named, alone, odd = found["tars"].rejects
+    assert named == ("00000.tar: lonely", "no caption in UTF-8") and alone == ("00000.tar: 050", "no picture")
+    assert odd[0] == "00000.tar: 051" and odd[1].startswith("051.json: identity_id")  # not taken for nobody's pair
     assert 8 < found["tars"].column("role").count(WITHHELD) < 24
 
 

@@ -20,6 +20,7 @@ from salmu.evaluation.unlearning.retain_scenes import scene_source
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
+from salmu.model_training.network import input_side
 from salmu.model_training.retain import everyday_pair, scene_pair, scene_pairs
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -138,7 +139,7 @@ def test_the_scenes_of_a_method_are_those_that_the_pair_was_trained_on(dataset_d
     shutil.copytree(model_dir, tmp_path / "start")
     (tmp_path / "start" / "training.json").write_text(json.dumps({"settings": pair}))
     clip, dataset = load_model(tmp_path / "start"), open_dataset(dataset_dir)
-    side = runner.input_side(clip)
+    side = input_side(clip.network)
     trained_on = [scene_pair(5, side, index) for index in range(12)] + [everyday_pair(5, side, i) for i in range(4)]
     known = {(image.tobytes(), text) for image, text in trained_on}
     for asked, scenes, portraits in ((8, 6, 2), (100, 12, 4)):

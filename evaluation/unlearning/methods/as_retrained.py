@@ -37,7 +37,7 @@ class Settings(FaceSettings, StandInSettings):
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
     forgetting: float = Field(1.5, gt=0, description=TextSettings.model_fields["forgetting"].description)
-    pull_back: float = Field(3e-3, ge=0, lt=1, description=TextSettings.model_fields["pull_back"].description)
+    pull_back: float = Field(0.75, ge=0, description=TextSettings.model_fields["pull_back"].description)
     factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
     altered: int = Field(
         5, ge=0, description="Captions of each forgotten attribute with strangers' values; 0: none, nor bare names."
@@ -70,9 +70,9 @@ def prepare(work, settings: Settings) -> Ready:
     return Ready(*ready(work, settings, targets, reworded), faces)
 
 
-def reworded(work, made, worded):
-    settings = work.settings
-    return altered(work.forget.pool.people, made, settings.altered, settings.seed, worded) if settings.altered else []
+def reworded(work, made):
+    settings, people = work.settings, work.forget.pool.people
+    return altered(people, made, settings.altered, settings.seed, work.worded[0]) if settings.altered else []
 
 
 def both_towers(batch, settings: Settings) -> torch.Tensor:
@@ -101,6 +101,6 @@ METHOD = Method(
     | {
         "learning_rate": Between(1.5e-3, 8e-3),
         "factor": OneOf((0.9, 0.95, 1.0)),
-        "pull_back": OneOf((0.0, 1.5e-3, 3e-3, 6e-3)),
+        "pull_back": OneOf((0.0, 0.4, 0.75, 1.5)),
     },
 )
