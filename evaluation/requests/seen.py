@@ -199,7 +199,8 @@ def _sample_row(key: str, found: dict[str, Member]) -> dict[str, str] | str:
         about = found["json"].content if "json" in found else b"{}"
         if about is None:
             return f"json longer than {JSON_BYTES} bytes"
-        told = validate(Told, parse_json(about, f"{key}.json"), f"{key}.json").model_dump(exclude_none=True)
+        document = validate(Told, parse_json(about, f"{key}.json"), f"{key}.json")
+        told = {name: value for name, value in document.model_dump().items() if value}
         if "text" not in told:
             told["text"] = (found["txt"].content or b"").decode().strip() if "txt" in found else ""
     except UnicodeDecodeError:
