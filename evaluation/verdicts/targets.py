@@ -75,12 +75,15 @@ def exact_of(names: Iterable[str]) -> list[str]:
 def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: list[str], margins: Margins) -> None:
     """Add to each flat record (by the name of its result file) how it stands to its reference: for each target
     NAME_goal, NAME_margin, NAME_apart with its 90 % interval (_low, _high), and NAME_target, one of STATES. `reference`
-    names the reference.
+    names the reference. What must be gone is a target only where Compromised has more of it than the reference (see
+    `_narrowed`).
 
     `results`: those of the first pair and the models that started from it. `methods`: names of the unlearned models."""
     exact = exact_of(results)
     for metric in (*GONE, *KEPT, *TRACES):
-        margin, found = getattr(margins, metric), {}
+        margin, found = _narrowed(getattr(margins, metric), metric, rows, exact), {}
+        if not margin:
+            continue
         for name in results:
             beside = [results[other] for other in exact if other != name]
             if not exact and name != target(metric) and target(metric) in results:
@@ -100,6 +103,19 @@ def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: lis
             }
     for name in results:
         rows[name]["reference"] = "retrained" if exact else "clean and compromised"
+
+
+def _narrowed(margin: float, metric: str, rows: dict[str, Record], exact: list[str]) -> float | None:
+    """The margin, or half of what Compromised has above the reference of what must be gone, if that is less: with few
+    people a margin can be wider than the leak, and the untouched model would meet the target. None where Compromised
+    has no more than the reference: nothing is there to go."""
+    if metric not in GONE:
+        return margin
+    leaked, *without = (rows[name].get(metric) for name in ("compromised", *(exact or ["clean"])))
+    if leaked is None or None in without:
+        return margin  # not measured
+    half = (leaked - sum(without) / len(without)) / 2
+    return min(margin, half) if half > 0 else None
 
 
 def _state(comparison: Comparison, p: float | None, margin: float) -> str:

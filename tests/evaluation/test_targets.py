@@ -61,6 +61,21 @@ def test_an_exact_answer_meets_all_compromised_nothing_of_gone_and_clean_misses_
     assert met_of(rows["clean"], "kept") == (1, 2)
 
 
+def test_a_margin_wider_than_the_leak_does_not_let_compromised_meet_a_target():
+    """IdZSC's margin is 0.24; what leaks here is 0.1, so half of that is the margin."""
+    values = {"clean": 0.05, "compromised": 0.2, "retrained": 0.1, "retrained-2": 0.1, "half": 0.14, "worse": 0.16}
+    rows = run({name: VALUES.get(name, VALUES["retrained"]) | {"IdZSC": values[name]} for name in values})
+    found = {name: states(rows[name])["IdZSC"] for name in values}
+    assert found["compromised"] == found["worse"] == "above" and found["half"] == found["retrained"] == "met"
+    assert outcomes(rows["worse"])["IdZSC"].wanted == "0.0500 to 0.1500"
+
+
+def test_what_compromised_does_not_have_is_no_target():
+    names = ("clean", "compromised", "retrained", "retrained-2", "any")
+    rows = run({name: VALUES.get(name, VALUES["retrained"]) | {"ImgRes": 0.2} for name in names})
+    assert "ImgRes" not in outcomes(rows["any"]) and met_of(rows["any"], "gone") == (2, 2)
+
+
 def test_a_target_is_missed_on_either_side():
     rows = run({"good": VALUES["retrained"], "less": VALUES["retrained"] | {"NameMRR": 0.14}})
     assert set(states(rows["good"]).values()) == {"met"} and rows["good"]["verdict"] == "successful"
