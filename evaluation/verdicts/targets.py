@@ -12,6 +12,7 @@ Every page says "met", "above", "below", "open", "erased", "traceable", "hidden"
 functions."""
 
 from collections.abc import Iterable
+from statistics import mean
 from typing import Any, NamedTuple
 
 from salmu.evaluation.attacks.words import KINDS, kind
@@ -22,6 +23,7 @@ from salmu.model_training.settings import RETRAINED
 
 Record = dict[str, Any]
 GONE = ("RetFail", "AssocStr", "ACS_mean", "CoreAssoc", "IdZSC", "ParaMRR", "ValueMRR", "NameMRR", "ImgRes")
+HOLDOUTS = ("InterIdSim", "IntraIdSim", "InterIdMRR", "IntraIdMRR")  # what Clean does not have
 GROUPS = {"gone": GONE, "kept": KEPT}
 TRACES = ("DeletionTrace", "Membership")
 STATES = {
@@ -75,8 +77,8 @@ def exact_of(names: Iterable[str]) -> list[str]:
 def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: list[str], margins: Margins) -> None:
     """Add to each flat record (by the name of its result file) how it stands to its reference: for each target
     NAME_goal, NAME_margin, NAME_apart with its 90 % interval (_low, _high), and NAME_target, one of STATES. `reference`
-    names the reference. What must be gone is a target only where Compromised has more of it than the reference (see
-    `_narrowed`).
+    names the reference. What must be gone is a target only where Compromised has more of it than the reference. The
+    margins are those given, or narrower (see `_narrowed`).
 
     `results`: those of the first pair and the models that started from it. `methods`: names of the unlearned models."""
     exact = exact_of(results)
@@ -106,16 +108,24 @@ def with_targets(rows: dict[str, Record], results: dict[str, dict], methods: lis
 
 
 def _narrowed(margin: float, metric: str, rows: dict[str, Record], exact: list[str]) -> float | None:
-    """The margin, or half of what Compromised has above the reference of what must be gone, if that is less: with few
-    people a margin can be wider than the leak, and the untouched model would meet the target. None where Compromised
-    has no more than the reference: nothing is there to go."""
-    if metric not in GONE:
+    """The margin, or half of what can be gone or kept, if that is less. With few people a margin can be wider than
+    that, and then the untouched model would meet a target of forgetting, or an empty one a target of keeping.
+
+    What can be gone is what Compromised has above the reference; what can be kept of the holdouts, what the reference
+    has above Clean. None where Compromised has no more than the reference: nothing is there to go."""
+    if metric in GONE:
+        less, more = exact or ["clean"], ["compromised"]
+    elif metric in HOLDOUTS:
+        less, more = ["clean"], exact or ["compromised"]
+    else:
         return margin
-    leaked, *without = (rows[name].get(metric) for name in ("compromised", *(exact or ["clean"])))
-    if leaked is None or None in without:
+    values = [[rows[name].get(metric) for name in names] for names in (less, more)]
+    if any(None in group for group in values):
         return margin  # not measured
-    half = (leaked - sum(without) / len(without)) / 2
-    return min(margin, half) if half > 0 else None
+    half = (mean(values[1]) - mean(values[0])) / 2
+    if half > 0:
+        return min(margin, half)
+    return None if metric in GONE else margin
 
 
 def _state(comparison: Comparison, p: float | None, margin: float) -> str:

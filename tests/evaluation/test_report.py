@@ -28,7 +28,7 @@ from salmu.evaluation.report.tradeoff import draw
 VALUES = {  # the ten metrics, in the order of the published layout
     "clean": (0.0153, 0.43, 0.6, 0.02, 0.3, 0.71, 0.42, 0.42, 0.61, 0.6),
     "compromised": (0.4614, 0.91, 0.95, 0.31, 0.6, 0.7, 0.9, 0.9, 0.58, 0.57),
-    "negative_gradient-5x-s0": (0.0342, 0.2, 0.7, 0.05, 0.2, 0.69, 0.22, 0.21, 0.5, 0.48),
+    "negative_gradient-5x-s0": (0.0342, 0.2, 0.7, 0.05, 0.2, 0.69, 0.22, 0.21, 0.5, 0.4),
 }
 KEYS = {
     "efficacy": ("1.1_RetFail", "1.2_AssocStr", "1.3_ACS", "1.4_IdZSC", "1.5_CoreAssoc"),
@@ -136,7 +136,7 @@ def test_the_report_opens_with_what_was_tested_what_is_sound_and_what_came_neare
         "the leakage and meets 1 of 4 targets of forgetting and 1 of 5 of keeping. It broke other people (InterIdSim "
         f"0.220, wanted {wanted('InterIdSim', 0.9)}), other facts of the same people (IntraIdSim 0.210, wanted "
         f"{wanted('IntraIdSim', 0.9)}), plain descriptions of the forgotten people (VisIdInt 0.500, wanted "
-        f"{wanted('VisIdInt', 0.58)}) and fragile pairs (FragSim 0.480, wanted {wanted('FragSim', 0.57)}). It did not",
+        f"{wanted('VisIdInt', 0.58)}) and fragile pairs (FragSim 0.400, wanted {wanted('FragSim', 0.57)}). It did not",
         "Results",
     )
     assert [text.find(part) >= 0 for part in words] == [True] * 4
