@@ -32,9 +32,8 @@ def check_before_start(settings: RunSettings, parts: Sequence[str] = PARTS, here
     limited by something else, or is most likely not what was wanted.
 
     `here`: the run will be made on this machine; without it, a missing folder is a warning."""
-    there, read = _counted(settings)
-    problems = [*_sizes(settings, read), *_engines(settings), *_missing(settings)]
-    found = [problem for problem in problems if problem.part in parts]
+    there, read = counted(settings)
+    found = [problem for problem in (*problems(settings, read), *_missing_weights(settings)) if problem.part in parts]
     fatal = [problem.message for problem in found if here or not problem.missing]
     if fatal:
         more = f"; and {len(fatal) - TOLD} more" if len(fatal) > TOLD else ""
@@ -42,7 +41,12 @@ def check_before_start(settings: RunSettings, parts: Sequence[str] = PARTS, here
     return [problem.message for problem in found] + list(_warnings(settings, parts, there, read))
 
 
-def _counted(settings: RunSettings) -> tuple[int | None, int | None]:
+def problems(settings: RunSettings, read: int | None) -> list[Problem]:
+    """What keeps parts of a run from being made, but for weights that are missing. `read`: candidates that are read."""
+    return [*_sizes(settings, read), *_engines(settings), *_missing_data(settings)]
+
+
+def counted(settings: RunSettings) -> tuple[int | None, int | None]:
     """How many candidates there are, and how many of them are read at most; None: not known here."""
     source = settings.candidates
     if source.source == "procedural":
@@ -128,8 +132,8 @@ def _engines(settings: RunSettings) -> Iterator[Problem]:
             yield Problem("domain", f"domain.{name} differs from analysis.{name}; give both the same value")
 
 
-def _missing(settings: RunSettings) -> Iterator[Problem]:
-    candidates, analysis, domain = settings.candidates, settings.analysis, settings.domain
+def _missing_data(settings: RunSettings) -> Iterator[Problem]:
+    candidates, domain = settings.candidates, settings.domain
     asked = candidates.source == "images"
     for key, path in (
         *((f"candidates.images: {path}", path) for path in candidates.images if asked),
@@ -145,6 +149,11 @@ def _missing(settings: RunSettings) -> Iterator[Problem]:
     for source in settings.pair.retain:
         if "://" not in source.urls and not set(source.urls) & set("*{?[") and not Path(source.urls).exists():
             yield Problem("pair", f"pair.retain: {source.urls}: no such file or folder", missing=True)
+
+
+def _missing_weights(settings: RunSettings) -> Iterator[Problem]:
+    candidates, analysis, domain = settings.candidates, settings.analysis, settings.domain
+    asked = candidates.source == "images"
     for part, require, value in (
         ("candidates", pack_folder, candidates.faces),
         ("candidates", require_checkpoints, candidates.fairface if asked else None),

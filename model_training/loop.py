@@ -1,5 +1,6 @@
 """The training loop: open_clip's own, called for one stretch of steps after another, with a checkpoint after each."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,8 @@ from salmu.model_training.batches import Batches
 from salmu.model_training.curve import Curve
 from salmu.model_training.network import Trainable, shortened
 from salmu.model_training.settings import PairSettings
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what `reproducible` asks of cuBLAS, before its first use
 
 Monitor = Callable[[torch.nn.Module, Callable], dict[str, float]]
 

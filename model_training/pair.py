@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,7 +133,7 @@ def train(
     sensitive = None if which == "clean" else split_source(dataset, "sensitive")
     reader = Reader(plan, sources, sensitive, Pictures(input_size(settings.model), settings.resize, settings.crop))
     reader.keep(settings.memory_mb)
-    tokenizer = _tokenizer(settings, reader)
+    tokenizer = pair_tokenizer(settings, reader.captions())
     reader.use(tokenizer)
     clip = create_model(settings.model, integer(*plan.draws, "pair", "weights"), settings.resize)
     curve = Curve(plan, progress)
@@ -197,7 +197,7 @@ def _data(pair: Planned, sensitive: Source | None) -> dict[str, Any]:
     }
 
 
-def _tokenizer(settings: PairSettings, reader: Reader):
+def pair_tokenizer(settings: PairSettings, captions: Iterable[str]):
     """The tokenizer that the configuration names: the pair's own, trained on its retain captions, or open_clip's."""
     import open_clip
     from open_clip.tokenizer import HFTokenizer
@@ -206,6 +206,6 @@ def _tokenizer(settings: PairSettings, reader: Reader):
     if text.get("hf_tokenizer_name") != OWN_TOKENIZER:
         return open_clip.get_tokenizer(settings.model)
     with tempfile.TemporaryDirectory() as folder:
-        own = train_tokenizer(reader.captions(), settings.seed, text["vocab_size"], text["context_length"])
+        own = train_tokenizer(captions, settings.seed, text["vocab_size"], text["context_length"])
         own.save_pretrained(folder)
         return HFTokenizer(folder, context_length=text["context_length"])

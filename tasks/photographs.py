@@ -69,6 +69,12 @@ def revision() -> str:
     return hashlib.sha256(PACK.read_bytes()).hexdigest()
 
 
+def files() -> dict[str, Path]:
+    """The models' files by their names in pack.json. Raises UserError if a package is missing, or a file is not the one
+    that pack.json names."""
+    return {name: _checked(file) for name, file in pack().files.items()}
+
+
 class Photographs:
     """The loaded pack. Raises UserError if a package is missing, or a file is not the one that pack.json names."""
 
@@ -80,7 +86,7 @@ class Photographs:
         except ImportError as error:
             raise UserError(_missing("dlib", error)) from None
         said = pack()
-        paths = {name: str(_checked(file)) for name, file in said.files.items()}
+        paths = {name: str(path) for name, path in files().items()}
         size = detection_size or said.detection_size
         self.det_model = Detector(dlib, paths["points"], size, detection_threshold)
         self.models = {

@@ -31,7 +31,7 @@ def monitor(dataset_dir: Path, seed: int) -> Callable[[torch.nn.Module, Callable
 
     def measure(network: torch.nn.Module, tokenizer: Callable) -> dict[str, float]:
         device = next(network.parameters()).device
-        clip = ClipModel("in training", network, _preprocess(network), tokenizer, str(device))
+        clip = ClipModel("in training", network, preprocess_of(network), tokenizer, str(device))
         encoder = Encoder(clip, BATCH, "monitor")
         images = encoder.images("forget", _pictures(forget), len(forget["text"]))
         texts = encoder.texts([*forget["text"], *distractors])
@@ -55,7 +55,8 @@ def _pictures(sample: dict[str, list]):
     return decode_files((image["path"] or "", image["bytes"]) for image in sample["image"])
 
 
-def _preprocess(network: torch.nn.Module) -> Callable[[Image.Image], torch.Tensor]:
+def preprocess_of(network: torch.nn.Module) -> Callable[[Image.Image], torch.Tensor]:
+    """What open_clip does to a picture before this model sees it."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     return image_transform_v2(PreprocessCfg(**network.visual.preprocess_cfg), is_train=False)

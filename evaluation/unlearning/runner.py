@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -104,8 +103,7 @@ def unlearn(
 
 
 def load(model_dir: Path, device: str) -> ClipModel:
-    """A model to be changed, on its device. Deterministic cuBLAS wants its workspace named before its first use."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    """A model to be changed, on its device."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device is {device!r}, but torch sees no CUDA GPU: install torch with CUDA, or set it to cpu")
     return load_model(model_dir, device)

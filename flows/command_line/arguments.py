@@ -160,10 +160,24 @@ def parser() -> Parser:
     plan = command(
         "plan", "show what a run would do, and what it costs, before it starts", change=True, json=True, methods=True
     )
-    profile(plan)
-    plan.add_argument("--workers", metavar="N", type=at_least(1), default=os.cpu_count(), help="cores to plan with")
-    plan.add_argument("--gpus", metavar="N", type=at_least(1), default=1, help="GPUs to plan with (default: 1)")
-    plan.add_argument("--gpu-price", type=at_least(0, float), default=2.5, help="price of a GPU-hour (default: 2.5)")
+    check = command(
+        "check", "try the machine, the weights and every engine of a run, before it starts", change=True, json=True
+    )
+    for sub in (plan, check):
+        profile(sub)
+        sub.add_argument("--workers", metavar="N", type=at_least(1), default=os.cpu_count(), help="cores to plan with")
+        sub.add_argument("--gpus", metavar="N", type=at_least(1), default=1, help="GPUs to plan with (default: 1)")
+        sub.add_argument("--gpu-price", type=at_least(0, float), default=2.5, help="price of a GPU-hour (default: 2.5)")
+    check.add_argument(
+        "--limit",
+        metavar="SECONDS",
+        type=at_least(1, float),
+        default=600,
+        help="end a part of the check after this time (default: 600)",
+    )
+    check.add_argument(
+        "--keep", action="store_true", help="keep what was measured in the run's folder, for salmu plan (check.json)"
+    )
     verify = command("verify", "check every file of a run, or judge its personas again", json=True)
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
     verify.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")

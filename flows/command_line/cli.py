@@ -15,6 +15,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "stage": "run_commands",
     "status": "run_commands",
     "plan": "run_commands",
+    "check": "check_command",
     "inspect": "run_commands",
     "clean": "run_commands",
     "report": "run_commands",

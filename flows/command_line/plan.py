@@ -1,9 +1,11 @@
 """What a run would do and what it costs, before anything runs: `salmu plan`."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from salmu.data.schemas import DATA_FIELDS
 from salmu.data.store import Store
+from salmu.flows.machine_check.measured_rates import Measured
 from salmu.flows.running.stages import STAGES, finished, planned, state
 from salmu.flows.settings import RunSettings
 from salmu.tasks.candidates.sources import list_pictures
@@ -90,8 +92,11 @@ def expected_items(settings: RunSettings) -> dict[str, int]:
     }
 
 
-def plan_rows(store: Store, settings: RunSettings, workers: int, gpus: int) -> list[dict]:
-    """One row a stage: items, what the store holds already, and what the rest costs in time and disk."""
+def plan_rows(
+    store: Store, settings: RunSettings, workers: int, gpus: int, measured: Mapping[str, Measured] | None = None
+) -> list[dict]:
+    """One row a stage: items, what the store holds already, and what the rest costs in time and disk. The rate is that
+    of the run itself where it has begun the stage, else the `measured` one, else the tabled one."""
     rows, above_changes = [], set()
     for name, items in expected_items(settings).items():
         condition = state(store, name, getattr(settings, name))
@@ -106,6 +111,8 @@ def plan_rows(store: Store, settings: RunSettings, workers: int, gpus: int) -> l
         if condition != "done":
             above_changes.add(name)
         rate = rate_of(name, settings)
+        if measured and name in measured:
+            rate = rate._replace(**measured[name]._asdict())
         entries = [entry for entry in store.manifest(name).shards if entry.rows]
         if entries:
             seconds = sum(entry.seconds for entry in entries) / sum(entry.rows for entry in entries)

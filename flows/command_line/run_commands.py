@@ -13,6 +13,7 @@ from salmu.flows.command_line.opening import existing, note_if_under_way, note_m
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, totals
 from salmu.flows.command_line.status import as_text, parts_of
+from salmu.flows.machine_check.measured_rates import kept
 from salmu.flows.names import parts_until
 from salmu.flows.running.console import warn
 from salmu.flows.running.lock import holder, run_lock
@@ -69,7 +70,7 @@ def plan(options) -> None:
     notes = check_before_start(settings, here=False)
     if options.methods:
         note_methods_left_out(settings)
-    rows = plan_rows(store, settings, options.workers, options.gpus)
+    rows = plan_rows(store, settings, options.workers, options.gpus, kept(store.folder, settings))
     weights = [
         {"model": m.name, "for": m.use, "licence": m.licence} for m in models_of(settings) if m.name != "embedded"
     ]

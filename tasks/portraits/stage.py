@@ -166,13 +166,16 @@ def run(
     orders = []
     for (identity_id, number), seed in seeds.items():
         wish = prompts.draw_wish(grammar, seed, anchors[identity_id])
-        width, height = (
-            _nearest(pixels, settings.faceid.size_multiple)
-            for pixels in procedural.size_of(wish.aspect_ratio, settings.short_side)
-        )
+        width, height = size_of(wish.aspect_ratio, settings)
         name = _file_name(identity_id, number, width, height)
         orders.append(generate.Order(name, identity_id, number, seed, width, height, wish))
     return generate.make(engine, settings.faceid, grammar, orders, anchors, work)
+
+
+def size_of(aspect_ratio: float, settings: Settings) -> tuple[int, int]:
+    """Width and height in pixels of a portrait that a FaceID engine makes."""
+    width, height = procedural.size_of(aspect_ratio, settings.short_side)
+    return _nearest(width, settings.faceid.size_multiple), _nearest(height, settings.faceid.size_multiple)
 
 
 def _drawn(
