@@ -45,11 +45,7 @@ def profile(folder: Path, tiny: bool) -> Path:
     pictures = make_pictures(folder / "pictures", 128 if tiny else 512)
     measured = {"faces": faces, "fairface": fairface}
     document = {
-        "candidates": {
-            "source": "images",
-            "images": [str(make_pictures(folder / "pictures", 128 if tiny else 512))],
-            **measured,
-        },
+        "candidates": {"source": "images", "images": [str(pictures)], **measured},
         "anchors": {"count": PICTURES},
         "portraits": {
             "engine": "ip_adapter_faceid_plus",
