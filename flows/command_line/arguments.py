@@ -142,17 +142,20 @@ def parser() -> Parser:
             help="multiply the profile's sizes: candidates, identities, portraits, scenes; for instance 0.3",
         )
 
+    def until(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--until",
+            metavar="PART",
+            type=one_of("part", names.PARTS),
+            default="benchmark",
+            help=f"stop after this part: {', '.join(names.PARTS)}",
+        )
+
     run = command(
         "run", "make a whole run: dataset, model pair, benchmark, report", change=True, work=True, methods=True
     )
     profile(run)
-    run.add_argument(
-        "--until",
-        metavar="PART",
-        type=one_of("part", names.PARTS),
-        default="benchmark",
-        help=f"stop after this part: {', '.join(names.PARTS)}",
-    )
+    until(run)
     stage = command("stage", "make one stage of a run; the stages before it must be complete", change=True, work=True)
     profile(stage)
     stage.add_argument("stage", metavar="STAGE", type=one_of("stage", names.STAGES), help=", ".join(names.STAGES))
@@ -168,12 +171,13 @@ def parser() -> Parser:
         sub.add_argument("--workers", metavar="N", type=at_least(1), default=os.cpu_count(), help="cores to plan with")
         sub.add_argument("--gpus", metavar="N", type=at_least(1), default=1, help="GPUs to plan with (default: 1)")
         sub.add_argument("--gpu-price", type=at_least(0, float), default=2.5, help="price of a GPU-hour (default: 2.5)")
+    until(check)
     check.add_argument(
         "--limit",
         metavar="SECONDS",
         type=at_least(1, float),
         default=600,
-        help="end a part of the check after this time (default: 600)",
+        help="end a step of the check after this time (default: 600)",
     )
     check.add_argument(
         "--keep", action="store_true", help="keep what was measured in the run's folder, for salmu plan (check.json)"

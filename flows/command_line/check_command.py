@@ -10,6 +10,7 @@ from salmu.flows.command_line.plan import plan_rows, rate_of, totals
 from salmu.flows.machine_check.check import Check
 from salmu.flows.machine_check.findings import FAILED, NOT_CHECKED, counted
 from salmu.flows.machine_check.measured_rates import FILE, keep
+from salmu.flows.names import parts_until
 from salmu.flows.settings import open_run, require_run
 
 ENGINES = "one item of each engine, then as many at once as the settings and the time allow"
@@ -24,9 +25,11 @@ def check(options) -> None:
         require_run(options.runs, options.run, options.profile)
     store, settings = open_run(options.runs, options.run, options.profile, overrides(options))
     before = plan_rows(store, settings, options.workers, options.gpus)
+    parts, say = parts_until(options.until), _progress(options.quiet)
+    before = [row for row in before if row["stage"] in parts]
     megabytes = sum(row["MB"] for row in before)
-    found = checked(settings, store.folder, options.runs, megabytes, options.limit, _progress(options.quiet))
-    after = plan_rows(store, settings, options.workers, options.gpus, found.rates)
+    found = checked(settings, store.folder, options.runs, megabytes, options.limit, parts, say)
+    after = plan_rows(store, settings, options.workers, options.gpus, found.rates)[: len(before)]
     compared = compare(before, after, {stage: rate_of(stage, settings).seconds for stage in found.rates}, found)
     sums = [totals(rows, options.workers, options.gpus, options.gpu_price) for rows in (before, after)]
     document = {
@@ -79,8 +82,8 @@ def as_text(found: Check, compared: list[dict], sums: list[str], epochs: int) ->
     if compared:
         sections.append(f"the plan, by the tabled rates and by what was measured:\n{text_table(compared)}")
         sections += [f"by the tabled rates {sums[0]}", f"by the measured ones {sums[1]}"]
-    training = next(row for row in found.engines if row["tried"] == "training")
-    if training["s an item"] != "":
+    training = next((row for row in found.engines if row["tried"] == "training"), None)
+    if training and training["s an item"] != "":
         hours = training["s an item"] * MILLION * epochs / 3600
         text = f"training: {1 / training['s an item']:,.0f} pairs a second; a million pairs take {hours:,.1f} hours"
         sections.append(f"{text} in {epochs} epochs on one such device, for each model")

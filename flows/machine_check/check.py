@@ -1,6 +1,6 @@
 """The whole check: what is looked at, in which order, and what one finding means for the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +10,16 @@ from salmu.flows.machine_check.isolated import isolated
 from salmu.flows.machine_check.machine import machine
 from salmu.flows.machine_check.measured_rates import DECIDE, Measured, of_stage
 from salmu.flows.machine_check.packages import packages
+from salmu.flows.names import PARTS
 from salmu.flows.running.stages import STAGES
 from salmu.flows.settings import RunSettings
 
 EXTRA_OF = {"portraits": "portraits", "captions": "vllm"}  # stage -> extra without which its engine is not tried
-TRIED = ("candidates", "portraits", "analysis", "captions", "training", "metrics")
+TRIED = {  # what is tried -> the part of a run that does it
+    **{stage: stage for stage in ("candidates", "portraits", "analysis", "captions")},
+    "training": "pair",
+    "metrics": "benchmark",
+}
 
 
 class Check(NamedTuple):
@@ -39,27 +44,31 @@ def check(
     root: str,
     megabytes: float,
     limit: float,
+    parts: Sequence[str] = PARTS,
     say: Callable[[str], None] = lambda part: None,
 ) -> Check:
-    """Check the machine, the packages, the settings, the weights, and each engine with a few items.
+    """Check the machine, and for these parts of a run the packages, the settings, the weights, and each engine with a
+    few items.
 
     `folder`: of the run, in the folder or URL `root`; `megabytes`: what the run will take. `limit`: seconds for each
-    part. `say` is told each part before it begins."""
+    process. `say` is told what comes next."""
     say("the machine")
     gpu = isolated("gpu", settings, limit)
     said = gpu.records[0] if gpu.records else None
     findings = machine(folder, megabytes, said, gpu.problem)
-    findings += packages(settings, root)
-    findings += [Finding("settings", one.part, FAILED, one.message) for one in problems(settings, counted(settings)[1])]
+    findings += packages(settings, root, parts)
+    wrong = [one for one in problems(settings, counted(settings)[1]) if one.part in parts]
+    findings += [Finding("settings", one.part, FAILED, one.message) for one in wrong]
     say("the weights")
     weights = isolated("weights", settings, limit)
     named = [(stage, Finding(*row)) for record in weights.records for stage, row in record["weights"]]
+    named = [(stage, finding) for stage, finding in named if stage in parts]
     findings += dict.fromkeys(finding for _, finding in named)
     if weights.problem:
         findings.append(Finding("weights", "all", FAILED, weights.problem))
     device = said["devices"][0]["name"] if said and said["devices"] else None
     rows, forms, rates = [], [], {}
-    for name in TRIED:
+    for name in (name for name, part in TRIED.items() if part in parts):
         row = {"tried": name, "engine": engine_of(name, settings), "state": NOT_CHECKED, "load s": "", "cold s": ""}
         row |= {"items": "", "s an item": "", "MB": "", "GPU MB": "", "detail": ""}
         row["detail"] = reason_against(name, settings, findings, named, device is not None)

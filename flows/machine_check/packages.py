@@ -1,7 +1,7 @@
 """Packages that the settings need and that are not here, and versions that packages do not accept of each other."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -20,10 +20,13 @@ EXTRAS = {  # extra of pyproject.toml -> modules
 }
 
 
-def packages(settings: RunSettings, root: str) -> list[Finding]:
-    """Whether what the settings need is installed, in versions that go together. `root`: folder or URL of the runs."""
+def packages(settings: RunSettings, root: str, parts: Sequence[str]) -> list[Finding]:
+    """Whether what these parts of a run need is installed, in versions that go together. `root`: folder or URL of the
+    runs."""
     found, asked = [], set()
-    for extra, why, modules in needed(settings, root):
+    for part, extra, why, modules in needed(settings, root):
+        if part not in parts or any(finding.what == extra for finding in found):
+            continue
         absent = [name for name in modules if importlib.util.find_spec(name) is None]
         if not absent:
             asked |= {extra} if modules == EXTRAS[extra] else set()  # pair.report_to may name one of two
@@ -39,21 +42,23 @@ def packages(settings: RunSettings, root: str) -> list[Finding]:
     return found if wrong else [*found, Finding("packages", "versions", OK, "those that the packages ask for")]
 
 
-def needed(settings: RunSettings, root: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Extras that the settings need: name, setting, modules."""
-    if settings.portraits.engine != "procedural":
-        yield "portraits", f"portraits.engine {settings.portraits.engine}", EXTRAS["portraits"]
-    if settings.captions.engine == "vllm":
-        yield "vllm", "captions.engine vllm", EXTRAS["vllm"]
-    packs = {"candidates.faces": settings.candidates.faces, "analysis.faces": settings.analysis.faces}
-    packs |= {"analysis.second_faces": settings.analysis.second_faces, "domain.faces": settings.domain.faces}
-    named = [key for key, pack in packs.items() if pack and pack.pack == photographs.NAME]
-    if named:
-        yield "photographs", f"{named[0]}.pack", EXTRAS["photographs"]
-    if settings.pair.report_to:
-        yield "tracking", "pair.report_to", settings.pair.report_to
+def needed(settings: RunSettings, root: str) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Extras that the settings need: part of the run, name, setting, modules."""
     if root.startswith("s3://"):
-        yield "s3", f"--runs {root}", EXTRAS["s3"]
+        yield "candidates", "s3", f"--runs {root}", EXTRAS["s3"]
+    if settings.portraits.engine != "procedural":
+        yield "portraits", "portraits", f"portraits.engine {settings.portraits.engine}", EXTRAS["portraits"]
+    if settings.captions.engine == "vllm":
+        yield "captions", "vllm", "captions.engine vllm", EXTRAS["vllm"]
+    for part, pack in (
+        ("candidates", settings.candidates.faces),
+        ("analysis", settings.analysis.faces),
+        ("analysis", settings.analysis.second_faces),
+    ):
+        if pack and pack.pack == photographs.NAME:
+            yield part, "photographs", f"the face pack photographs in {part}", EXTRAS["photographs"]
+    if settings.pair.report_to:
+        yield "pair", "tracking", "pair.report_to", settings.pair.report_to
 
 
 def clashes(package: str, extras: set[str]) -> list[str]:

@@ -20,6 +20,7 @@ from salmu.flows.machine_check import __main__ as parts
 from salmu.flows.machine_check import check, isolated, machine, packages, weights
 from salmu.flows.machine_check.findings import FAILED, NOT_CHECKED, NOTE, OK
 from salmu.flows.machine_check.measured_rates import Measured, keep, kept
+from salmu.flows.names import PARTS, parts_until
 from salmu.flows.settings import load_profile
 
 H200 = {"name": "NVIDIA H200", "memory_gb": 150.7, "capability": "9.0", "bfloat16": True, "computes": True}
@@ -76,10 +77,9 @@ def test_every_real_engine_makes_its_items_and_the_plan_takes_what_was_measured(
     assert "salmu check" not in rates["portraits"] and "salmu check" in rates["analysis"]
 
 
-def test_with_nothing_at_hand_each_engine_says_why_it_was_not_tried_and_the_exit_code_is_2(here, monkeypatch, tmp_path):
-    monkeypatch.setattr(check, "TRIED", tuple(name for name in check.TRIED if name != "metrics"))  # a real ViT-B/16
+def test_with_nothing_at_hand_each_engine_says_why_it_was_not_tried(here, tmp_path):
     settings = load_profile("paper", {"candidates.faces.root": str(tmp_path), "analysis.faces.root": str(tmp_path)})
-    found = check.check(settings, tmp_path / "runs", "runs", 1.0, 60)
+    found = check.check(settings, tmp_path / "runs", "runs", 1.0, 60, parts_until("pair"))  # no metrics of a ViT-B/16
     said = lines(found.findings, "weights")
     assert said["FairFace weights/res34_fair_align_multi_7_20190809.pt"][0] == FAILED
     state, detail = said["language model google/gemma-3-12b-it"]
@@ -87,6 +87,7 @@ def test_with_nothing_at_hand_each_engine_says_why_it_was_not_tried_and_the_exit
     assert lines(found.findings, "settings")["pair"] == (FAILED, "pair.retain: datacomp/shards: no such file or folder")
     reasons = {row["tried"]: row["detail"] for row in found.engines}
     assert "the weights of face pack buffalo_l" in reasons["candidates"] and not found.rates
+    assert list(reasons) == [name for name in check.TRIED if name != "metrics"]
     assert torch.cuda.is_available() or reasons["training"] == "pair.device asks for CUDA, and there is no GPU here"
 
 
@@ -186,9 +187,11 @@ def test_packages_that_are_missing_or_clash_are_named(monkeypatch, tmp_path):
     ]
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(packages, "clashes", lambda *_: [])
-    told = lines(packages.packages(load_profile("paper"), "s3://bucket/runs"), "packages")
+    told = lines(packages.packages(load_profile("paper"), "s3://bucket/runs", PARTS), "packages")
     assert {extra for extra, (state, _) in told.items() if state == FAILED} == {*packages.EXTRAS}
     assert "pip install 'salmu[vllm]'" in told["vllm"][1]
+    until_anchors = packages.packages(load_profile("photographs"), "runs", parts_until("anchors"))
+    assert [finding.what for finding in until_anchors] == ["photographs", "versions"]
 
 
 def test_the_machine_is_told_and_what_is_wrong_with_it(monkeypatch, tmp_path):
