@@ -6,6 +6,7 @@ SETTINGS is a file with the run's settings as JSON. RECORDS is the file to which
 JSON object a line."""
 
 import json
+import math
 import resource
 import sys
 import time
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from salmu.data.errors import UserError
-from salmu.flows.machine_check.machine import gpu_report
+from salmu.flows.machine_check.machine import gpu_report, nvidia_smi
 from salmu.flows.settings import RunSettings
 
 LONG = 10.0  # seconds: after as many, no larger batch is tried
-COLD = 60.0  # seconds: a first item that took longer is not made again to be timed warm
+COLD = 240.0  # seconds: a first item that took longer, compiling included, is not made again to be timed warm
 GROWTH = 4  # from one batch to the next
 
 
@@ -39,15 +40,17 @@ def tried(name: str, settings: RunSettings, folder: Path) -> Iterator[dict[str, 
     for the memory."""
     from salmu.flows.machine_check.engines import ENGINES
 
-    memory = Memory()
-    start = time.perf_counter()
+    memory, start = Memory(), time.perf_counter()
     trial = ENGINES[name](settings, folder)
     yield {"loaded": round(time.perf_counter() - start, 2)} | memory.peak()
-    count, first = 1, True
-    while True:
-        start = time.perf_counter()
+    took, seconds, made = timed(trial, 1)
+    yield {"cold": round(seconds, 2), "detail": made.detail} | memory.peak()
+    count, best = 1, math.inf
+    while took < (COLD if best == math.inf else LONG):
         try:
-            made = trial.make(count)
+            took, seconds, made = timed(trial, count)
+            if seconds / count > best:  # what was compiled for this size is not what an item takes
+                took, seconds, made = min((took, seconds, made), timed(trial, count))
         except Exception as error:
             from salmu.tasks.devices import is_out_of_memory
 
@@ -55,41 +58,45 @@ def tried(name: str, settings: RunSettings, folder: Path) -> Iterator[dict[str, 
                 raise
             yield {"too many": count}
             break
-        seconds = time.perf_counter() - start
-        own = seconds if made.seconds is None else made.seconds
-        yield {"items": count, "seconds": round(own, 5), "cold": first, "detail": made.detail} | memory.peak()
-        if seconds > (COLD if first else LONG) or (count == trial.most and not first):
+        yield {"items": count, "seconds": round(seconds, 5), "detail": made.detail} | memory.peak()
+        if count == trial.most:
             break
-        count, first = (1 if first else min(count * GROWTH, trial.most)), False
+        count, best = min(count * GROWTH, trial.most), min(best, seconds / count)
     if trial.forms:
         yield from ({"form": told} for told in trial.forms())
 
 
+def timed(trial, count: int) -> tuple[float, float, Any]:
+    """Seconds that it took to make so many items, seconds that they count for, and what came of them."""
+    start = time.perf_counter()
+    made = trial.make(count)
+    took = time.perf_counter() - start
+    return took, took if made.seconds is None else made.seconds, made
+
+
 class Memory:
-    """The most memory that this process has taken since it began, in MB: its own, and of the GPU."""
+    """The most memory that this process has taken since it began, in MB: its own, and of the GPUs."""
 
     def __init__(self):
-        self.taken_before = self._on_gpu()
+        self.taken_before = self._on_gpus()
 
     def peak(self) -> dict[str, float]:
         unit = 1 if sys.platform == "darwin" else 1024
         most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         found = {"memory": round(most * unit / 1e6)}
-        taken = self._on_gpu()
+        taken = self._on_gpus()
         if taken is not None:
-            import torch
-
-            found["gpu memory"] = round(max(taken - self.taken_before, torch.cuda.max_memory_reserved()) / 1e6)
+            torch = sys.modules.get("torch")
+            held = torch.cuda.max_memory_reserved() if torch and torch.cuda.is_initialized() else 0
+            found["gpu memory"] = round(max(taken - self.taken_before, held) / 1e6)
         return found
 
-    def _on_gpu(self) -> int | None:
-        """Bytes that all processes together hold of this one's GPU; None without one."""
-        import torch
-
-        if not torch.cuda.is_available():
-            return None
-        free, total = torch.cuda.mem_get_info()
-        return total - free
+    def _on_gpus(self) -> float | None:
+        """Bytes that all processes together hold of all GPUs, asked of the driver: vLLM wants to be the first to use
+        CUDA in its process. None without a GPU."""
+        gpus = nvidia_smi()
+        held = [float(gpu["memory.total"]) - float(gpu["memory.free"]) for gpu in gpus]
+        return sum(held) * 2**20 if gpus else None
 
 
 def main(name: str, settings_file: str, records_file: str) -> None:

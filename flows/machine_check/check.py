@@ -21,6 +21,8 @@ TRIED = {  # what is tried -> the part of a run that does it
     "metrics": "benchmark",
 }
 
+CELLS = {"load s": "loaded", "cold s": "cold", "MB": "memory", "GPU MB": "gpu memory", "detail": "detail"}  # of a row
+
 
 class Check(NamedTuple):
     """What was found. `engines`: a row for each engine; `rates`: what an item of a stage takes here."""
@@ -138,20 +140,15 @@ def told(records: list[dict[str, Any]], problem: str, only_a_cpu: bool) -> dict[
     """The cells of an engine's row, from what its process said."""
     row: dict[str, Any] = {"state": OK}
     for record in records:
-        if "loaded" in record:
-            row["load s"] = record["loaded"]
         if "items" in record:
-            if record["cold"]:
-                row["cold s"] = round(record["seconds"], 2)
             row |= {"items": record["items"], "s an item": round(record["seconds"] / record["items"], 5)}
-            row["detail"] = record["detail"]
         if "too many" in record:
             row["state"] = NOTE
             row["detail"] += f"; {record['too many']} at once are too much for the memory"
-        row |= {key: record[at] for key, at in (("MB", "memory"), ("GPU MB", "gpu memory")) if at in record}
-    if problem.startswith("not finished") and (only_a_cpu or "items" in row):
-        row["state"] = NOTE if "items" in row else NOT_CHECKED
-        row["detail"] = f"{row['detail']}; {problem}" if "items" in row else f"{problem} on a CPU"
+        row |= {cell: record[at] for cell, at in CELLS.items() if at in record}
+    if problem.startswith("not finished") and (only_a_cpu or "detail" in row):
+        row["state"] = NOTE if "detail" in row else NOT_CHECKED
+        row["detail"] = f"{row['detail']}; then {problem}" if "detail" in row else f"{problem} on a CPU"
     elif problem:
         row |= {"state": FAILED, "detail": problem}
     return row

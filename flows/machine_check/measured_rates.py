@@ -73,7 +73,8 @@ def of_stage(stage: str, seconds: float, settings: RunSettings) -> float:
     if stage != "captions":
         return seconds
     seconds /= len(STYLES)
-    return seconds if settings.captions.engine == "grammar" else seconds * _share(settings)
+    gpus = settings.captions.vllm.tensor_parallel_size if settings.captions.engine == "vllm" else 1
+    return seconds if settings.captions.engine == "grammar" else seconds * gpus * _share(settings)
 
 
 def _share(settings: RunSettings) -> float:
