@@ -40,8 +40,9 @@ def compared(
     forms: Iterable[Placeholders] = FORMS,
     patterns: bool = False,
 ) -> list[Found]:
-    """Each form's sentences, `rounds` times one in each style for each of the eight data fields. `patterns`: whether the
-    schema forces name and value, as the stage's does; without it the model is on its own. Raises what the model does."""
+    """Each form's sentences, `rounds` times one in each style for each of the eight data fields. `patterns`: whether
+    the schema forces name and value, as the stage's does; without it the model is on its own. Raises what the model
+    does."""
     words = vocabularies(Grammar())
     facts = [
         Fact(f"{number}", "", schemas.GENDERS[(number + place) % 2], field, "")
