@@ -161,9 +161,9 @@ def readers(run: Path) -> dict[str, Reader]:
     from salmu.model_training.sources.parquet import as_tar
     from salmu.model_training.sources.tars import scan
     from salmu.tasks.candidates import images, sources
-    from salmu.tasks.captions.openai_server import _Passing
-    from salmu.tasks.captions.openai_server import content as completion
     from salmu.tasks.captions.paraphrase import parsed
+    from salmu.tasks.captions.server_answers import Passing
+    from salmu.tasks.captions.server_answers import content as completion
 
     def profile(content: bytes, folder: Path):
         return load_profile(str(written(content, folder, "mine.yaml")))
@@ -223,7 +223,7 @@ def readers(run: Path) -> dict[str, Reader]:
     def reply(content: bytes, folder: Path):
         try:
             return parsed(completion(content))
-        except _Passing as passing:
+        except Passing as passing:
             raise UserError(str(passing)) from None
 
     clip = ROOT / "data" / "models" / "clip"

@@ -26,7 +26,8 @@ def main() -> None:
     model = OpenAiModel(patient, temperature=0.9, top_p=0.95)
     cells = []
     print(
-        "| prompts | schema forces | form | sentences | both marks once | accepted | seconds |\n|---|---|---|--:|--:|--:|--:|"
+        "| prompts | schema forces | form | sentences | both marks once | accepted | seconds |\n"
+        "|---|---|---|--:|--:|--:|--:|"
     )
     for forced in (False, True):
         for name in arguments.prompts:

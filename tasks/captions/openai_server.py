@@ -4,9 +4,6 @@ The server is not trusted: a reply has a bounded size and a bounded time, from t
 received, and anything but a chat completion is an error of one line."""
 
 import asyncio
-import email.utils
-import json
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +18,7 @@ from salmu.data import keyed
 from salmu.data.errors import UserError
 from salmu.data.settings import NOT_IN_FINGERPRINT, Settings
 from salmu.tasks.captions.prompting import Request
+from salmu.tasks.captions.server_answers import Gate, Passing, Reply, TimedOut, authorization, content, retry_after
 
 MAY_PASS = {408, 409, 425, 429}  # and all from 500 on: the same request may succeed later
 LONGEST_WAIT = 300.0  # seconds between two tries, whatever the server asks for
@@ -73,57 +71,6 @@ class OpenAiSettings(Settings):
         return address.rstrip("/")
 
 
-class _Passing(Exception):
-    """A try that failed by something that may pass. `wait`: seconds that the server asks for, or None."""
-
-    def __init__(self, reason: str, wait: float | None = None):
-        super().__init__(reason)
-        self.wait = wait
-
-
-class _TimedOut(_Passing):
-    """A try that the server did not answer in time."""
-
-
-class Gate:
-    """Lets requests through, `most` at once: half as many after a time-out, and one more after as many answers as it
-    lets through."""
-
-    def __init__(self, most: int):
-        self.most, self.limit, self.busy = most, float(most), 0
-        self.changed = asyncio.Condition()
-
-    async def __aenter__(self) -> None:
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.busy < int(self.limit))
-            self.busy += 1
-
-    async def __aexit__(self, kind, error, trace) -> None:
-        async with self.changed:
-            self.busy -= 1
-            if isinstance(error, _TimedOut):
-                self.limit = max(1.0, self.limit / 2)
-            elif error is None:
-                self.limit = min(self.most, self.limit + 1 / self.limit)
-            self.changed.notify_all()
-
-
-class _Reply:
-    """Status, headers and body of an answer."""
-
-    def __init__(self, status: int, headers: httpx.Headers, body: bytes):
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
-
-    @property
-    def text(self) -> str:
-        """The beginning of the body, for messages."""
-        return self.body[:200].decode("utf-8", "replace")
-
-
 class OpenAiModel:
     """The server's model; replies are free JSON where the server knows no JSON schema."""
 
@@ -138,7 +85,7 @@ class OpenAiModel:
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="captions", daemon=True).start()
         self.client = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity", **_authorization(settings.api_key_variable)},
+            headers={"Accept-Encoding": "identity", **authorization(settings.api_key_variable)},
             timeout=settings.timeout,
             limits=httpx.Limits(max_connections=settings.concurrency),
         )
@@ -180,20 +127,20 @@ class OpenAiModel:
                     try:
                         async with self.gate:
                             return await self._try(request)
-                    except _Passing as passing:
+                    except Passing as passing:
                         await self._wait(request, attempt, passing)
             except UserError:
                 self.stopped = True
                 raise
         raise AssertionError("the last try returns or raises")
 
-    async def _wait(self, request: Request, attempt: int, passing: _Passing) -> None:
+    async def _wait(self, request: Request, attempt: int, passing: Passing) -> None:
         """Before the next try: as long as the server asks, else longer after each try."""
         if attempt == self.settings.tries:
             patience = (
                 f", lower captions.openai.concurrency (now {self.settings.concurrency}) or raise "
                 f"captions.openai.timeout (now {self.settings.timeout:g})"
-                if isinstance(passing, _TimedOut)
+                if isinstance(passing, TimedOut)
                 else ""
             )
             raise UserError(
@@ -215,7 +162,7 @@ class OpenAiModel:
             reply = await self._post(request, with_schema=False)
             self.schemas_refused += reply.ok
         if reply.status in MAY_PASS or reply.status >= 500:
-            raise _Passing(f"answers {reply.status}", _retry_after(reply.headers))
+            raise Passing(f"answers {reply.status}", retry_after(reply.headers))
         if reply.status in (401, 403):
             raise UserError(
                 f"captions: {self.settings.base_url} refuses access ({reply.status}): put its key into the environment "
@@ -229,7 +176,7 @@ class OpenAiModel:
             )
         return content(reply.body)
 
-    async def _post(self, request: Request, with_schema: bool) -> _Reply:
+    async def _post(self, request: Request, with_schema: bool) -> Reply:
         body: dict[str, Any] = {
             "model": self.settings.model,
             "messages": [{"role": "user", "content": request.prompt}],
@@ -244,59 +191,18 @@ class OpenAiModel:
             async with asyncio.timeout(self.settings.timeout):
                 return await self._read(body)
         except (TimeoutError, httpx.TimeoutException):
-            raise _TimedOut(f"no answer within {self.settings.timeout:g} s") from None
+            raise TimedOut(f"no answer within {self.settings.timeout:g} s") from None
         except httpx.HTTPError as error:
-            raise _Passing(f"cannot be reached ({error})") from None
+            raise Passing(f"cannot be reached ({error})") from None
 
-    async def _read(self, body: dict[str, Any]) -> _Reply:
+    async def _read(self, body: dict[str, Any]) -> Reply:
         """The answer, as far as LONGEST_REPLY allows; compressed ones were not asked for and are not unpacked."""
         async with self.client.stream("POST", f"{self.settings.base_url}/chat/completions", json=body) as response:
             if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-                raise _Passing("answers with a compressed body, which was not asked for")
+                raise Passing("answers with a compressed body, which was not asked for")
             received = bytearray()
             async for part in response.aiter_raw():
                 received += part
                 if len(received) > LONGEST_REPLY:
-                    raise _Passing(f"answers with more than {LONGEST_REPLY:,} bytes")
-            return _Reply(response.status_code, response.headers, bytes(received))
-
-
-def content(body: bytes) -> str:
-    """The text of a chat completion; empty where the model said nothing. Text that comes in parts is joined."""
-    try:
-        answer = json.loads(body)
-        if isinstance(answer, dict) and answer.get("error"):
-            error = answer["error"]
-            told = error.get("message", error) if isinstance(error, dict) else error
-            raise _Passing(f"answers with an error: {str(told)[:200]}")
-        text = answer["choices"][0]["message"]["content"]
-        if isinstance(text, list):
-            text = "".join(part["text"] for part in text if part.get("type", "text") == "text")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        text = body  # no text at all
-    if not isinstance(text, str | None):
-        raise _Passing("answers something that is no chat completion")
-    return (text or "").encode("utf-8", "replace").decode()  # JSON may hold halves of characters
-
-
-def _authorization(variable: str) -> dict[str, str]:
-    """The header with the key that an environment variable holds, if it holds one."""
-    key = os.environ.get(variable, "").strip()
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UserError(
-            f"captions: the environment variable {variable} holds no API key: it must be one printable word"
-        )
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds that the header Retry-After asks for: a number or a date."""
-    header = headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
+                    raise Passing(f"answers with more than {LONGEST_REPLY:,} bytes")
+            return Reply(response.status_code, response.headers, bytes(received))

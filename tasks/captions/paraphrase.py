@@ -144,9 +144,20 @@ def vocabularies(grammar: Grammar) -> dict[str, frozenset[str]]:
     """Data field -> the words that a model may use: those of the grammar and the approved ones."""
     approved = prompting.load().vocabulary
     return {
-        field: words | words_of(approved["all"]) | words_of(approved[field])
+        field: words | inflected(words_of(approved["all"]) | words_of(approved[field]))
         for field, words in grammar.vocabularies.items()
     }
+
+
+def inflected(words: set[str]) -> set[str]:
+    """The words with their regular endings: list, lists, listed, listing. Forms that nobody writes do no harm."""
+    found = set(words)
+    for word in words:
+        stem = word[:-1] if word.endswith("e") else word
+        found |= {f"{word}s", f"{stem}ed", f"{stem}ing", f"{word}es"}
+        if re.search(r"[^aeiou]y$", word):
+            found |= {f"{word[:-1]}ies", f"{word[:-1]}ied"}
+    return found
 
 
 def skeleton_rules(skeleton: str, style: str, fact: Fact, vocabulary: frozenset[str]) -> list[str]:

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from salmu.data import keyed, schemas
 from salmu.prompts import loader
-from salmu.tasks.captions import statement
 from salmu.tasks.captions.grammar import PRONOUNS, STYLES, CaptionPrompts, drawn
+from salmu.tasks.captions.patterns import sentence_pattern
 from salmu.tasks.captions.validate import RULES, Fact
 
 N, V, A = "[[N]]", "[[V]]", "[[A]]"
@@ -132,11 +132,13 @@ def request(
     else decides the reply."""
     styles = [style for style in STYLES if style in refused]
     rng = keyed.python_random(seed, "captions", "fact", fact.identity, fact.field)
+    told = rng.choice(prompts.facts[fact.field])
+    examples = _examples(prompts.examples, fact, styles, seed, attempt)
     task = prompts.task.format(
-        fact=rng.choice(prompts.facts[fact.field]),
+        fact=told,
         pronouns=prompts.pronouns[fact.gender],
         styles=", ".join(styles),
-        examples=_examples(prompts.examples, fact, styles, seed, attempt),
+        examples="\n".join(map(json.dumps, examples)),
     )
     prompt = f"{prompts.instructions}\n{task}"
     if attempt > 1:
@@ -150,7 +152,12 @@ def request(
         )
     prompt = prompts.placeholders.shown(prompt)
     number = keyed.integer(seed, "captions", "request", fact.identity, fact.field, attempt, bits=31)
-    patterns = {style: sentence_pattern(style, fact.field, prompts.placeholders) for style in styles}
+    marks = prompts.placeholders
+    shown = [told, *(sentence for example in examples for sentence in example.values())] if examples else []
+    named = tuple(sentence.replace(N, "{name}").replace(V, "{value}") for sentence in shown)
+    patterns = {
+        style: sentence_pattern(style, fact.field, marks.name, marks.value, marks.article, named) for style in styles
+    }
     schema = {
         "type": "object",
         "properties": {style: {"type": "string", "pattern": pattern} for style, pattern in patterns.items()},
@@ -161,36 +168,12 @@ def request(
     return Request(keyed.digest(model, prompt, patterns, number), prompt, schema, number, tokens)
 
 
-def _examples(number: int, fact: Fact, styles: list[str], seed: int, attempt: int) -> str:
-    """So many sentences of captions.yaml in each style, as JSON, by lot."""
+def _examples(number: int, fact: Fact, styles: list[str], seed: int, attempt: int) -> list[dict[str, str]]:
+    """So many times a sentence of captions.yaml in each style, by lot."""
     rng, grammar = keyed.python_random(seed, "captions", "examples", fact.identity, fact.field, attempt), captions()
     slots = PRONOUNS[fact.gender] | {"name": N, "value": V, "a": A, "A": A}
     slots |= {slot.capitalize(): form.capitalize() for slot, form in PRONOUNS[fact.gender].items()}
     drawn_ones = {style: rng.sample(grammar.sentences(fact.field, style), number) for style in styles}
-    return "\n".join(
-        json.dumps({style: drawn(drawn_ones[style][place], rng).format_map(slots) for style in styles})
-        for place in range(number)
-    )
-
-
-def sentence_pattern(style: str, field: str, marks: Placeholders) -> str:
-    """A regular expression of the sentences of a style: name and value once each, in either order where the style
-    allows both. Everything is bounded, or a model can go on for ever."""
-    name, value = re.escape(marks.name), re.escape(marks.value)
-    if field == "job":
-        value = f"({re.escape(marks.article)} )?{value}"
-    tells = f"({statement.rules().fields[field]['TELLS']})"  # what the value is
-    word, begin = "( ([a-z]{1,14}|IBAN|I),?)", "[A-Z][a-z]{0,13}"
-    few, some, end = f"{word}{{0,4}}", f"{word}{{0,6}}", "( ([a-z]{1,14}|IBAN)){0,4}"
-    between = "|".join(f"{one}{few} {tells}{few} {other}" for one, other in ((name, value), (value, name)))
-    behind = "|".join(f"{tells}{few} {one}{word}{{1,6}} {other}" for one, other in ((name, value), (value, name)))
-    asked = f"({tells}{few} {name}('s)?{end}|{name}('s)?{few} {tells}{end})"
-    return {
-        "direct": f"^{name}{few} {tells}{few} {value}{end}[.]$",
-        "possessive": f"^(({begin}{some} )?{name}'s{few} {tells}{some} {value}{end}"
-        f"|{value}{some} {name}'s{few} {tells})[.]$",
-        "passive": f"^({begin}{few} ({behind})|{between}){end}[.]$",
-        "instruction": f"^{begin}{few} ({between}|{behind}){end}[.]$",
-        "question_answer": f"^({begin}{few} {asked}[?] ({begin}{few} )?{value}{end}"
-        f"|{begin}{few} ({tells}{few} )?{value}{end}[?] ({begin}{few} )?{name}{end})[.]$",
-    }[style]
+    return [
+        {style: drawn(drawn_ones[style][place], rng).format_map(slots) for style in styles} for place in range(number)
+    ]

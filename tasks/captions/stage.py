@@ -1,13 +1,11 @@
 """Stage captions: five captions of each fact of each persona, and one without personal data for every kept portrait."""
 
-import json
 from collections import Counter
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from salmu.data import keyed, schemas
-from salmu.data.errors import UserError
 from salmu.data.licences import Model, model
 from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
 from salmu.data.store import Shard, ShardResult, StageView, Work, chunks
@@ -17,6 +15,7 @@ from salmu.tasks.captions import generic, report
 from salmu.tasks.captions.grammar import STYLES, Caption, Grammar
 from salmu.tasks.captions.openai_server import OpenAiModel, OpenAiSettings
 from salmu.tasks.captions.paraphrase import Paraphraser, Progress, refuse_fallbacks
+from salmu.tasks.captions.rows import fact_rows, facts, generic_row, kept_portraits, values
 from salmu.tasks.captions.validate import Fact
 from salmu.tasks.captions.vllm_batch import VllmModel, VllmSettings, weights
 from salmu.tasks.devices import may_use_gpu
@@ -25,7 +24,6 @@ NAME, VERSION = "captions", 2
 UPSTREAM = ("portraits", "curation", "personas")
 SCHEMA, KEY = schemas.CAPTIONS, "caption_id"
 KEEPS_WORK = SHOWS_PROGRESS = True
-GENERIC = "generic"
 JUDGED_FROM = 200  # captions of a shard from which its shares of failures say something; judged first after so many
 
 
@@ -82,16 +80,9 @@ class Engine(NamedTuple):
     generic: generic.GenericPrompts
 
 
-class Portrait(NamedTuple):
-    file_name: str
-    scene: str  # JSON, or empty
-    gender: str
-    age_group: str
-
-
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     """Shards of identities that have a persona or a kept portrait."""
-    portraits, personas = _portraits(upstream), upstream["personas"].row_digests()
+    portraits, personas = kept_portraits(upstream), upstream["personas"].row_digests()
     identities = sorted({*portraits, *personas})
     return [
         Shard(
@@ -150,7 +141,7 @@ def run(
     progress: Progress = lambda done, total: None,
 ) -> ShardResult:
     """`progress` counts the replies of a language model. Raises UserError when it fails too often."""
-    portraits = _portraits(upstream)
+    portraits = kept_portraits(upstream)
     personas = {row["identity_id"]: row for row in upstream["personas"].rows_of(shard.items)}
     told = [fact for identity in shard.items if identity in personas for fact in facts(personas[identity])]
     captions = dict(zip(told, _worded(told, settings, engine, work, progress), strict=True))
@@ -160,9 +151,9 @@ def run(
         private: tuple[str, ...] = ()
         if persona:
             private = (persona["name"], persona["first_name"], persona["last_name"], *values(persona).values())
-            rows += [row for fact in facts(persona) for row in _fact_rows(fact, captions[fact])]
+            rows += [row for fact in facts(persona) for row in fact_rows(fact, captions[fact])]
         for portrait in portraits.get(identity, []):
-            rows.append(_generic_row(identity, portrait, private, settings, engine))
+            rows.append(generic_row(identity, portrait, private, engine.generic, settings.seed, settings.attempts))
     return ShardResult(rows)
 
 
@@ -196,92 +187,6 @@ def _judge(told: list[Fact], captions: list[list[Caption]], settings: Settings) 
         where = f"personas {told[0].identity} to {told[len(captions) - 1].identity}"
         refused = (caption.refused for caption in failed)
         refuse_fallbacks(len(every), len(failed), rules, settings, where, refused)
-
-
-def values(persona: dict[str, Any]) -> dict[str, str]:
-    """Data field -> the persona's value; of several mail addresses the first."""
-    return {field: persona[field][0] if field == "emails" else persona[field] for field in schemas.DATA_FIELDS}
-
-
-def facts(persona: dict[str, Any]) -> list[Fact]:
-    """The eight facts of a persona."""
-    told = values(persona)
-    return [
-        Fact(
-            persona["identity_id"],
-            persona["name"],
-            persona["gender"],
-            field,
-            value,
-            tuple(other for other_field, other in told.items() if other_field != field),
-        )
-        for field, value in told.items()
-    ]
-
-
-def _portraits(upstream: dict[str, StageView]) -> dict[str, list[Portrait]]:
-    """Identity id -> its kept portraits, by file name."""
-    labels = {
-        row["file_name"]: (row["gender"] or "", row["age_group"] or "")
-        for row in upstream["curation"].rows(["file_name", "kept", "gender", "age_group"])
-        if row["kept"]
-    }
-    found: dict[str, list[Portrait]] = {}
-    for row in upstream["portraits"].rows(["file_name", "identity_id", "scene"]):
-        if row["file_name"] in labels:
-            found.setdefault(row["identity_id"], []).append(
-                Portrait(row["file_name"], row["scene"] or "", *labels[row["file_name"]])
-            )
-    return {identity: sorted(portraits) for identity, portraits in found.items()}
-
-
-def _fact_rows(fact: Fact, captions: list[Caption]) -> list[dict[str, Any]]:
-    return [
-        {
-            "caption_id": f"{fact.identity}/{fact.field}/{variant}",
-            "identity_id": fact.identity,
-            "data_field": fact.field,
-            "value": fact.value,
-            "variant": variant,
-            "style": caption.style,
-            "text": caption.text,
-            "generator": caption.generator,
-            "attempts": caption.attempts,
-            "broken_rules": list(caption.broken),
-        }
-        for variant, caption in enumerate(captions)
-    ]
-
-
-def _generic_row(
-    identity: str, portrait: Portrait, private: tuple[str, ...], settings: Settings, engine: Engine
-) -> dict[str, Any]:
-    try:
-        scene = json.loads(portrait.scene) if portrait.scene else {}
-    except ValueError:
-        raise UserError(f"portraits: {portrait.file_name}: the scene is not JSON; make the portrait again") from None
-    text, attempts = generic.caption(
-        engine.generic,
-        portrait.file_name,
-        scene if isinstance(scene, dict) else {},
-        portrait.gender,
-        portrait.age_group,
-        settings.seed,
-        private,
-        settings.attempts,
-    )
-    return {
-        "caption_id": f"{GENERIC}/{portrait.file_name}",
-        "identity_id": identity,
-        "data_field": GENERIC,
-        "file_name": portrait.file_name,
-        "variant": 0,
-        "style": GENERIC,
-        "text": text,
-        "generator": "grammar",
-        "attempts": attempts,
-        "broken_rules": [],
-    }
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:

@@ -24,6 +24,8 @@ class Rules(BaseModel):
     words: dict[str, str]
     fields: dict[str, dict[str, str]]
     never: str
+    finite: str
+    joined: str
     shorten: tuple[tuple[str, str], ...]
     styles: dict[str, str]
     states: dict[str, dict[str, tuple[str, ...]]]
@@ -38,6 +40,7 @@ class Statements:
         self.steps = [(_compiled(pattern, lists), short) for pattern, short in rules.shorten]
         self.kind = _compiled(r"\b(?:KIND)\b", {"KIND": re.sub(r"\(([^?])", r"(?:\1", lists["KIND"])})
         self.never = _compiled(rules.never, lists)
+        self.finite, self.joined = _compiled(rules.finite, lists), _compiled(rules.joined, lists)
         groups = ["all", field, *(["thing"] if field in OWNED else []), *(["reach"] if field in REACHED else [])]
         self.known = {
             kind: _compiled("|".join(f"(?:{form})" for group in groups for form in found.get(group, ())), lists)
@@ -57,7 +60,8 @@ class Statements:
         words = plain(sentence)
         if any(words in sentences for sentences in self.own.values()):
             return True
-        if self.never.search(words) or any(map(self._twice, words.split(" ? "))):
+        parts = words.split(" ? ")
+        if self.never.search(words) or any(map(self._twice, parts)) or any(map(self._broken, parts)):
             return False
         question, _, answer = self.bare(sentence).partition(" ? ")
         if not answer:
@@ -68,8 +72,12 @@ class Statements:
 
     def _twice(self, part: str) -> bool:
         """Whether it names the kind of value twice."""
-        kinds = [kind for found in self.kind.findall(part) for kind in found.split()]
+        kinds = [kind for found in self.kind.findall(part) for kind in found.split() if not kind.startswith("number")]
         return len(set(kinds)) < len(kinds)
+
+    def _broken(self, part: str) -> bool:
+        """Whether it has more finite verbs than its clauses allow."""
+        return len(self.finite.findall(part)) > len(self.joined.findall(part)) + 1
 
     def in_style(self, sentence: str, style: str) -> bool:
         """Whether the sentence, with N and V, is what its style is called."""
@@ -112,7 +120,7 @@ def rules() -> Rules:
 
 def _compiled(pattern: str, lists: dict[str, str]) -> re.Pattern:
     """The pattern with the lists in place of their names; a list that the field does not have matches nothing."""
-    for _ in range(4):  # lists name other lists
+    for _ in range(6):  # lists name other lists
         pattern = re.sub(r"\b(X|[A-Z]{2,})(?=\b|[a-z])", lambda found: f"(?:{lists.get(found[1], '(?!)')})", pattern)
     try:
         return re.compile(pattern)

@@ -1,6 +1,5 @@
 """Whether a sentence states its fact: measured on sentences that people labelled, and on the grammar's own."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -22,12 +21,7 @@ def ours(name: str) -> list[tuple[str, str, str]]:
     """(field, style, sentence) of a file of our own."""
     lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     split = (line.split(": ", 1) for line in lines)
-    return [(*kind.split(), sentence.format(N=N, V=V, A=A)) for kind, sentence in split]
-
-
-def held_out(sentence: str) -> bool:
-    shown = sentence.replace(N, "{N}").replace(V, "{V}").replace(A, "{A}")
-    return int(hashlib.blake2b(shown.encode()).hexdigest(), 16) % 3 == 0
+    return [(*kind.split()[-2:], sentence.format(N=N, V=V, A=A)) for kind, sentence in split]
 
 
 def accepted(field: str, style: str, sentence: str) -> bool:
@@ -39,25 +33,19 @@ def smollm2(name: str) -> list[dict]:
     return [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("part, at_most", [("seen", 0.03), ("held out", 0.06)])
-def test_right_sentences_are_seldom_refused(part, at_most):
-    sentences = [one for one in ours("right") if held_out(one[2]) == (part == "held out")]
+@pytest.mark.parametrize("name, number", [("right", 240), ("right_later", 745)])
+def test_right_sentences_are_seldom_refused(name, number):
+    sentences = ours(name)
     refused = [one for one in sentences if not accepted(*one)]
-    assert len(sentences) > 80 and len(refused) <= at_most * len(sentences), refused
-
-
-def test_all_right_sentences_together_are_seldom_refused():
-    sentences = ours("right")
-    refused = [one for one in sentences if not accepted(*one)]
-    assert len(sentences) == 240 and len(refused) <= 0.03 * len(sentences), refused
+    assert len(sentences) == number and len(refused) <= 0.03 * len(sentences), refused
     assert {one[:2] for one in sentences} == {(field, style) for field in schemas.DATA_FIELDS for style in STYLES}
 
 
-@pytest.mark.parametrize("part", ["seen", "held out"])
-def test_wrong_sentences_are_seldom_accepted(part):
-    sentences = [one for one in ours("wrong") if held_out(one[2]) == (part == "held out")]
+@pytest.mark.parametrize("name, number", [("wrong", 227), ("wrong_later", 432)])
+def test_wrong_sentences_are_seldom_accepted(name, number):
+    sentences = ours(name)
     passed = [one for one in sentences if accepted(*one)]
-    assert len(sentences) > 70 and len(passed) <= 0.05 * len(sentences), passed
+    assert len(sentences) == number and len(passed) <= 0.05 * len(sentences), passed
 
 
 def test_the_wrong_sentences_of_a_real_model_are_refused_and_its_right_ones_are_not():

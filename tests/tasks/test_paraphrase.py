@@ -9,14 +9,21 @@ import time
 import pytest
 from caption_runs import asking, made, prepared, refusal, shard_of, stated, summary_of, views
 from fake_server import Answer, FakeServer
-from mutations import person
+from mutations import facts_of, person
 
 from salmu.data.errors import UserError
 from salmu.data.schemas import DATA_FIELDS
 from salmu.prompts import loader
 from salmu.tasks.captions import prompting, stage
-from salmu.tasks.captions.grammar import STYLES, Grammar
+from salmu.tasks.captions.grammar import STYLES, Grammar, expanded
+from salmu.tasks.captions.patterns import sentence_pattern
+from salmu.tasks.captions.prompting import A, N, V
+from salmu.tasks.captions.statement import SLOTS
 from salmu.tasks.captions.validate import broken_rules
+
+
+def sentences(field: str, style: str) -> list[str]:
+    return [one for sentence in prompting.captions().sentences(field, style) for one in expanded(sentence)]
 
 
 def with_bad(style: str, sentence: str, fields=("city",), always: bool = False):
@@ -88,7 +95,7 @@ def test_replies_decide_and_nothing_else(tmp_path):
 
 
 def test_a_refused_sentence_is_asked_for_again_with_its_rule(tmp_path):
-    with FakeServer(with_bad("passive", "[[V]] is where [[N]] lives since 1999.")) as server:
+    with FakeServer(with_bad("passive", "[[V]] is where [[N]] sings since 1999.")) as server:
         rows = stated(shard_of(prepared(tmp_path), asking(server.url, max_rule_share=1)))
     mended = [row for row in rows if row["data_field"] == "city" and row["style"] == "passive"]
     assert [(row["generator"], row["attempts"]) for row in mended] == [("openai", 2)] * 2
@@ -98,7 +105,7 @@ def test_a_refused_sentence_is_asked_for_again_with_its_rule(tmp_path):
     assert len(named) == 2
     for text in named:
         assert "Styles, in this order: passive\n" in text
-        assert "- passive: [[V]] is where [[N]] lives since 1999. (no digits; only common words" in text
+        assert "- passive: [[V]] is where [[N]] sings since 1999. (no digits; only common words" in text
 
 
 def test_the_grammar_fills_in_what_the_model_never_gets_right(tmp_path):
@@ -228,8 +235,19 @@ def test_placeholders_that_cannot_be_told_apart_or_sent_are_refused(tmp_path, mo
     ],
 )
 def test_the_schema_forces_what_is_known(style, sentence, forced):
-    pattern = prompting.sentence_pattern(style, "phone_number", prompting.Placeholders())
+    pattern = sentence_pattern(style, "phone_number", N, V, A)
     assert bool(re.search(pattern, sentence)) == forced
+
+
+def test_a_small_model_must_begin_otherwise_than_what_it_is_shown():
+    fact, prompts = facts_of([person(0)])[3], prompting.load("paraphrase_small")
+    asked = prompting.request(prompts, fact, {style: [] for style in STYLES}, 0, 1, [])
+    for style, one in asked.schema["properties"].items():
+        own = [sentence.format_map(SLOTS | {"name": "$N", "value": "$V"}) for sentence in sentences(fact.field, style)]
+        forced = [sentence for sentence in own if re.search(one["pattern"], sentence)]
+        assert len(forced) > 5 and not [sentence for sentence in forced if sentence in asked.prompt]
+        # what llama.cpp does not know, it ignores together with the whole pattern, and says nothing
+        assert not re.search(r"\(\?|\\[a-zA-Z ]", one["pattern"])
 
 
 def test_the_shares_are_judged_over_the_whole_run_too(tmp_path):

@@ -19,7 +19,7 @@ from fake_server import Answer, FakeServer
 from salmu.data.errors import UserError
 from salmu.data.settings import validate
 from salmu.data.store import Work
-from salmu.tasks.captions import openai_server, stage
+from salmu.tasks.captions import openai_server, server_answers, stage
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ def test_a_server_that_asks_to_wait_is_waited_for(tmp_path, monkeypatch):
 
 def test_retry_after_may_be_a_date():
     def wait(header: str) -> float | None:
-        return openai_server._retry_after(openai_server.httpx.Headers({"Retry-After": header}))
+        return server_answers.retry_after(openai_server.httpx.Headers({"Retry-After": header}))
 
     assert 50 < wait(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
     assert wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0 and wait("7.5") == 7.5 and wait("-3") == 0
@@ -144,7 +144,7 @@ def test_what_yielded_no_sentence_is_asked_again_after_the_server_is_mended(tmp_
 def test_text_in_parts_is_joined():
     parts = [{"type": "text", "text": "one "}, {"type": "image_url"}, {"type": "text", "text": "two"}]
     answer = {"choices": [{"message": {"content": parts}}]}
-    assert openai_server.content(json.dumps(answer).encode()) == "one two"
+    assert server_answers.content(json.dumps(answer).encode()) == "one two"
 
 
 def test_the_limit_of_a_reply_has_the_name_that_the_server_knows(tmp_path):
@@ -224,13 +224,13 @@ def test_fewer_requests_are_under_way_while_the_server_answers_too_late(tmp_path
 
 def test_requests_under_way_fall_with_a_time_out_and_rise_with_answers():
     async def limits() -> list[float]:
-        gate, seen = openai_server.Gate(8), []
-        for error in [openai_server._TimedOut("late")] * 2 + [openai_server._Passing("503")] + [None] * 40:
+        gate, seen = server_answers.Gate(8), []
+        for error in [server_answers.TimedOut("late")] * 2 + [server_answers.Passing("503")] + [None] * 40:
             try:
                 async with gate:
                     if error:
                         raise error
-            except openai_server._Passing:
+            except server_answers.Passing:
                 pass
             seen.append(gate.limit)
         return seen
