@@ -55,11 +55,10 @@ def test_the_wrong_sentences_of_a_real_model_are_refused_and_its_right_ones_are_
         assert accepted(one["field"], one["style"], one["sentence"]) == one["right"], one
 
 
-def test_what_is_accepted_of_a_real_models_replies_is_right():
+@pytest.mark.parametrize("name", ["smollm2_accepted", "smollm2_openings"])
+def test_what_is_accepted_of_a_real_models_replies_is_right(name):
     """Beside the sentences that are right, the rules let at most one of twenty through."""
-    read = [
-        one | {"passed": accepted(one["field"], one["style"], one["sentence"])} for one in smollm2("smollm2_accepted")
-    ]
+    read = [one | {"passed": accepted(one["field"], one["style"], one["sentence"])} for one in smollm2(name)]
     passed = [one for one in read if one["passed"]]
     assert len(passed) > 40 and sum(not one["right"] for one in passed) <= 0.05 * len(passed)
     assert not [one for one in read if one["right"] and not one["passed"]]
