@@ -4,8 +4,8 @@ The first three failure modes are SALMUBench's (Selvas-Sala, Kang and Gomez, CVP
 thresholds, set so that the paper's table is told apart as its text tells it. The reference is that of the targets: the
 mean of Retrained, or where there is none, Clean for what must be gone and Compromised for what must be kept.
 
-    catastrophic destruction   GenKnow lies below Retrained's by more than its margin; without a Retrained, over 3 % of
-                               Compromised's is lost
+    catastrophic destruction   GenKnow lies below Retrained's by more than its margin, or it lies below Retrained's and
+                               over 10 % of Compromised's is lost; without a Retrained, over 3 % of Compromised's
     over-generalised           under a quarter is kept of what the reference has above Clean in InterIdSim, IntraIdSim,
                                InterIdMRR or IntraIdMRR; Clean never saw those pairs
     ineffective                under half of the leakage, RetFail from Compromised's to the reference's, is removed
@@ -26,12 +26,16 @@ from salmu.evaluation.verdicts.targets import GONE, certain, met_of, outcomes
 
 Record = dict[str, Any]
 DESTROYED = 0.03  # share of general knowledge lost from which on a model counts as destroyed, where nobody retrained
+LOST = (
+    0.1  # the same beside a Retrained; its margin holds what other first weights do, and a method begins with the same
+)
 SPARED = 0.25  # share kept of what the holdouts' metrics have above Clean's; less is over-generalised
 FORGOTTEN = 0.5  # share of the leakage removed below which a method counts as ineffective
 HOLDOUTS = {"InterIdSim": "people", "IntraIdSim": "facts", "InterIdMRR": "people", "IntraIdMRR": "facts"}
 VERDICTS = {  # in words; the first that holds is given
     "catastrophic destruction": "General knowledge (GenKnow) is lost: it lies below Retrained's by more than the "
-    f"margin; without a Retrained, more than {DESTROYED:.0%} of Compromised's is lost.",
+    f"margin, or below Retrained's while more than {LOST:.0%} of Compromised's is lost; without a Retrained, more than "
+    f"{DESTROYED:.0%} of Compromised's is lost.",
     "over-generalised": "The model also lost other people or other facts: less than "
     f"{SPARED:.0%} is kept of what the reference has above Clean in one of the metrics of the holdouts.",
     "ineffective": f"Less than {FORGOTTEN:.0%} of the leakage is removed: RetFail stays near Compromised's value.",
@@ -81,7 +85,9 @@ def _failures(row: Record, model: dict, clean: dict, compromised: dict, numbers:
     """Failure mode -> what it was seen by."""
     found, lost, removed = {}, numbers["knowledge_lost"], numbers["leakage_removed"]
     if row["reference"] == "retrained":
-        destroyed = certain(row, "GenKnow", "below")
+        before = headline(compromised, "GenKnow") or 0.0
+        below = (row.get("GenKnow_apart") or 0.0) < 0 and _beyond(model, compromised, "GenKnow", -LOST * before)
+        destroyed = certain(row, "GenKnow", "below") or below
     else:
         destroyed = lost is not None and _beyond(model, compromised, "GenKnow", -DESTROYED * row["GenKnow_goal"])
     if destroyed:

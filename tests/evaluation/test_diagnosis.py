@@ -117,6 +117,7 @@ def with_exact(**changes) -> dict:
     [
         ("successful", {}),
         ("successful", {"GenKnow": 0.68}),  # within what two exact answers differ by
+        ("catastrophic destruction", {"GenKnow": 0.6}),  # so is this, but a fifth of Compromised's is lost
         ("catastrophic destruction", {"GenKnow": 0.5}),
         ("over-generalised", {"InterIdMRR": 0.03}),  # the cosine is kept, retrieval is not
         ("ineffective", {"RetFail": 0.2}),
