@@ -17,8 +17,7 @@ from salmu.model_training.curve import Curve
 from salmu.model_training.network import Trainable, shortened
 from salmu.model_training.settings import PairSettings
 
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what `reproducible` asks of cuBLAS, before its first use
-
+CUBLAS_WORKSPACE = ":4096:8"  # what deterministic algorithms ask of cuBLAS; it is read once, at the first use
 Monitor = Callable[[torch.nn.Module, Callable], dict[str, float]]
 
 
@@ -27,6 +26,7 @@ def reproducible(threads: int) -> Iterator[None]:
     """Deterministic algorithms and this number of threads inside, as before afterwards.
 
     Sums, and so the last bits of the weights, depend on the number of threads."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     before = (
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
@@ -46,6 +46,7 @@ def reproducible(threads: int) -> Iterator[None]:
 @contextmanager
 def fast() -> Iterator[None]:
     """What open_clip's trainer sets on GPUs: TF32 for what stays in float32, and the fastest convolutions."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)  # this process may have to be reproducible later
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.benchmark = True
     try:

@@ -22,16 +22,13 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from salmu.evaluation.metrics.score import difference, headline, interval
-from salmu.evaluation.verdicts.targets import GONE, certain, met_of, outcomes
+from salmu.evaluation.verdicts.targets import GONE, HOLDOUTS, certain, met_of, outcomes
 
 Record = dict[str, Any]
 DESTROYED = 0.03  # share of general knowledge lost from which on a model counts as destroyed, where nobody retrained
-LOST = (
-    0.1  # the same beside a Retrained; its margin holds what other first weights do, and a method begins with the same
-)
+LOST = 0.1  # the same beside a Retrained, whose margin holds what other first weights do: a method keeps those
 SPARED = 0.25  # share kept of what the holdouts' metrics have above Clean's; less is over-generalised
 FORGOTTEN = 0.5  # share of the leakage removed below which a method counts as ineffective
-HOLDOUTS = {"InterIdSim": "people", "IntraIdSim": "facts", "InterIdMRR": "people", "IntraIdMRR": "facts"}
 VERDICTS = {  # in words; the first that holds is given
     "catastrophic destruction": "General knowledge (GenKnow) is lost: it lies below Retrained's by more than the "
     f"margin, or below Retrained's while more than {LOST:.0%} of Compromised's is lost; without a Retrained, more than "

@@ -23,7 +23,12 @@ from salmu.model_training.settings import RETRAINED
 
 Record = dict[str, Any]
 GONE = ("RetFail", "AssocStr", "ACS_mean", "CoreAssoc", "IdZSC", "ParaMRR", "ValueMRR", "NameMRR", "ImgRes")
-HOLDOUTS = ("InterIdSim", "IntraIdSim", "InterIdMRR", "IntraIdMRR")  # what Clean does not have
+HOLDOUTS = {  # metric -> whom it is about; what Clean does not have
+    "InterIdSim": "people",
+    "IntraIdSim": "facts",
+    "InterIdMRR": "people",
+    "IntraIdMRR": "facts",
+}
 GROUPS = {"gone": GONE, "kept": KEPT}
 TRACES = ("DeletionTrace", "Membership")
 STATES = {

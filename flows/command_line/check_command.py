@@ -7,7 +7,7 @@ from salmu.data.errors import UserError
 from salmu.flows.command_line.opening import overrides
 from salmu.flows.command_line.output import show, text_table
 from salmu.flows.command_line.plan import plan_rows, rate_of, totals
-from salmu.flows.machine_check.check import Check
+from salmu.flows.machine_check import check as machine_check
 from salmu.flows.machine_check.findings import FAILED, NOT_CHECKED, counted
 from salmu.flows.machine_check.measured_rates import FILE, keep
 from salmu.flows.names import parts_until
@@ -19,8 +19,6 @@ MILLION = 1_000_000
 
 def check(options) -> None:
     """Raises UserError if something failed."""
-    from salmu.flows.machine_check.check import check as checked
-
     if options.run:
         require_run(options.runs, options.run, options.profile)
     store, settings = open_run(options.runs, options.run, options.profile, overrides(options))
@@ -28,7 +26,7 @@ def check(options) -> None:
     parts, say = parts_until(options.until), _progress(options.quiet)
     before = [row for row in before if row["stage"] in parts]
     megabytes = sum(row["MB"] for row in before)
-    found = checked(settings, store.folder, options.runs, megabytes, options.limit, parts, say)
+    found = machine_check.check(settings, store.folder, options.runs, megabytes, options.limit, parts, say)
     after = plan_rows(store, settings, options.workers, options.gpus, found.rates)[: len(before)]
     compared = compare(before, after, {stage: rate_of(stage, settings).seconds for stage in found.rates}, found)
     sums = [totals(rows, options.workers, options.gpus, options.gpu_price) for rows in (before, after)]
@@ -53,7 +51,9 @@ def _progress(quiet: bool):
     return lambda part: None if quiet else print(f"checking {part} ...", file=sys.stderr, flush=True)
 
 
-def compare(before: list[dict], after: list[dict], tabled: dict[str, float], found: Check) -> list[dict[str, Any]]:
+def compare(
+    before: list[dict], after: list[dict], tabled: dict[str, float], found: machine_check.Check
+) -> list[dict[str, Any]]:
     """One row for each stage that was measured: what an item and the stage take by the tabled rate, and by what was
     measured."""
     return [
@@ -73,7 +73,7 @@ def compare(before: list[dict], after: list[dict], tabled: dict[str, float], fou
     ]
 
 
-def as_text(found: Check, compared: list[dict], sums: list[str], epochs: int) -> str:
+def as_text(found: machine_check.Check, compared: list[dict], sums: list[str], epochs: int) -> str:
     """The findings, the engines and the plans, for people."""
     sections = [text_table([finding._asdict() for finding in found.findings])]
     sections.append(f"{ENGINES}:\n{text_table(found.engines)}")
