@@ -151,7 +151,7 @@ def readers(run: Path) -> dict[str, Reader]:
     from salmu.data.documents import loaded
     from salmu.data.provenance import read_provenance
     from salmu.data.readers import open_dataset
-    from salmu.data.store.manifest import read_manifest
+    from salmu.data.store.manifest_files import read_manifest
     from salmu.evaluation.metrics.results_file import read_results
     from salmu.evaluation.unlearning.record import read_record
     from salmu.flows.settings import load_profile, parse_assignment

@@ -7,6 +7,7 @@ credentials come from the surroundings, as fsspec and the protocol's package rea
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -14,10 +15,10 @@ import shutil
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 AHEAD = 8  # files of an object store that are read at once
+Read = TypeVar("Read")
 
 
 def location(text: "str | Path | UPath") -> "Path | UPath":
@@ -104,8 +106,12 @@ def listed(folder: "Path | UPath") -> dict[str, int | None]:
     """What lies in a folder: name -> bytes, None for a folder. Empty if there is no such folder, or if it is a file."""
     try:
         if isinstance(folder, Path):
+            found = {}
             with os.scandir(folder) as entries:
-                return {entry.name: entry.stat().st_size if entry.is_file() else None for entry in entries}
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):  # a temporary file that has just got its name
+                        found[entry.name] = entry.stat().st_size if entry.is_file() else None
+            return found
         with reaching(folder):
             found = folder.fs.ls(folder.path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -134,10 +140,38 @@ def write_atomic(path: "Path | UPath", content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):  # a disk that refuses the one may refuse the other
             temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}; free some space or choose another folder, then run "
-            "again (finished work is kept)"
-        ) from None
+        raise _not_written(path, error) from None
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the end of a file of a disk, so that it is there after a crash; a crash before may leave a part of it.
+    Raises UserError when the disk refuses."""
+    try:
+        new = not path.exists()
+        with open(path, "ab", buffering=0) as file:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        if new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names of new files survive a crash."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path}: cannot be written: {error.strerror or error}; free some space or choose another folder, then run "
+        "again (finished work is kept)"
+    )
 
 
 def read_bytes(path: "Path | UPath") -> bytes:
@@ -159,6 +193,16 @@ def remove(path: "Path | UPath") -> None:
     elif path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
+        path.unlink(missing_ok=True)
+
+
+def remove_files(paths: "Sequence[Path | UPath]") -> None:
+    """Remove files of one place, those that are there; in an object store by as few requests as it takes."""
+    if paths and not isinstance(paths[0], Path):
+        with contextlib.suppress(FileNotFoundError), reaching(paths[0]):
+            paths[0].fs.rm([path.path for path in paths])
+        return
+    for path in paths:
         path.unlink(missing_ok=True)
 
 
@@ -214,6 +258,11 @@ def read_tables(
         check(path)
         return read_table(path, columns, filters)
 
+    return in_order(read, paths)
+
+
+def in_order(read: "Callable[[Path | UPath], Read]", paths: "Iterable[Path | UPath]") -> Iterator[Read]:
+    """read(path) of each path, in order: one after the other from a disk, a few ahead from an object store."""
     ahead = deque()
     with ThreadPoolExecutor(AHEAD) as pool:  # starts no thread before it is used
         for path in paths:

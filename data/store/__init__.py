@@ -3,8 +3,9 @@
     runs/<name>/<stage>/part-00012.parquet   the rows of a shard, with a `row_digest` column at the end
     runs/<name>/<stage>/rejects-00012.parquet   what was dropped, with its reason; only where something was
     runs/<name>/<stage>/manifest.json        one entry a shard: the entry is the commit record
+    runs/<name>/<stage>/commits-*.jsonl      while the stage is being made, the entries since then (manifest_files.py)
 
-A file is written whole or not at all (see data/files.py); then the manifest is. A shard whose entry has the expected
+A file is written whole or not at all (see data/files.py); then its entry is. A shard whose entry has the expected
 fingerprint and whose files are there with the recorded sizes is done; anything else is made again. Whoever reads a
 shard compares it with the SHA-256 of its entry, once a process (see data/checksums.py). `runs` is a folder or a URL of
 an object store.

@@ -1,17 +1,12 @@
 """What a stage plans and what it has done: shards, their results, and the manifest that commits them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from salmu.data.errors import UserError
-from salmu.data.files import read_bytes, write_atomic
 from salmu.data.keyed import digest
-from salmu.data.suggestions import salmu_command
 
-FILE = "manifest.json"
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 
@@ -76,33 +71,6 @@ class Manifest(BaseModel):
     @property
     def rejects(self) -> int:
         return sum(e.rejects for e in self.shards)
-
-
-def read_manifest(folder: Path, stage: str) -> Manifest:
-    """The manifest in a stage's folder; an empty one if the stage has not begun. Raises UserError if it is damaged."""
-    try:
-        manifest = Manifest.model_validate_json(read_bytes(folder / FILE))
-        if manifest.stage != stage or manifest.checksum not in (None, _checksum(manifest)):
-            raise ValueError
-    except FileNotFoundError:
-        return Manifest(stage=stage)
-    except ValueError:
-        raise UserError(
-            f"{folder / FILE}: damaged manifest; remove the file and run "
-            f"{salmu_command(f'stage {stage}', folder.parent)} to make the stage again"
-        ) from None
-    return manifest
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Raises UserError when the disk refuses."""
-    manifest.shards.sort(key=lambda entry: entry.index)
-    manifest.checksum = _checksum(manifest)
-    write_atomic(folder / FILE, manifest.model_dump_json(indent=1).encode())
-
-
-def _checksum(manifest: Manifest) -> str:
-    return digest("manifest", manifest.model_dump(mode="json", exclude={"checksum"}))
 
 
 def fingerprint(stage: str, version: int, settings: Mapping, revisions: Mapping[str, str], shard: Shard) -> str:

@@ -13,7 +13,8 @@ from salmu.data.checksums import Recorded, require_intact
 from salmu.data.files import listed, location, read_tables, write_atomic
 from salmu.data.keyed import digest
 from salmu.data.schemas import REJECTS
-from salmu.data.store.manifest import Entry, Manifest, Reject, Shard, ShardResult, read_manifest, write_manifest
+from salmu.data.store.manifest import Entry, Manifest, Reject, Shard, ShardResult
+from salmu.data.store.manifest_files import FILE, commit_files, read_manifest, write_commit, write_manifest
 from salmu.data.store.shard_files import ROW_DIGEST, parquet_bytes, part_name, rejects_name, rejects_table, rows_table
 from salmu.data.store.work import Work
 from salmu.data.suggestions import salmu_command
@@ -39,7 +40,18 @@ class Store:
         return read_manifest(self.stage_folder(stage), stage)
 
     def write_manifest(self, manifest: Manifest) -> None:
+        """Commit all shards of a manifest. Raises UserError when the disk refuses."""
         write_manifest(self.stage_folder(manifest.stage), manifest)
+
+    def commit(self, manifest: Manifest, made: list[Entry]) -> None:
+        """Commit the last of the shards `made` since the manifest was written, at a cost that does not grow with their
+        number. Raises UserError when the disk refuses."""
+        write_commit(self.stage_folder(manifest.stage), manifest, made)
+
+    def manifest_files(self, stage: str) -> list[Path]:
+        """The files that name the stage's shards."""
+        folder = self.stage_folder(stage)
+        return [folder / FILE, *commit_files(folder)]
 
     def files(self, stage: str) -> dict[str, int | None]:
         """What lies in the stage's folder: name -> bytes, None for a folder."""
@@ -91,7 +103,8 @@ class Store:
         manifest = self.manifest(stage)
         named = {part_name(entry.index) for entry in manifest.shards}
         named |= {rejects_name(entry.index) for entry in manifest.shards if entry.rejects}
-        patterns = ["part-*.parquet", "rejects-*.parquet", ".*.tmp", *([".work-*"] if manifest.complete else [])]
+        patterns = ["part-*.parquet", "rejects-*.parquet", ".*.tmp"]
+        patterns += [".work-*", "commits-*.jsonl"] if manifest.complete else []
         found = {name for name in self.files(stage) for pattern in patterns if fnmatch(name, pattern)}
         return [self.stage_folder(stage) / name for name in sorted(found - named)]
 

@@ -107,19 +107,18 @@ def remedy(file: Checked, folder) -> str:
 
 
 def _stage(store: Store, name: str) -> Iterator[Checked]:
-    manifest_path = store.stage_folder(name) / "manifest.json"
-    there = store.files(name)
+    (manifest_path, *commits), there = store.manifest_files(name), store.files(name)
     if manifest_path.name not in there:
         return
     try:
         manifest = store.manifest(name)
     except UserError as error:
-        yield Checked(
-            name, manifest_path, there[manifest_path.name] or 0, str(error).removeprefix(f"{manifest_path}: ")
-        )
+        damaged = next((path for path in commits if str(error).startswith(f"{path}: ")), manifest_path)
+        yield Checked(name, damaged, there.get(damaged.name) or 0, str(error).removeprefix(f"{damaged}: "))
         return
     whole = not manifest.complete or manifest.planned == len(manifest.shards)
     yield Checked(name, manifest_path, there[manifest_path.name], "" if whole else "does not name all planned shards")
+    yield from (Checked(name, path, there.get(path.name) or 0) for path in commits)
     columns = set(STAGES[name].SCHEMA.names)
     for entry in manifest.shards:
         path = store.part_path(name, entry.index)

@@ -124,21 +124,27 @@ def _require_rows(store: Store, manifest: Manifest) -> None:
 
 
 def _make_missing(store: Store, manifest: Manifest, missing: list, settings, after, drill: DrillSettings) -> list:
-    name, done = manifest.stage, sum(entry.items for entry in manifest.shards)
+    """Make the missing shards and commit each; those made are in the manifest afterwards. Returns the futures of the
+    task runs."""
+    name, done, made = manifest.stage, sum(entry.items for entry in manifest.shards), []
     total = done + sum(len(shard.items) for shard, _ in missing)
     with shown_progress(store.folder.name, name, "items") as show:
         show(done, total)
 
         def commit(shard: Shard, entry: Entry) -> None:
-            manifest.shards.append(entry)
-            store.write_manifest(manifest)
-            show(sum(entry.items for entry in manifest.shards), total)
+            nonlocal done
+            made.append(entry)
+            store.commit(manifest, made)
+            done += entry.items
+            show(done, total)
 
-        flow_run = str(FlowRunContext.get().flow_run.id)
+        flow_run, futures = str(FlowRunContext.get().flow_run.id), []
         if runners.kind() == "workpool" and len(missing) > 1:
             make_on_work_pool(store, name, missing, commit, drill, flow_run)
-            return []
-        return make_shards(store, name, settings, missing, commit, drill, flow_run, after)
+        else:
+            futures = make_shards(store, name, settings, missing, commit, drill, flow_run, after)
+    manifest.shards += made
+    return futures
 
 
 def require_upstream(store: Store, name: str, settings_of) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from salmu.data import checksums
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
-from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint
+from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint, manifest_files
 from salmu.data.summary import Summary, read_summary, write_summary
 
 SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
@@ -190,6 +190,71 @@ def test_every_flipped_bit_of_a_manifest_is_refused_or_says_the_same(store):
         except UserError as error:
             assert "remove the file and run salmu stage things --run run --runs /" in str(error)
         path.write_bytes(whole)
+
+
+def begun(store, number):
+    """A stage whose manifest names one shard, and `number` entries committed since."""
+    entry = store.write_shard("things", SCHEMA, Shard(index=0, items=("a",)), ShardResult(rows("a")), "f", seconds=1.0)
+    manifest, made = Manifest(stage="things", planned=number + 1, shards=[entry]), []
+    store.write_manifest(manifest)
+    for index in range(number, 0, -1):
+        made.append(entry.model_copy(update={"index": index}))
+        store.commit(manifest, made)
+    return manifest, made
+
+
+def test_commits_are_in_the_manifest_at_once_and_go_into_its_file_when_it_is_written(store, monkeypatch):
+    monkeypatch.setattr(manifest_files, "ENTRIES", 3)
+    manifest, made = begun(store, 7)
+    assert [entry.index for entry in store.manifest("things").shards] == [*range(8)]
+    assert not store.manifest("things").complete and len(store.manifest_files("things")) == 1 + 3
+    kept = [path.read_bytes() for path in store.manifest_files("things")[1:]]
+    manifest.shards += made
+    manifest.complete = True
+    store.write_manifest(manifest)
+    assert store.manifest("things").shards == sorted(manifest.shards, key=lambda entry: entry.index)
+    assert [path.name for path in store.manifest_files("things")] == ["manifest.json"]
+    store.write_manifest(Manifest(stage="things", planned=9))  # settings changed, and a crash left the files there
+    for number, content in enumerate(kept):
+        (store.stage_folder("things") / f"commits-{manifest.checksum[:12]}-{number:05d}.jsonl").write_bytes(content)
+    assert store.manifest("things").shards == []
+
+
+def test_what_a_crash_cuts_off_is_the_last_commit_alone(store):
+    begun(store, 3)
+    path = store.manifest_files("things")[1]
+    whole, lines = path.read_bytes(), path.read_bytes().splitlines(keepends=True)
+    for cut in range(0, len(whole), 7):
+        path.write_bytes(whole[:cut])
+        held = sum(len(b"".join(lines[: number + 1])) <= cut + 1 for number in range(3))  # but for its line feed
+        assert [entry.index for entry in store.manifest("things").shards] == sorted([0, *[3, 2, 1][:held]])
+    path.write_bytes(whole + bytes(100))  # a file that grew before its content reached the disk
+    assert len(store.manifest("things").shards) == 4
+
+
+def test_every_flipped_bit_of_the_commits_is_refused_or_loses_the_end_alone(store):
+    begun(store, 3)
+    path, known = store.manifest_files("things")[1], store.manifest("things").shards
+    whole = path.read_bytes()
+    for bit in [*range(0, 8 * len(whole), 31), 8 * len(whole) - 8]:
+        flip(path, bit)
+        try:
+            assert store.manifest("things").shards in (known, known[:1] + known[2:], known[:1] + known[3:])
+        except UserError as error:
+            assert f"{path}: damaged manifest; remove the file and run salmu stage things --run run" in str(error)
+            assert bit < 8 * whole.rindex(b"\n", 0, -1)
+        path.write_bytes(whole)
+
+
+def test_a_disk_that_is_full_refuses_a_commit_in_one_line(store, monkeypatch):
+    manifest, made = begun(store, 1)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="jsonl: cannot be written: No space left on device; free some space"):
+        store.commit(manifest, [*made, made[0].model_copy(update={"index": 2})])
 
 
 def test_a_damaged_summary_is_one_line(tmp_path):

@@ -20,7 +20,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, listed, location, remove, size
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import SPLITS, open_dataset
-from salmu.data.store import Reject, Shard, ShardResult, Store
+from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, manifest_files
 from salmu.flows.command_line.verify import checked
 from salmu.flows.running.lock import run_lock
 
@@ -65,6 +65,27 @@ def test_rows_come_back_and_a_store_is_named_by_its_text(runs):
     assert again.is_done("things", entry, "f") and not again.is_done("things", entry, "g")
     remove(again.rejects_path("things", 0))
     assert not again.is_done("things", entry, "f") and store.manifest("nothing").shards == []
+
+
+def test_commits_one_by_one_and_verify_looks_at_their_files(runs, monkeypatch):
+    monkeypatch.setattr(manifest_files, "ENTRIES", 2)
+    store, made = Store(f"{runs}/tiny"), []
+    manifest = Manifest(stage="assembly", planned=4)
+    store.write_manifest(manifest)
+    for index in (2, 0, 1):
+        made.append(store.write_shard("assembly", SCHEMA, *shard(index, "abc"[index])[:2], "f", seconds=1.0))
+        store.commit(manifest, made)
+    assert store.manifest("assembly").shards == [made[1], made[2], made[0]]
+    first, last = store.manifest_files("assembly")[1:]
+    whole = first.read_bytes()
+    first.write_bytes(whole[:40] + whole[41:])
+    (found,) = [file for file in checked(store) if file.problem]
+    assert found.path == first and found.problem.startswith("damaged manifest; remove the file and run salmu stage")
+    first.write_bytes(whole)
+    remove(last)
+    assert store.manifest("assembly").shards == [made[1], made[0]]
+    store.write_manifest(manifest)
+    assert [path.name for path in store.manifest_files("assembly")] == ["manifest.json"]
 
 
 @pytest.mark.parametrize("runs", ["memory"], indirect=True)
