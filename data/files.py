@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -225,14 +226,32 @@ def parquet_file(path: "Path | UPath") -> pq.ParquetFile:
         return pq.ParquetFile(parquet_source(path))
 
 
-def read_table(path: "Path | UPath", columns: list[str] | None = None, filters=None) -> pa.Table:
-    """The rows of a Parquet file; only the columns and the row groups that are asked for are read.
+def read_table(path: "Path | UPath", columns: list[str] | None = None) -> pa.Table:
+    """The rows of a Parquet file; only the columns that are asked for are read.
 
     Raises UserError if the file is missing or cannot be read as Parquet."""
     with reading_parquet(path):
-        table = pq.read_table(parquet_source(path), columns=columns, filters=filters)
-        table.validate(full=True)  # texts are UTF-8, lengths lie within the file
-        return table
+        return _validated(pq.read_table(parquet_source(path), columns=columns))
+
+
+def read_row_groups(path: "Path | UPath", groups: Sequence[int], columns: list[str] | None = None) -> pa.Table:
+    """The rows of some row groups, by number, of a Parquet file. Raises UserError as `read_table` does."""
+    with reading_parquet(path), parquet_file(path) as file:
+        table = _validated(file.read_row_groups(groups, columns))
+        return table if columns is None else table.select(columns)
+
+
+def values_by_row_group(path: "Path | UPath", column: str) -> list[list]:
+    """A column of a Parquet file, the values of each row group. Raises UserError as `read_table` does."""
+    with reading_parquet(path), parquet_file(path) as file:
+        values = iter(_validated(file.read([column])).column(column).to_pylist())
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        return [list(islice(values, size)) for size in sizes]
+
+
+def _validated(table: pa.Table) -> pa.Table:
+    table.validate(full=True)  # texts are UTF-8, lengths lie within the file
+    return table
 
 
 @contextlib.contextmanager
@@ -240,7 +259,7 @@ def reading_parquet(path: "Path | UPath") -> Iterator[None]:
     """Tells in one line what pyarrow raises for a file that is missing, damaged or of another kind."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).split("\n")[0]
         raise UserError(f"{path}: cannot be read as Parquet: {reason}") from None
 
@@ -248,7 +267,6 @@ def reading_parquet(path: "Path | UPath") -> Iterator[None]:
 def read_tables(
     paths: "Iterable[Path | UPath]",
     columns: list[str] | None = None,
-    filters=None,
     check: "Callable[[Path | UPath], object]" = lambda path: None,
 ) -> Iterator[pa.Table]:
     """A table a file, in order: one after the other from a disk, a few ahead from an object store, which is slow to
@@ -256,7 +274,7 @@ def read_tables(
 
     def read(path: "Path | UPath") -> pa.Table:
         check(path)
-        return read_table(path, columns, filters)
+        return read_table(path, columns)
 
     return in_order(read, paths)
 

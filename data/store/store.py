@@ -2,15 +2,16 @@
 
 import hashlib
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from salmu.data.checksums import Recorded, require_intact
-from salmu.data.files import listed, location, read_tables, write_atomic
+from salmu.data.files import in_order, listed, location, read_row_groups, read_tables, values_by_row_group, write_atomic
 from salmu.data.keyed import digest
 from salmu.data.schemas import REJECTS
 from salmu.data.store.manifest import Entry, Manifest, Reject, Shard, ShardResult
@@ -18,6 +19,9 @@ from salmu.data.store.manifest_files import FILE, commit_files, read_manifest, w
 from salmu.data.store.shard_files import ROW_DIGEST, parquet_bytes, part_name, rejects_name, rejects_table, rows_table
 from salmu.data.store.work import Work
 from salmu.data.suggestions import salmu_command
+
+BATCH = 1024  # rows that are Python objects at a time
+Made = TypeVar("Made")
 
 
 class Store:
@@ -122,7 +126,9 @@ class StageView:
         self.store, self.stage, self.key = store, stage, key
         self.manifest = store.manifest(stage)
         self._row_digests: dict[str, str] | None = None
-        self._places: dict[str, list[set]] = {}
+        self._places: dict[str, dict[Any, tuple[int, ...]]] = {}
+        self._row_groups: list[tuple[int, int]] = []  # of all shards: place of the shard, number of the group in it
+        self._made: dict[Callable, Any] = {}
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """One table a shard, in order, so that memory stays bounded by a shard, or by a few in an object store."""
@@ -131,21 +137,34 @@ class StageView:
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """All rows, shard by shard."""
         for table in self.tables(columns):
-            yield from table.to_pylist()
+            for batch in table.to_batches(BATCH):
+                yield from batch.to_pylist()
 
     def rows_of(
         self, keys: Iterable[str], columns: list[str] | None = None, by: str | None = None
     ) -> list[dict[str, Any]]:
-        """The rows whose column `by` (the key by default) is among `keys`, in the stage's order; reads only the
-        shards that hold them."""
+        """The rows whose column `by` (the key by default) is among `keys`, in the stage's order. Where they are is
+        looked up once; then only the row groups that hold them are read."""
         by = by or self.key
-        wanted = set(keys)
+        wanted, groups = set(keys), {}
         columns = None if columns is None else list(dict.fromkeys([by, *columns]))
-        holding = [entry for entry, values in self._values(by) if not values.isdisjoint(wanted)]
-        found = []
-        for table in self._tables(self._parts(holding), columns, filters=[(by, "in", list(wanted))]):
-            found += table.to_pylist()
-        return found
+        places = self._places_of(by)
+        for shard, group in sorted({self._row_groups[at] for key in wanted for at in places.get(key, ())}):
+            groups.setdefault(shard, []).append(group)
+        known = self._parts([self.manifest.shards[shard] for shard in groups])
+        in_file = dict(zip(known, groups.values(), strict=True))
+
+        def read(path: Path) -> pa.Table:
+            table = read_row_groups(require_intact(path, known[path], columns), in_file[path], columns)
+            return table.filter(pc.is_in(table[by], pa.array(wanted, table.schema.field(by).type)))
+
+        return [row for table in in_order(read, known) for row in table.to_pylist()]
+
+    def once(self, make: Callable[["StageView"], Made]) -> Made:
+        """make(view), kept for later calls: for what every shard needs of all rows."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     def paths(self, rejects: bool = False) -> Iterator[Path]:
         """The files of the rows, or of the rejects, in order, for those who read them in smaller pieces."""
@@ -171,14 +190,24 @@ class StageView:
     def rejects(self) -> list[Reject]:
         return [Reject(**row) for table in self._tables(self._rejects()) for row in table.to_pylist()]
 
-    def _values(self, column: str) -> list[tuple[Entry, set]]:
-        """What a column of each shard holds; read once."""
+    def _places_of(self, column: str) -> dict[Any, tuple[int, ...]]:
+        """Value of a column -> the places in `_row_groups` of the row groups that hold it; read once."""
         if column not in self._places:
-            self._places[column] = [set(table.column(column).to_pylist()) for table in self.tables([column])]
-        return list(zip(self.manifest.shards, self._places[column], strict=True))
+            known, places, row_groups = self._parts(self.manifest.shards), {}, []
 
-    def _tables(self, known: dict[Path, Recorded], columns=None, filters=None) -> Iterator[pa.Table]:
-        return read_tables(known, columns, filters, lambda path: require_intact(path, known[path], columns))
+            def read(path: Path) -> list[list]:
+                return values_by_row_group(require_intact(path, known[path], [column]), column)
+
+            for shard, groups in enumerate(in_order(read, known)):
+                for group, values in enumerate(groups):
+                    for value in dict.fromkeys(values):
+                        places[value] = (*places.get(value, ()), len(row_groups))
+                    row_groups.append((shard, group))
+            self._places[column], self._row_groups = places, row_groups
+        return self._places[column]
+
+    def _tables(self, known: dict[Path, Recorded], columns=None) -> Iterator[pa.Table]:
+        return read_tables(known, columns, lambda path: require_intact(path, known[path], columns))
 
     def _parts(self, entries: list[Entry]) -> dict[Path, Recorded]:
         return {

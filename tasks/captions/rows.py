@@ -1,6 +1,7 @@
 """What the stage captions reads of portraits and personas, and the rows that it writes."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from salmu.data import schemas
@@ -41,20 +42,32 @@ def facts(persona: dict[str, Any]) -> list[Fact]:
     ]
 
 
-def kept_portraits(upstream: dict[str, StageView]) -> dict[str, list[Portrait]]:
-    """Identity id -> its kept portraits, by file name."""
-    labels = {
-        row["file_name"]: (row["gender"] or "", row["age_group"] or "")
-        for row in upstream["curation"].rows(["file_name", "kept", "gender", "age_group"])
-        if row["kept"]
-    }
+def kept_portraits(
+    upstream: dict[str, StageView], identities: Sequence[str] | None = None
+) -> dict[str, list[Portrait]]:
+    """Identity id -> its kept portraits, by file name; of these identities, whose portraits alone are read, or of
+    all."""
+    labels, columns = upstream["curation"].once(kept_labels), ["file_name", "identity_id", "scene"]
+    portraits = upstream["portraits"]
+    rows = portraits.rows(columns) if identities is None else portraits.rows_of(identities, columns, "identity_id")
     found: dict[str, list[Portrait]] = {}
-    for row in upstream["portraits"].rows(["file_name", "identity_id", "scene"]):
+    for row in rows:
         if row["file_name"] in labels:
             found.setdefault(row["identity_id"], []).append(
                 Portrait(row["file_name"], row["scene"] or "", *labels[row["file_name"]])
             )
     return {identity: sorted(portraits) for identity, portraits in found.items()}
+
+
+def kept_labels(curation: StageView) -> dict[str, tuple[str, str]]:
+    """File name of each kept portrait -> gender and age group of its identity."""
+    found: dict[str, tuple[str, str]] = {}
+    same: dict[tuple[str, str], tuple[str, str]] = {}  # one object for all that have the same labels
+    for row in curation.rows(["file_name", "kept", "gender", "age_group"]):
+        if row["kept"]:
+            labels = (row["gender"] or "", row["age_group"] or "")
+            found[row["file_name"]] = same.setdefault(labels, labels)
+    return found
 
 
 def fact_rows(fact: Fact, captions: list[Caption]) -> list[dict[str, Any]]:

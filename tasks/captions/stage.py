@@ -141,7 +141,7 @@ def run(
     progress: Progress = lambda done, total: None,
 ) -> ShardResult:
     """`progress` counts the replies of a language model. Raises UserError when it fails too often."""
-    portraits = kept_portraits(upstream)
+    portraits = kept_portraits(upstream, shard.items)
     personas = {row["identity_id"]: row for row in upstream["personas"].rows_of(shard.items)}
     told = [fact for identity in shard.items if identity in personas for fact in facts(personas[identity])]
     captions = dict(zip(told, _worded(told, settings, engine, work, progress), strict=True))

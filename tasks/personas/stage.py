@@ -99,7 +99,7 @@ def sensitive(curation: StageView) -> dict[str, dict[str, str]]:
 
 
 def run(shard: Shard, settings: Settings, upstream: dict[str, StageView], engine: Generator) -> ShardResult:
-    people, rows, rejects = sensitive(upstream["curation"]), [], []
+    people, rows, rejects = upstream["curation"].once(sensitive), [], []
     for identity in shard.items:
         try:
             rows.append(persona(people[identity], settings, engine))

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from salmu.data import checksums
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
-from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, chunks, fingerprint, manifest_files
+from salmu.data.store import (
+    Manifest,
+    Reject,
+    Shard,
+    ShardResult,
+    Store,
+    chunks,
+    fingerprint,
+    manifest_files,
+    shard_files,
+)
+from salmu.data.store import store as store_module
 from salmu.data.summary import Summary, read_summary, write_summary
 
 SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int32()), ("image", pa.binary())])
@@ -43,6 +54,33 @@ def test_rows_and_rejects_come_back_in_planned_order_whatever_the_commit_order(s
     assert [row["name"] for row in view.rows()] == ["a", "b", "c"]
     assert view.rejects() == [Reject("d", "too small", "3 px")]
     assert view.rows_of(["c", "a"], columns=["image"]) == [{"name": "a", "image": b"a"}, {"name": "c", "image": b"c"}]
+
+
+def test_only_the_row_groups_that_hold_the_keys_are_read(store, monkeypatch):
+    monkeypatch.setattr(shard_files, "ROW_GROUP_BYTES", 1)  # a row group a row
+    commit(store, Shard(index=0, items=()), ShardResult(rows("a", "bb", "cc", "d")))
+    commit(store, Shard(index=1, items=()), ShardResult(rows("ee", "f")))
+    read, some = [], store_module.read_row_groups
+    monkeypatch.setattr(
+        store_module, "read_row_groups", lambda path, groups, *rest: read.append(groups) or some(path, groups, *rest)
+    )
+    view = store.view("things", "name")
+    assert [row["name"] for row in view.rows_of(["f", "d", "not there"])] == ["d", "f"] and read == [[3], [1]]
+    assert [row["name"] for row in view.rows_of([2], ["name"], by="size")] == ["bb", "cc", "ee"]
+    assert read[2:] == [[1, 2], [0]] and view.rows_of([]) == view.rows_of([None]) == []
+    with pytest.raises(UserError, match="part-00000.parquet: cannot be read as Parquet: .*colour"):
+        view.rows_of(["a"], ["colour"])
+
+
+def test_what_is_made_of_a_view_is_made_once(store):
+    commit(store, Shard(index=0, items=()), ShardResult(rows("a", "b")))
+    view, calls = store.view("things", "name"), []
+
+    def names(view):
+        calls.append(view)
+        return [row["name"] for row in view.rows(["name"])]
+
+    assert view.once(names) == view.once(names) == ["a", "b"] and calls == [view]
 
 
 def test_a_shard_counts_only_with_its_manifest_row_and_its_file(store):

@@ -1,11 +1,14 @@
+from collections import Counter
+
 import pytest
 from caption_runs import made, prepared, rows_of, summary_of, views
 from mutations import person
 from small_run import put
 
-from salmu.data import schemas
+from salmu.data import files, schemas
 from salmu.data.errors import UserError
-from salmu.data.store import Store
+from salmu.data.store import Store, shard_files
+from salmu.data.store import store as store_module
 from salmu.tasks.captions import stage
 
 
@@ -30,6 +33,23 @@ def test_captions_do_not_depend_on_shards_or_on_other_identities(tmp_path):
     assert one == other
     alone = rows_of(finished(tmp_path / "few", numbers=(1,)))
     assert alone == [row for row in one if row["identity_id"] == person(1)["identity_id"]]
+
+
+def test_a_worker_reads_the_labels_once_and_of_the_portraits_those_of_its_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_files, "ROW_GROUP_BYTES", 1)  # a row group a row
+    store, settings, read = prepared(tmp_path), stage.Settings(shard_size=1), Counter()
+    shards, seen = stage.plan(settings, views(store)), views(store)
+    engine, whole, some = stage.load_engine(settings), files.read_table, store_module.read_row_groups
+
+    def counted(table, path):
+        read[path.parent.name] += table.num_rows
+        return table
+
+    monkeypatch.setattr(files, "read_table", lambda path, *rest: counted(whole(path, *rest), path))
+    monkeypatch.setattr(store_module, "read_row_groups", lambda path, *rest: counted(some(path, *rest), path))
+    for shard in shards:
+        stage.run(shard, settings, seen, engine, store.work("captions", stage.SCHEMA, shard.index, "fingerprint"))
+    assert len(shards) == 3 and read == {"curation": 9, "portraits": 9, "personas": 2}
 
 
 def test_only_the_shard_of_a_changed_identity_becomes_stale(tmp_path):
