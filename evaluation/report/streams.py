@@ -7,6 +7,7 @@ from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import headline
 from salmu.evaluation.report.receipts import triangle
 from salmu.evaluation.report.rendering import page
+from salmu.evaluation.report.tradeoff import shared_by_methods
 from salmu.evaluation.requests.benchmark import RESULTS, streams
 from salmu.evaluation.requests.evidence import AWAY
 from salmu.evaluation.verdicts.leaderboard import in_words
@@ -21,22 +22,19 @@ def streams_page(run_folder: Path, name: str, records: list[dict[str, Any]]) -> 
     found = [one for one in streams(run_folder) if one[2]]
     if not found:
         return None
-    rows = {row["model"]: row for row in records}
+    rows, shared = {row["model"]: row for row in records}, shared_by_methods(records)
     table = [_row(in_words(model), rows[model]) for model in REFERENCES if model in rows]
+    parts = []
     for streamed, folder, done in found:
+        method = ", ".join(part for part in in_words(streamed.model).split(", ") if part not in shared)
         if streamed.order == 1 and streamed.model in rows:
-            table.append(_row(f"{in_words(streamed.model)}, all at once", rows[streamed.model], rows[streamed.model]))
-        table.append(_row(f"{in_words(streamed.model)}, order {streamed.order}", _measured(folder), None, done))
-    parts = [
-        {
-            "title": f"{in_words(streamed.model)}, order {streamed.order}",
-            "table": triangle(done),
-            "failed": streamed.failed,
-        }
-        for streamed, _, done in found
-    ]
+            table.append(_row(f"{method}, all at once", rows[streamed.model], rows[streamed.model]))
+        title = f"{method}, order {streamed.order}"
+        table.append(_row(title, _measured(folder), None, done))
+        parts.append({"title": title, "table": triangle(done), "failed": streamed.failed})
     people = [record["asked"]["people"] for record in found[0][2]]
-    return page("streams.html", name=name, rows=table, metrics=METRICS, parts=parts, people=people)
+    shown = {"rows": table, "metrics": METRICS, "parts": parts, "people": people, "shared": ", ".join(shared)}
+    return page("streams.html", name=name, **shown)
 
 
 def _measured(folder: Path) -> dict[str, Any]:
