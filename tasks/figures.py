@@ -26,5 +26,6 @@ def png(figure: Figure) -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     sink = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3]).quantize(64).save(sink, "PNG", optimize=True)
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+    image.quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(sink, "PNG")
     return sink.getvalue()

@@ -28,6 +28,7 @@ class Reject(NamedTuple):
 class ShardResult(NamedTuple):
     rows: list[dict[str, Any]]
     rejects: list[Reject] = []
+    notes: dict[str, Any] = {}  # small, of JSON: what the stage's summary tells and the rows do not say
 
 
 class Entry(BaseModel):
@@ -45,6 +46,7 @@ class Entry(BaseModel):
     items: NonNegativeInt = 0
     seconds: float = 0.0
     host: str = ""
+    notes: dict[str, Any] = {}  # of the ShardResult
 
 
 class Manifest(BaseModel):

@@ -8,6 +8,7 @@ file is written anew. manifest.json is written when a stage begins and when it i
 the other files go. Their names begin with its checksum: those of an earlier manifest.json count as nothing.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def read_manifest(folder: Path, stage: str) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Raises UserError when the disk refuses."""
     manifest.shards.sort(key=lambda entry: entry.index)
-    manifest.checksum = _checksum(manifest)
+    manifest.checksum = _checksum(manifest.model_dump_json())
     write_atomic(folder / FILE, manifest.model_dump_json(indent=1).encode())
     remove_files(commit_files(folder))
 
@@ -76,15 +77,16 @@ def write_commit(folder: Path, manifest: Manifest, made: list[Entry]) -> None:
 def _manifest(content: bytes, folder: Path, stage: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(content)
-        if manifest.stage != stage or manifest.checksum not in (None, _checksum(manifest)):
+        if manifest.stage != stage or manifest.checksum not in (None, _checksum(content)):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(folder / FILE, "the stage") from None
     return manifest
 
 
-def _checksum(manifest: Manifest) -> str:
-    return digest("manifest", manifest.model_dump(mode="json", exclude={"checksum"}))
+def _checksum(content: str | bytes) -> str:
+    """Of what is written, so that it holds for files of versions that knew fewer keys."""
+    return digest("manifest", {key: value for key, value in json.loads(content).items() if key != "checksum"})
 
 
 def _line(entry: Entry, checksum: str) -> bytes:

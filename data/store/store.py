@@ -89,6 +89,7 @@ class Store:
             items=len(shard.items),
             seconds=round(seconds, 3),
             host=socket.gethostname(),
+            notes=result.notes,
         )
         write_atomic(self.part_path(stage, shard.index), content)
         if result.rejects:

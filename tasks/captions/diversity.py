@@ -1,11 +1,11 @@
 """How varied a set of captions is: distinct-n, self-BLEU, lengths."""
 
-import io
 import re
 from collections import Counter
 from statistics import fmean
 
 from salmu.data.keyed import ranked
+from salmu.tasks.charts import Panel, bar_charts
 
 SELF_BLEU_SAMPLE = 120
 
@@ -28,16 +28,11 @@ def measures(texts: list[str]) -> dict[str, float]:
 
 def length_histogram(lengths: Counter) -> bytes:
     """PNG of the number of captions by their number of words."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 2.5), layout="constrained")
-    axes = figure.subplots()
-    axes.bar(lengths.keys(), lengths.values(), color="#4477aa")
-    axes.set(xlabel="words", ylabel="captions")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=80)
-    return sink.getvalue()
+    words = range(min(lengths), max(lengths) + 1)
+    labels = [str(number) if number % 5 == 0 else "" for number in words]
+    return bar_charts(
+        [Panel("", {"captions": [lengths[number] for number in words]}, labels)], "words", "captions", size=(480, 240)
+    )
 
 
 def _grams(tokens: list[str], size: int) -> Counter:
@@ -45,10 +40,8 @@ def _grams(tokens: list[str], size: int) -> Counter:
 
 
 def _distinct(texts: list[list[str]], size: int) -> float:
-    grams: Counter = Counter()
-    for tokens in texts:
-        grams.update(_grams(tokens, size))
-    return len(grams) / max(1, grams.total())
+    grams = [gram for tokens in texts for gram in zip(*(tokens[start:] for start in range(size)))]
+    return len(set(grams)) / max(1, len(grams))
 
 
 def _self_bleu(sample: list[list[str]]) -> float:

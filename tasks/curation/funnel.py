@@ -1,20 +1,19 @@
 """What curation shows: how many portraits each rule dropped, how many planted faults were caught, and at what price."""
 
-import io
 from collections import Counter
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from salmu.data.keyed import ranked
 from salmu.data.schemas import AGE_GROUPS, GENDERS
 from salmu.data.store import StageView
+from salmu.tasks.charts import Panel, bar_charts
 from salmu.tasks.curation.rules import FOR_ITSELF, REASONS
-from salmu.tasks.figures import new_figure, png
+from salmu.tasks.pictures import labelled_sheet
 
 Row = dict[str, Any]
-SHEET, TILE = (3, 8), 96
+SHEET = (3, 8)  # rows and columns of pictures
 
 
 def steps(rows: list[Row], rules: list[Row]) -> list[Row]:
@@ -83,38 +82,25 @@ def similarity_figure(rows: list[Row]) -> bytes:
         name: [row["identity_similarity"] for row in group if row["identity_similarity"] is not None]
         for name, group in groups.items()
     }
-    figure = new_figure(6, 3)
-    axes = figure.subplots()
-    axes.hist(
-        list(values.values()),
-        bins=np.linspace(-0.3, 1, 53),
-        stacked=True,
-        label=list(values),
-        color=("#4c78a8", "#f2a541", "#c8443c"),
-    )
-    axes.set(xlabel="cosine to the centre of the identity's good portraits", ylabel="portraits", yscale="symlog")
-    axes.legend(frameon=False)
-    return png(figure)
+    edges = np.linspace(-0.3, 1, 53)
+    labels = [""] * (len(edges) - 1)
+    for tenth in range(-3, 10):
+        labels[int(np.searchsorted(edges, tenth / 10 + 1e-9)) - 1] = f"{tenth / 10:g}"
+    heights = {name: np.histogram(found, edges)[0].tolist() for name, found in values.items()}
+    told = "cosine to the centre of the identity's good portraits"
+    return bar_charts([Panel("", heights, labels)], told, "portraits", logarithmic=True)
 
 
 def demographics_figure(rows: list[Row]) -> bytes:
     """Kept identities by gender, age group and region."""
     identities = list({row["identity_id"]: row for row in rows if row["kept"]}.values())
-    figure = new_figure(9, 2.8)
-    for axes, name in zip(
-        figure.subplots(1, 3, width_ratios=(1, 2, 2)), ("gender", "age_group", "region"), strict=True
-    ):
-        counts = Counter(str(row[name]) for row in identities)
-        labels = sorted(counts)
-        bottom = np.zeros(len(labels))
-        for role, colour in (("sensitive", "#4c78a8"), ("retain", "#a5c3e0")):
-            heights = [sum(str(row[name]) == label and row["role"] == role for row in identities) for label in labels]
-            axes.bar(labels, heights, bottom=bottom, label=role, color=colour)
-            bottom += heights
-        axes.set_title(name.replace("_", " "), fontsize=9)
-        axes.tick_params(axis="x", labelrotation=0 if name == "gender" else 30, labelsize=7)
-    axes.legend(frameon=False, fontsize=7)
-    return png(figure)
+    panels = []
+    for name in ("gender", "age_group", "region"):
+        counts = Counter((str(row[name]), row["role"]) for row in identities)
+        labels = sorted({label for label, _ in counts})
+        series = {role: [counts[label, role] for label in labels] for role in ("sensitive", "retain")}
+        panels.append(Panel(name.replace("_", " "), series, labels))
+    return bar_charts(panels, ylabel="identities", size=(900, 280))
 
 
 def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | None:
@@ -133,16 +119,8 @@ def dropped_sheet(rows: list[Row], portraits: StageView, seed: int) -> bytes | N
         return None
     faults = {row["file_name"]: row["fault"] for row in rows if row["file_name"] in chosen}
     images = {row["file_name"]: row["image"] for row in portraits.rows_of(chosen, ["image"])}
-    figure = new_figure(SHEET[1] * 1.15, SHEET[0] * 1.4, dpi=80)
-    grid = figure.subplots(*SHEET).ravel()
-    for axes in grid:
-        axes.axis("off")
-    for axes, (name, reason) in zip(grid, list(chosen.items())[: len(grid)], strict=False):
-        picture = Image.open(io.BytesIO(images[name])).convert("RGB")
-        picture.thumbnail((TILE, TILE))
-        axes.imshow(picture)
-        axes.set_title(f"{reason}\n({faults[name] or 'good'})", fontsize=6)
-    return png(figure)
+    pictures = [(images[name], f"{reason}\n({faults[name] or 'good'})") for name, reason in chosen.items()]
+    return labelled_sheet(pictures, SHEET[1])
 
 
 def _planted(rows: list[Row]) -> int:

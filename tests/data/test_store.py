@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from salmu.data import checksums
 from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
+from salmu.data.keyed import digest
 from salmu.data.store import (
     Manifest,
     Reject,
@@ -48,10 +49,12 @@ def store(tmp_path):
 
 
 def test_rows_and_rejects_come_back_in_planned_order_whatever_the_commit_order(store):
-    commit(store, Shard(index=1, items=("c", "d")), ShardResult(rows("c"), [Reject("d", "too small", "3 px")]))
+    rejects = [Reject("d", "too small", "3 px")]
+    commit(store, Shard(index=1, items=("c", "d")), ShardResult(rows("c"), rejects, {"rules": [{"dropped": 1}]}))
     commit(store, Shard(index=0, items=("a", "b")), ShardResult(rows("a", "b")))
     view = store.view("things", "name")
     assert [row["name"] for row in view.rows()] == ["a", "b", "c"]
+    assert [entry.notes for entry in view.manifest.shards] == [{}, {"rules": [{"dropped": 1}]}]
     assert view.rejects() == [Reject("d", "too small", "3 px")]
     assert view.rows_of(["c", "a"], columns=["image"]) == [{"name": "a", "image": b"a"}, {"name": "c", "image": b"c"}]
 
@@ -312,13 +315,26 @@ def test_a_manifest_of_an_older_version_is_read_and_one_with_other_keys_is_not(s
     entry = commit(store, Shard(index=0, items=("a",)), ShardResult(rows("a")))
     path = store.stage_folder("things") / "manifest.json"
     document = json.loads(path.read_text())
-    assert document.pop("checksum")
+    assert document.pop("checksum") and document["shards"][0].pop("notes") == {}
     path.write_text(json.dumps(document))
     assert store.manifest("things").shards == [entry]
     for change in ({"planed": 1}, {"planned": -1}, {"stage": "words"}, {"shards": {}}, {"settings": [[[]]]}):
         path.write_text(json.dumps(document | change))
         with pytest.raises(UserError, match="damaged manifest"):
             store.manifest("things")
+
+
+def test_a_checksum_covers_what_was_written_and_holds_where_a_later_version_knows_more_keys(store):
+    entry = commit(store, Shard(index=0, items=("a",)), ShardResult(rows("a")))
+    path = store.stage_folder("things") / "manifest.json"
+    document = json.loads(path.read_text())
+    del document["checksum"], document["shards"][0]["notes"]
+    path.write_text(json.dumps(document | {"checksum": digest("manifest", document)}))
+    assert store.manifest("things").shards == [entry]
+    document["shards"][0]["rows"] += 1
+    path.write_text(json.dumps(document | {"checksum": store.manifest("things").checksum}))
+    with pytest.raises(UserError, match="damaged manifest"):
+        store.manifest("things")
 
 
 def test_a_disk_that_refuses_even_to_clean_up_is_one_line(tmp_path, monkeypatch):

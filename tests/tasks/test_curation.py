@@ -385,7 +385,7 @@ def test_too_few_identities_says_how_many_and_what_to_change(tmp_path):
         curated(tmp_path, of_people(4, 4), Settings(min_portraits=3, identities=4, retain_identities=2))
 
 
-def test_summary_counts_planted_faults_and_good_losses(tmp_path):
+def test_summary_counts_planted_faults_and_good_losses(tmp_path, monkeypatch):
     portraits = of_people(4, 10)
     for identity, rows in portraits.items():
         rows[0] = rows[0] | FACELESS | {"fault": "no_face"}
@@ -402,6 +402,11 @@ def test_summary_counts_planted_faults_and_good_losses(tmp_path):
     assert steps[0]["left"] == 40 and steps[-1]["left"] == steps[-2]["left"] == steps[-1]["portraits"] == 32
     assert all(figure.startswith(b"\x89PNG") and len(figure) < 100_000 for figure in summary.figures.values())
     assert len(summary.figures) == 3
+    manifest = store.manifest("curation")
+    manifest.shards[0].notes = {"rules": summary.tables["Rules"]}  # as a worker leaves them: nothing is decided again
+    store.write_manifest(manifest)
+    monkeypatch.delattr(stage, "decide")
+    assert stage.summarise(settings, store.view("curation", "file_name"), views) == summary
 
 
 any_portrait = st.fixed_dictionaries(
