@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# faiss-cpu 1.15.1: where scores tie, IndexFlatIP returns the rows with the lowest numbers in falling order. So the first
-# hit for k=1 is row 0 and for k=10 row 9. IndexFlatL2 returns them in rising order.
+# faiss-cpu 1.15.1: where scores tie, IndexFlatIP returns the rows with the lowest numbers in falling order. So the
+# first hit for k=1 is row 0 and for k=10 row 9. IndexFlatL2 returns them in rising order.
 #
 # Guess before the run: ties in rising order of the row, whatever k is, so that the first hit is that of k=1.
 # Seen: as above, for one query and for many, on vectors that are exactly alike.
-# It matters for retrieval with duplicates, which captions made from templates always have: R@1 taken from a search with
-# k=1 and from one with k=10 differ by as much as the ties make, and L2 on unit vectors, which ranks alike, gives another
-# result again.
-# Count ties by the score: a hit is a target whose score reaches that of rank k, or share the hit among all that tie.
+# It matters for retrieval with duplicates, which captions made from templates always have: R@1 taken from a search
+# with k=1 and from one with k=10 differ by as much as the ties make, and L2 on unit vectors, which ranks alike, gives
+# another result again. Count ties by the score: a hit is a target whose score reaches that of rank k, or share the
+# hit among all that tie.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

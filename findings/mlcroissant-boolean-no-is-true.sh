@@ -5,8 +5,8 @@
 # Guess before the run: an error, because the value is none of the declared type, or False for the words that mean it.
 # Seen: the value goes through Python's bool() or int(). In CSV, true and false work, since pandas knows these words.
 # It matters for columns such as consent or is_synthetic: a file with yes and no says yes everywhere, and scores lose
-# their fraction. Write JSON's true and false, declare sc:Float for a number that may have a fraction, and compare some
-# loaded values with the file.
+# their fraction. Write JSON's true and false, declare sc:Float for a number that may have a fraction, and compare
+# some loaded values with the file.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# mlcroissant 1.1.1: a column that the Croissant file declares as sc:Text loses leading zeros and the words NA and None,
-# when the file is CSV or JSON Lines.
+# mlcroissant 1.1.1: a column that the Croissant file declares as sc:Text loses leading zeros and the words NA and
+# None, when the file is CSV or JSON Lines.
 #
 # Guess before the run: the declared type decides how the file is read, so "007" stays "007" and "NA" stays "NA".
-# Seen: pandas reads the file and guesses the types first; the declared type is applied to its guess. "007" comes back as
-# 7, as 7.0 when a cell of the column is empty, and "NA" or "None" as a missing value. JSON Lines loses the zeros too,
-# although the value is a string in quotes. Nothing is said.
+# Seen: pandas reads the file and guesses the types first; the declared type is applied to its guess. "007" comes back
+# as 7, as 7.0 when a cell of the column is empty, and "NA" or "None" as a missing value. JSON Lines loses the zeros
+# too, although the value is a string in quotes. Nothing is said.
 # It matters for phone numbers, postal codes, national identity numbers and people called None or Na: who loads a
-# published set through its Croissant file gets other values than its author wrote. Publish such columns as Parquet, whose
-# own types are kept.
+# published set through its Croissant file gets other values than its author wrote. Publish such columns as Parquet,
+# whose own types are kept.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

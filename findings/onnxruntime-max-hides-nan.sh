@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# onnxruntime 1.32.0 on a CPU: ReduceMax keeps a NaN that comes first and skips one that comes later. ArgMax, MaxPool and
-# GlobalMaxPool skip NaN as well; a MaxPool window of nothing but NaN gives -3.4e38.
+# onnxruntime 1.32.0 on a CPU: ReduceMax keeps a NaN that comes first and skips one that comes later. ArgMax, MaxPool
+# and GlobalMaxPool skip NaN as well; a MaxPool window of nothing but NaN gives -3.4e38.
 #
 # Guess before the run: NaN goes through, as in numpy, in PyTorch and in onnxruntime's own Relu, Max and TopK.
 # Seen: as above. onnx's reference implementation gives NaN for ReduceMax and GlobalMaxPool wherever it stands.
 # It matters for who exports a model and looks for NaN in what comes out: after a pooling layer a broken model gives
-# ordinary numbers, and the label of a row with a NaN among its scores is as good as any other. Look for NaN before such
-# operators (IsNaN), or in the weights.
+# ordinary numbers, and the label of a row with a NaN among its scores is as good as any other. Look for NaN before
+# such operators (IsNaN), or in the weights.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -27,7 +27,8 @@ def results(operator, values, kind=TensorProto.FLOAT, **attributes):
     x = np.array(values, np.float32)
     node = helper.make_node(operator, ["x"], ["y"], **attributes)
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)]
-    graph = helper.make_graph([node], "one", inputs, [helper.make_tensor_value_info("y", kind, [None] * (1 if x.ndim == 1 else 3))])
+    outputs = [helper.make_tensor_value_info("y", kind, [None] * (1 if x.ndim == 1 else 3))]
+    graph = helper.make_graph([node], "one", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

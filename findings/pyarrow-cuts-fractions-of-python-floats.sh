@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# pyarrow 26.0.1: pa.array([0.75], pa.int64()) is [0], without an error, although safe=True promises to "check for overflows
-# or other unsafe conversions". Table.from_pylist and pa.table with a schema do the same.
+# pyarrow 26.0.1: pa.array([0.75], pa.int64()) is [0], without an error, although safe=True promises to "check for
+# overflows or other unsafe conversions". Table.from_pylist and pa.table with a schema do the same.
 #
 # Guess before the run: ArrowInvalid, as for the same value in a NumPy array or by cast().
-# Seen: a Python float, Decimal or Fraction loses its fraction on the way to any integer, date or timestamp type, in lists
-# and structs too. -0.5 becomes 0 in an unsigned column. Only a value that is out of range, -1.5 or 300 for uint8, or NaN
-# is refused.
-# It matters for who writes rows of dictionaries with a schema: a score in a column that was declared as a count is 0 or
-# 1 in the file, and reading it back is no check. Build the table without the schema and cast() it, or go through NumPy.
+# Seen: a Python float, Decimal or Fraction loses its fraction on the way to any integer, date or timestamp type, in
+# lists and structs too. -0.5 becomes 0 in an unsigned column. Only a value that is out of range, -1.5 or 300 for
+# uint8, or NaN is refused.
+# It matters for who writes rows of dictionaries with a schema: a score in a column that was declared as a count is 0
+# or 1 in the file, and reading it back is no check. Build the table without the schema and cast() it, or go through
+# NumPy.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

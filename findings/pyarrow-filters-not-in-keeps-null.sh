@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# pyarrow 26.0.1: the filters ("x", "!=", 1) and ("x", "not in", [1]) of pyarrow.parquet.read_table differ on null: the
-# first drops such rows, the second keeps them. ("x", "in", ["1"]) matches the number 1; ("x", "=", "1") is an error.
+# pyarrow 26.0.1: the filters ("x", "!=", 1) and ("x", "not in", [1]) of pyarrow.parquet.read_table differ on null:
+# the first drops such rows, the second keeps them. ("x", "in", ["1"]) matches the number 1; ("x", "=", "1") is an
+# error.
 #
-# Guess before the run: "not in" with one value is "!=", and null is in neither, as in SQL; "in" compares types as "=".
+# Guess before the run: "not in" with one value is "!=", and null is in neither, as in SQL; "in" compares types as
+# "=".
 # Seen: as above. "in" and "not in" cast the given values to the column's type, and True matches 1 as well.
 # It matters for who cuts a set in two by such filters: everything but split 1 has the rows without a split in one
 # spelling and not in the other. Name null yourself: (~pc.field("x").isin([1])) & pc.field("x").is_valid().

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# safetensors 0.8.0: safetensors.numpy saves a transposed array as other numbers, without an error. Version 0.7.0 saved it
-# right, and safetensors.torch refuses such a tensor.
+# safetensors 0.8.0: safetensors.numpy saves a transposed array as other numbers, without an error. Version 0.7.0
+# saved it right, and safetensors.torch refuses such a tensor.
 #
 # Guess before the run: the values come back equal, as from numpy.save; or an error, as for torch.
 # Seen: the shape is that of the transposed array, the numbers are in the order of its memory. The docstring asks for
 # contiguous tensors and does not say what happens to others. Arrays of this kind come from .T, and often from a
 # decomposition, numpy.asfortranarray or a file in column order: a projection matrix or a bank of text embeddings is
-# scrambled, its shape and its norm are right.
-# Save numpy.ascontiguousarray(x).
+# scrambled, its shape and its norm are right. Save numpy.ascontiguousarray(x).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# scipy 1.17.1: with two independent samples, the interval of scipy.stats.bootstrap depends on `batch`, which is described
-# as a limit on memory only. The generator and its seed are the same.
+# scipy 1.17.1: with two independent samples, the interval of scipy.stats.bootstrap depends on `batch`, which is
+# described as a limit on memory only. The generator and its seed are the same.
 #
 # Guess before the run: the same resamples in another number of calls, so the same interval to the last bit.
 # Seen: that holds for one sample, for paired samples and for permutation_test. With two or more independent samples
 # each batch draws all indices of the first sample, then all of the second, so a smaller batch deals out the random
 # numbers in another order.
 # It matters for a published interval on the difference of two models: on a machine with less memory, somebody sets
-# batch and cannot reproduce it with the seed. Record batch beside the seed, or resample by hand and pass one sample of
-# row numbers.
+# batch and cannot reproduce it with the seed. Record batch beside the seed, or resample by hand and pass one sample
+# of row numbers.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# scikit-learn 1.9.1: train_test_split(stratify=...) puts other rows into the test set when the classes are renamed, with
-# the same random_state. So do StratifiedShuffleSplit, GroupShuffleSplit with other group names, and resample(stratify=...).
+# scikit-learn 1.9.1: train_test_split(stratify=...) puts other rows into the test set when the classes are renamed,
+# with the same random_state. So do StratifiedShuffleSplit, GroupShuffleSplit with other group names, and
+# resample(stratify=...).
 #
 # Guess before the run: the same rows; the names only say which rows belong together. StratifiedKFold promises that.
 # Seen: classes and groups are drawn in alphabetical order, so the rows change as soon as a new name sorts elsewhere.
 # Names that sort alike, such as 0 and "p00", change nothing.
-# It matters for a split that is made again from a seed: f and m renamed to female and male keep it, to woman and man do
-# not; pseudonyms for the people in a group split move people from test to train. Publish the rows of a split, not its
-# seed, or pass numbers in order of first appearance (pandas.factorize).
+# It matters for a split that is made again from a seed: f and m renamed to female and male keep it, to woman and man
+# do not; pseudonyms for the people in a group split move people from test to train. Publish the rows of a split, not
+# its seed, or pass numbers in order of first appearance (pandas.factorize).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

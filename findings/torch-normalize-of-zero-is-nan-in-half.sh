@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# torch 2.13.0: torch.nn.functional.normalize and cosine_similarity give NaN for a zero vector in float16. In float32 and
-# bfloat16 they give 0.
+# torch 2.13.0: torch.nn.functional.normalize and cosine_similarity give NaN for a zero vector in float16. In float32
+# and bfloat16 they give 0.
 #
 # Guess before the run: 0 for every type; eps is there "to avoid division by zero".
 # Seen: the default eps, 1e-12 and 1e-8, rounds to 0 in float16, and 0 / 0 is NaN. The smallest float16 is 6e-8.
-# It matters for CLIP in float16, which normalises every embedding this way: one empty embedding, for instance of a model
-# whose output layer was set to zero, makes its row of the similarity matrix NaN, and every mean and loss after it. The
-# same run in bfloat16 looks fine.
-# Normalise in float32, or pass eps=1e-6.
+# It matters for CLIP in float16, which normalises every embedding this way: one empty embedding, for instance of a
+# model whose output layer was set to zero, makes its row of the similarity matrix NaN, and every mean and loss after
+# it. The same run in bfloat16 looks fine. Normalise in float32, or pass eps=1e-6.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# torch 2.13.0: persistent_workers=True changes the order in which a DataLoader shuffles from the second epoch on, with the
-# same generator and seed. The first epoch is alike.
+# torch 2.13.0: persistent_workers=True changes the order in which a DataLoader shuffles from the second epoch on,
+# with the same generator and seed. The first epoch is alike.
 #
 # Guess before the run: the order is the sampler's, so how long the workers live has no part in it.
 # Seen: without persistent workers each epoch draws one more number from the generator, as the base of the workers'
 # seeds; with them that number is drawn once. num_workers itself, 0 or more, changes nothing.
-# It matters for retrained models that should differ from another one in a few rows only: who sets persistent_workers for
-# speed gets another order of batches as well, and a run that is resumed by skipping epochs goes on in another order.
-# Seeding the generator anew at the start of each epoch does not help. Give the order a generator that nothing else uses:
-# sampler=RandomSampler(data, generator=...).
+# It matters for retrained models that should differ from another one in a few rows only: who sets persistent_workers
+# for speed gets another order of batches as well, and a run that is resumed by skipping epochs goes on in another
+# order. Seeding the generator anew at the start of each epoch does not help. Give the order a generator that nothing
+# else uses: sampler=RandomSampler(data, generator=...).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
