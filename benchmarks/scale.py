@@ -1,0 +1,394 @@
+"""What the store and the commands cost against the number of shards, before a change and now.
+
+    python benchmarks/scale.py [--sizes 100 1000 4000 12500] [--folder DIR] --out benchmarks/scale.json
+
+1. Commits: the entries of so many shards with the sizes and times of a run of a million people (8,000 portraits of
+   60 KB, 0.45 s each) are committed one by one, in the old way (the manifest is written anew each time) and in today's.
+2. A run of so many shards of portraits, one person and two portraits each, whose stages are planned by themselves and
+   made by an engine that gives rows at once. On it, in a process of its own on each side: what the shards of personas
+   and captions read of it, and the commands status, plan, verify, publish, report and gallery.
+
+Told are CPU seconds of the process (of a median of five up to 1,000 shards, else of one), bytes written, peak memory,
+and for each measure the exponent of a straight line through the logarithms from 1,000 shards on: 1 is growth as the
+number of shards, 2 as its square."""
+
+import argparse
+import io
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from both_sides import code_of
+from PIL import Image
+
+from salmu.data import schemas
+from salmu.data import store as stores
+from salmu.data.keyed import integer
+from salmu.data.procedural.person import draw_person
+from salmu.data.store import Entry, Manifest, Shard, ShardResult, Store
+from salmu.flows.running.stages import STAGES, planned, upstream_views
+from salmu.flows.settings import load_profile, save
+
+BEFORE = "efe407b"
+PORTRAITS, BYTES, SECONDS = 8000, 60_000, 0.45  # of a shard: portraits; of a portrait: bytes, seconds on a GPU
+PAIRED = 0.25  # share of the people who are sensitive
+SMALL = 1000  # shards up to which medians are taken
+VARIANTS = ("question_answer", "direct", "passive", "possessive", "instruction")
+
+
+def cpu(work: Callable, times: int = 1) -> float:
+    """CPU seconds of this process and its threads: the median of so many calls."""
+    found = []
+    for _ in range(times):
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return round(statistics.median(found), 4)
+
+
+# 1. commits
+
+
+def entries(size: int) -> list[Entry]:
+    return [
+        Entry(
+            index=index,
+            fingerprint=f"{integer('fingerprint', index, bits=128):032x}",
+            rows=PORTRAITS,
+            bytes=PORTRAITS * BYTES + index,
+            sha256=f"{index:064x}",
+            items=PORTRAITS,
+            seconds=round(PORTRAITS * SECONDS + index / 1000, 3),
+            host="node-0001",
+        )
+        for index in range(size)
+    ]
+
+
+def commits(size: int, folder: Path, way: str) -> dict[str, float]:
+    """Commit so many shards one by one. CPU seconds, and bytes written, which are the sizes of the files after each."""
+    store, made, since, told = Store(folder / "commits"), entries(size), [], {"bytes": 0}
+    manifest = Manifest(stage="things", planned=size)
+    store.write_manifest(manifest)
+
+    def rewritten(place: int) -> None:
+        manifest.shards.append(made[place])
+        store.write_manifest(manifest)
+
+    def added(place: int) -> None:
+        since.append(made[place])
+        store.commit(manifest, since)
+
+    commit, seconds, start = {"before": rewritten, "now": added}[way], 0.0, time.perf_counter()
+    for place in range(size):
+        seconds -= time.process_time()
+        commit(place)
+        seconds += time.process_time()
+        if way == "before":
+            told["bytes"] += os.stat(store.stage_folder("things") / "manifest.json").st_size
+    if way == "now":
+        told["bytes"] = sum(path.stat().st_size for path in store.manifest_files("things"))
+    held = len(store.manifest("things").shards)
+    wall = time.perf_counter() - start
+    shutil.rmtree(store.folder)
+    assert held == size
+    return {"seconds": round(seconds, 3), "bytes": told["bytes"], "a_second": round(size / wall, 1)}
+
+
+# 2. a run
+
+
+def settings_of(size: int):
+    return load_profile(
+        "tiny",
+        {
+            "candidates.count": size,
+            "anchors.count": size,
+            "portraits.per_identity": 2,
+            "portraits.identities_per_shard": 1,
+            "curation.identities": max(2, round(size * PAIRED)),
+            "curation.retain_identities": size,
+        },
+    )
+
+
+class Engine:
+    """Gives the rows of a shard at once: a picture of 1 KB for all."""
+
+    def __init__(self, size: int):
+        sink = io.BytesIO()
+        noise = np.random.default_rng(0).integers(0, 255, (6, 6, 3)).astype("uint8")
+        Image.fromarray(noise).resize((48, 48)).save(sink, "JPEG", quality=80)
+        self.image, self.paired = sink.getvalue(), max(2, round(size * PAIRED))
+        person = draw_person(np.random.default_rng(0), schemas.GENDERS[0], schemas.AGE_GROUPS[0], schemas.REGIONS[0])
+        self.about = {"gender": schemas.GENDERS[0], "age_group": schemas.AGE_GROUPS[0], "region": schemas.REGIONS[0]}
+        self.seen = self.about | {
+            "age": 25,
+            "face_embedding": [0.0, 1.0],
+            "detection_score": 0.9,
+            "source": "procedural",
+        }
+        self.traits = person.model_dump_json()
+
+    def rows(self, stage: str, shard: Shard, upstream: dict) -> list[dict]:
+        return getattr(self, stage, self.assembly)(shard, upstream)
+
+    def candidates(self, shard, upstream):
+        return [self.seen | {"identity_id": one, "image": self.image, "traits": self.traits} for one in shard.items]
+
+    def anchors(self, shard, upstream):
+        rows = enumerate(upstream["candidates"].rows(["identity_id", "image", "traits", "source"]))
+        return [self.seen | row | {"rank": rank} for rank, row in rows]
+
+    def portraits(self, shard, upstream):
+        return [
+            {
+                "file_name": f"{item}_ar-1.00.jpg",
+                "identity_id": item[:8],
+                "portrait_index": int(item[9:]),
+                "scene": "{}",
+                "prompt": "a portrait",
+                "width": 48,
+                "height": 48,
+                "image": self.image,
+            }
+            for item in shard.items
+        ]
+
+    def analysis(self, shard, upstream):
+        measured = {"faces": 1, "brightness": 0.5, "anchor_similarity": 0.9, "labels": "{}", **self.about}
+        return [
+            measured | {"file_name": item, "identity_id": item[:8], "face_embedding": [1.0]} for item in shard.items
+        ]
+
+    def curation(self, shard, upstream):
+        roles = {one: "sensitive" if n < self.paired else "retain" for n, one in enumerate(shard.items)}
+        return [
+            row
+            | self.about
+            | {"kept": True, "role": roles[row["identity_id"]], "scores": "{}", "identity_similarity": 0.9}
+            for row in upstream["portraits"].rows(["file_name", "identity_id"])
+        ]
+
+    def domain(self, shard, upstream):
+        return []
+
+    def personas(self, shard, upstream):
+        proof = json.dumps({field: {"level": "G3", "rule": "r", "source": "s"} for field in schemas.DATA_FIELDS})
+        return [
+            self.about
+            | {
+                field: [f"{field}.{one}@example.org"] if field == "emails" else f"{field} {one}"
+                for field in schemas.DATA_FIELDS
+            }
+            | {"identity_id": one, "name": f"Person {one}", "age": 25, "country_code": "FR", "proof": proof}
+            for one in shard.items
+        ]
+
+    def captions(self, shard, upstream):
+        people = {row["identity_id"] for row in upstream["personas"].rows_of(shard.items, ["identity_id"])}
+        rows = [
+            {
+                "caption_id": f"{one}/{field}/{variant}",
+                "identity_id": one,
+                "data_field": field,
+                "value": f"{field} {one}",
+                "variant": variant,
+                "style": style,
+                "generator": "grammar",
+                "attempts": 1,
+                "text": f"Person {one}: {field} {one}.",
+            }
+            for one in people
+            for field in schemas.DATA_FIELDS
+            for variant, style in enumerate(VARIANTS)
+        ]
+        for one in shard.items:
+            for number in (1, 2):
+                name = f"{one}_{number:03}_ar-1.00.jpg"
+                about = {
+                    "caption_id": f"generic/{name}",
+                    "identity_id": one,
+                    "file_name": name,
+                    "data_field": "generic",
+                }
+                rows.append(about | {"variant": 0, "style": "generic", "text": "A person.", "generator": "grammar"})
+        return rows
+
+    def assembly(self, shard, upstream):
+        return STAGES["assembly"].run(shard, self.settings.assembly, upstream, None).rows
+
+
+def make(size: int, folder: Path) -> dict[str, float]:
+    """Make the run. CPU seconds of planning and of writing, all stages together."""
+    store, settings, engine = Store(folder), settings_of(size), Engine(size)
+    engine.settings = settings
+    folder.mkdir(parents=True)
+    save(settings, folder)
+    told = Counter()
+    for name, module in STAGES.items():
+        start = time.process_time()
+        plan = planned(store, name, getattr(settings, name))
+        told["planning"] += time.process_time() - start
+        manifest = Manifest(
+            stage=name,
+            version=module.VERSION,
+            settings=getattr(settings, name).model_dump(mode="json"),
+            planned=len(plan),
+            upstream={other: store.manifest(other).digest for other in module.UPSTREAM},
+            complete=True,
+        )
+        views = upstream_views(store, name)
+        for shard, expected in plan:
+            result = ShardResult(engine.rows(name, shard, views))
+            start = time.process_time()
+            manifest.shards.append(store.write_shard(name, module.SCHEMA, shard, result, expected, 1.0))
+            told["writing"] += time.process_time() - start
+        store.write_manifest(manifest)
+    return {name: round(seconds, 3) for name, seconds in told.items()}
+
+
+def reading(store: Store, settings) -> dict[str, float]:
+    """What the shards of personas and captions read: rows of curation and of portraits for each that is there."""
+    from salmu.data import files
+    from salmu.data.store import store as module
+    from salmu.tasks.captions.rows import kept_portraits
+    from salmu.tasks.personas.stage import sensitive
+
+    read: Counter = Counter()
+
+    def counted(whole: Callable, path, *rest, **more):
+        table = whole(path, *rest, **more)
+        read[path.parent.name] += getattr(table, "num_rows", 0)
+        return table
+
+    files.read_table = partial(counted, files.read_table)
+    if today := hasattr(stores.StageView, "once"):
+        module.read_row_groups = partial(counted, module.read_row_groups)
+    plans = {name: planned(store, name, getattr(settings, name)) for name in ("personas", "captions")}
+    read.clear()
+    views, start = {name: upstream_views(store, name) for name in plans}, time.process_time()
+    for _ in plans["personas"]:
+        view = views["personas"]["curation"]
+        view.once(sensitive) if today else sensitive(view)
+    for shard, _ in plans["captions"]:
+        kept_portraits(views["captions"], shard.items) if today else kept_portraits(views["captions"])
+    told = {"shards": sum(map(len, plans.values())), "reading": round(time.process_time() - start, 3)}
+    rows = {name: store.manifest(name).rows for name in ("curation", "portraits")}
+    return told | {f"{name} rows read for each": round(read[name] / rows[name], 2) for name in rows}
+
+
+def commands(size: int, folder: Path) -> dict[str, float]:
+    """CPU seconds of the commands on the run."""
+    from salmu.data.gallery.build import build_run
+    from salmu.data.publish.publish import publish
+    from salmu.evaluation.report.build import build
+    from salmu.flows.command_line.plan import plan_rows
+    from salmu.flows.command_line.status import parts_of
+    from salmu.flows.command_line.verify import checked
+    from salmu.flows.running.stages import models_of
+
+    store, settings, times = Store(folder), settings_of(size), 5 if size <= SMALL else 1
+    plain = settings.model_dump(mode="json", exclude={"drill"})
+    states = {part.part: part.state for part in parts_of(store, settings) if part.part in STAGES}
+    assert set(states.values()) == {"done"}, states
+    told = {
+        "status": cpu(lambda: parts_of(store, settings), times),
+        "plan": cpu(lambda: plan_rows(store, settings, 2, 0), times),
+        "verify": cpu(lambda: [None for file in checked(store) if file.problem], times),
+        "publish": cpu(lambda: publish(store, folder / "dataset", settings.publish, plain, models_of(settings))),
+        "report": cpu(lambda: build(folder), times),
+        "gallery": cpu(lambda: build_run(folder)),
+    }
+    told["gallery MB"] = sum(path.stat().st_size for path in (folder / "gallery").rglob("*") if path.is_file()) / 1e6
+    told["report MB"] = (folder / "report" / "index.html").stat().st_size / 1e6
+    return (
+        told | {"peak MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)} | reading(store, settings)
+    )
+
+
+# both sides
+
+
+def child(path: str, what: str, size: int, folder: Path) -> dict[str, float]:
+    """A part of this script in a process of its own, which imports the code at `path`."""
+    surroundings = os.environ | {"PYTHONPATH": path}
+    words = [sys.executable, __file__, "--child", what, "--sizes", str(size), "--folder", str(folder)]
+    return json.loads(
+        subprocess.run(words, env=surroundings, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]
+    )
+
+
+def exponents(rows: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of each measure that grows: the slope of its logarithm over that of the size."""
+    sizes = [int(size) for size in rows if int(size) >= SMALL]
+    found = {}
+    for name in rows[str(sizes[-1])] if len(sizes) > 1 else ():
+        values = [rows[str(size)].get(name, 0) for size in sizes]
+        if all(value > 0 for value in values):
+            found[name] = round(float(np.polyfit(np.log(sizes), np.log(values), 1)[0]), 2)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 4000, 12500], help="shards")
+    parser.add_argument("--commits", type=int, default=10_000, help="the further size at which commits are measured")
+    parser.add_argument("--before", default=BEFORE, help="the commit that is the other side")
+    parser.add_argument("--most-before", type=int, default=4000, help="shards up to which the other side is measured")
+    parser.add_argument("--folder", type=Path, help="where the runs are made; a temporary folder by default")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.child:
+        told = {"make": make, "commands": commands}[options.child](options.sizes[0], options.folder)
+        print(json.dumps(told))
+        return
+    result = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "load before": round(os.getloadavg()[0], 1),
+        "before": options.before,
+        "commits": {"before": {}, "now": {}},
+        "run": {"before": {}, "now": {}},
+    }
+
+    def keep() -> None:
+        for part in ("commits", "run"):
+            result[f"exponents of {part}"] = {side: exponents(rows) for side, rows in result[part].items() if rows}
+        result["load after"] = round(os.getloadavg()[0], 1)
+        if options.out:
+            options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for size in sorted({*options.sizes, options.commits}):
+            for way in ("before", "now"):
+                told = result["commits"][way][str(size)] = commits(size, Path(folder), way)
+                print(size, way, json.dumps(told), flush=True)
+                keep()
+    for side, commit in (("now", None), ("before", options.before)):
+        with code_of(commit) as path, tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            for size in options.sizes:
+                if side == "before" and size > options.most_before:
+                    continue
+                run = Path(folder) / f"run-{size}"
+                told = {f"make: {name}": value for name, value in child(path, "make", size, run).items()}
+                told = result["run"][side][str(size)] = told | child(path, "commands", size, run)
+                print(size, side, json.dumps(told), flush=True)
+                shutil.rmtree(run)
+                keep()
+
+
+if __name__ == "__main__":
+    main()
