@@ -142,9 +142,10 @@ def small_run(
     return store
 
 
-def assembled(store: Store, settings: assembly.Settings) -> ShardResult:
-    """What the stage assembly makes of the store."""
+def assembled(store: Store, settings: assembly.Settings) -> tuple[list[dict], list[Reject]]:
+    """The rows and rejects that the stage assembly makes of the store."""
     keys = {"captions": "caption_id", "personas": "identity_id"}
     upstream = {name: store.view(name, keys.get(name, "file_name")) for name in assembly.UPSTREAM}
     (shard,) = assembly.plan(settings, upstream)
-    return assembly.run(shard, settings, upstream, None)
+    made = assembly.run(shard, settings, upstream, None)
+    return made.rows, made.rejects
