@@ -55,7 +55,7 @@ def test_the_wrong_sentences_of_a_real_model_are_refused_and_its_right_ones_are_
         assert accepted(one["field"], one["style"], one["sentence"]) == one["right"], one
 
 
-@pytest.mark.parametrize("name", ["smollm2_accepted", "smollm2_openings"])
+@pytest.mark.parametrize("name", ["smollm2_accepted", "smollm2_openings", "smollm2_stage"])
 def test_what_is_accepted_of_a_real_models_replies_is_right(name):
     """Beside the sentences that are right, the rules let at most one of twenty through."""
     read = [one | {"passed": accepted(one["field"], one["style"], one["sentence"])} for one in smollm2(name)]
