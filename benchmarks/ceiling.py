@@ -1,14 +1,13 @@
-"""How far could any change of the text tower's output go? A gate in front of the Compromised model, as an upper bound.
+"""Is a filter taken for unlearning? A gate in front of the Compromised model, which changes no weight.
 
     python benchmarks/ceiling.py RUN [RUN ...] [--pairs 1] [--workers 2] [--json benchmarks/ceiling.json]
 
 The gate knows the forget captions and further wordings of their facts by the embeddings that the Compromised model
-gives them (keys). A caption within reach of a key is given that key's target, as stranger targets has it; any other
-caption is what it was. Two reaches: `exact`, where the gate knows its keys and nothing else, and `near`, chosen without
-a holdout: wordings whose keys were left out must come under the gate, captions that stranger targets holds must not
-(Youden's J). No weight is changed, so nothing is forgotten: the gate is an output filter, whose keys are made of the
-very data. Unlearning by stranger targets is its distillation into the weights. Prints the metrics beside Clean's and
-Compromised's, and the targets that are met."""
+gives them (keys). A caption within reach of a key is given that key's target, as the method NAME has it; any other
+caption is what it was. Two reaches: `exact NAME`, where the gate knows its keys and nothing else, and `near NAME`,
+chosen without a holdout: wordings whose keys were left out must come under the gate, captions that the method holds
+must not (Youden's J). Nothing is forgotten: the gate is an output filter, whose keys are made of the very data. Prints
+the metrics beside those of the references, the targets that are met, the verdict, and what gives the filter away."""
 
 import argparse
 import json
@@ -26,10 +25,9 @@ from salmu.data.readers import Dataset, open_dataset
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.scoring.evaluate import evaluate
 from salmu.evaluation.unlearning.method import Work
-from salmu.evaluation.unlearning.methods import stranger_targets
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools
-from salmu.evaluation.unlearning.text_regression import before, ready
+from salmu.evaluation.unlearning.text_regression import before
 from salmu.evaluation.verdicts.leaderboard import records
 from salmu.evaluation.verdicts.targets import leak_paths, met_of, outcomes
 from salmu.model_training.loading.clip import ClipModel
@@ -38,6 +36,7 @@ from salmu.model_training.network import encode_text
 LEFT_OUT = 3  # of a fact's wordings, every third has no key while the reach is chosen
 PLACES = 1000  # reaches that are compared
 EXACT = 0.9999  # cosine of a caption with itself, but for rounding
+METHODS = {"stranger_targets": {"overshoot": 0.0, "each": "fact"}, "as_retrained": {"factor": 1.0, "faces": 0, "altered": 0}}
 
 
 class Gated(torch.nn.Module):
@@ -73,8 +72,10 @@ def main() -> None:
         for which, found in row["models"].items():
             cells = " | ".join("-" if found[name] is None else f"{found[name]:.3f}" for name in shown)
             last = "{} of {} | {} of {} | {}".format(*found["gone"], *found["kept"], found["verdict"] or "reference")
-            print(f"| {row['pair']} {which} | {cells} | {last} |")
-        print(f"reach {row['reach']:.3f}: {row['wordings']:.1%} of wordings without keys, {row['held']:.1%} of held")
+            print(f"| {row['pair']} {which} | {cells} | {last} {', '.join(found['gives_away'])} |")
+        for name, gate in row["gates"].items():
+            shares = f"{gate['wordings']:.1%} of wordings without keys, {gate['held']:.1%} of held"
+            print(f"{row['pair']} near {name}: reach {gate['reach']:.3f}, {shares}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -85,9 +86,11 @@ def measured(pair: tuple[Path, int]) -> dict[str, Any]:
     home, dataset = run / "models" / (f"s{number}" if number else ""), open_dataset(run / "dataset")
     references = [path.parent.name for path in sorted(home.glob("*/training.json"))]
     clips = {which: load(home / which, "cpu") for which in references}
-    network, figures = gate(clips["compromised"], dataset, number)
-    for which, reach in (("exact", EXACT), ("near", figures["reach"])):
-        clips[which] = clips["compromised"]._replace(name=which, network=network(reach).eval())
+    gates = {}
+    for method in METHODS:
+        network, gates[method] = gate(method, clips["compromised"], dataset, number)
+        for which, reach in ((f"exact {method}", EXACT), (f"near {method}", gates[method]["reach"])):
+            clips[which] = clips["compromised"]._replace(name=which, network=network(reach).eval())
     for which, clip in clips.items():
         results[which] = evaluate(EvaluationSettings(threads=1), clip, run / "dataset")
     shown = {
@@ -101,16 +104,16 @@ def measured(pair: tuple[Path, int]) -> dict[str, Any]:
         }
         for row in records(results, {})
     }
-    return {"pair": f"{run.name} {number}", **figures, "models": shown}
+    return {"pair": f"{run.name} {number}", "gates": gates, "models": shown}
 
 
-def gate(clip: ClipModel, dataset: Dataset, seed: int) -> tuple[partial, dict[str, float]]:
-    """The gate but for its reach, and the reach by Youden's J: with the shares under that gate of wordings whose keys
-    were left out, and of held captions."""
-    method = get("stranger_targets")
-    settings = method.settings(seed=seed, retain_scenes=1500, overshoot=0.0, each="fact")
+def gate(name: str, clip: ClipModel, dataset: Dataset, seed: int) -> tuple[partial, dict[str, float]]:
+    """The gate of a method's targets but for its reach, and the reach by Youden's J: with the shares under that gate of
+    wordings whose keys were left out, and of held captions."""
+    method = get(name)
+    settings = method.settings(seed=seed, retain_scenes=1500, **METHODS[name])
     work = Work(method, settings, clip, pools(method.sees, settings, clip, dataset), budgeted(settings, dataset))
-    wanted = ready(work, settings, stranger_targets.targets)
+    wanted = method.prepare(work, settings)
     reworded, *stay = wanted.aims
     words = before(work, reworded.tokens)
     own = before(work, work.forget.pool.tokens)
