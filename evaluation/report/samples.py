@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,17 @@ def sample_captions(folder: Path) -> list[dict[str, Any]]:
     return _chosen(rows, "caption_id")
 
 
-def _chosen(rows, key: str) -> list[dict[str, Any]]:
-    """One row of each attribute and GENERIC without one: those with the smallest digests of their keys."""
-    ordered = sorted(rows, key=lambda row: digest("report", row[key]))
-    picked = [next((row for row in ordered if row["data_field"] == field), None) for field in DATA_FIELDS]
-    return [row for row in picked if row] + [row for row in ordered if row["data_field"] not in DATA_FIELDS][:GENERIC]
+def _chosen(rows: Iterable[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """One row of each attribute and GENERIC without one: those with the smallest digests of their keys. Of the rows no
+    more than these are held in memory."""
+    drawn: dict[str, list[tuple[str, Any, dict]]] = {}
+    for row in rows:
+        field = row["data_field"] if row["data_field"] in DATA_FIELDS else ""
+        kept = drawn.setdefault(field, [])
+        kept.append((digest("report", row[key]), row[key], row))
+        kept.sort(key=lambda entry: entry[:2])
+        del kept[1 if field else GENERIC :]
+    return [row for field in (*DATA_FIELDS, "") for _, _, row in drawn.get(field, ())]
 
 
 def thumbnail(image: bytes) -> str:

@@ -13,6 +13,7 @@ from small_run import jpeg, put, small_run
 from benchmarks.chromium import NAMES, Chromium
 from salmu.data import schemas
 from salmu.data.errors import UserError
+from salmu.data.gallery import from_run
 from salmu.data.gallery.build import build_dataset, build_run
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import open_dataset
@@ -73,6 +74,24 @@ def shown(folder):
             }  # fmt: skip
         assert len(about["files"]) == person["portraits"]
     return portraits
+
+
+def test_of_a_large_run_some_people_are_shown_whole_as_in_the_gallery_of_all(store, gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr(from_run, "MOST", 20)
+    monkeypatch.setattr(from_run, "AT_ONCE", 1)
+    counts = build_run(store.folder, tmp_path / "some")
+    assert counts["portraits"] == 2 * 9 and counts["identities"] == 2 and counts["damaged"] == 0
+    index, whole = received(tmp_path / "some", "index"), received(gallery, "index")
+    assert index["name"].endswith(": 2 of 6 people, by lot") and counts["dropped"] == whole["counts"]["dropped"]
+    ours, all_of_them = shown(tmp_path / "some"), shown(gallery)
+    same = ("identity_id", "text", "similarity", "split", "field", "style", "state")
+    for name, portrait in ours.items():
+        assert [portrait[key] for key in same if key in portrait] == [
+            all_of_them[name][key] for key in same if key in portrait
+        ]
+    told = ("id", "role", "name", "values", "portraits", "kept")
+    people = {person["id"]: [person[key] for key in told] for person in whole["people"]}
+    assert all(people[person["id"]] == [person[key] for key in told] for person in index["people"])
 
 
 def contents(folder):
