@@ -5,11 +5,11 @@
 #
 # Guess before the run: an export writes what the dataset holds; a list as [1, 2], a date as 2001-02-03.
 # Seen: lists reach the CSV file as NumPy prints them: without commas, with eight digits, and cut in the middle. An
-# embedding of 768 numbers is rounded, one of 1,024 is gone. JSON Lines has pandas' defaults, and an infinite number
-# becomes null. Nothing is said in either case.
-# It matters for exported embeddings, p-values and likelihoods, and for dates of birth, which come back as numbers.
-# Use to_parquet, or write the rows with the json module. to_json(double_precision=15, date_format="iso") is nearly
-# exact.
+# embedding of 768 numbers is rounded, one of 1,024 is lost. JSON Lines are written with pandas' defaults, so infinity
+# becomes null as well. There is no warning in either case.
+# It matters for exported embeddings, p-values and likelihoods, and for dates of birth, which are read back as
+# numbers. Use to_parquet, or write the rows with the json module. to_json(double_precision=15, date_format="iso") is
+# nearly exact.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # datasets 5.2.0: load_dataset("webdataset") takes the columns and their types from the first five samples of the
-# first tar. Everything later is made to fit without a word: 0.75 becomes 0, and a field or a JSON key that is new is
+# first tar. Later samples are made to fit without a warning: 0.75 becomes 0, and new fields and new JSON keys are
 # dropped.
 #
 # Guess before the run: an error, or a wider type, as for a JSON Lines file in which a later number has a fraction.
 # Seen: no error and no warning, also when streaming. The first five of ten samples hold {"score": 1}, a later one
 # {"score": 0.75, "note": "x"} and a caption in a second text file.
-# It matters for shards whose scores happen to begin with whole numbers, and for captions that few samples have: the
-# copy differs from the tar, and its row count is right. Pass features=Features(...), or write 1.0 and every field in
-# every sample.
+# It matters for shards whose first scores happen to be whole numbers, and for captions that only some samples have:
+# the loaded data differ from the tar, while the number of rows is right. Pass features=Features(...), or write 1.0
+# and every field in every sample.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

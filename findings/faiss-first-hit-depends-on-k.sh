@@ -4,10 +4,10 @@
 #
 # Guess before the run: ties in rising order of the row, whatever k is, so that the first hit is that of k=1.
 # Seen: as above, for one query and for many, on vectors that are exactly alike.
-# It matters for retrieval with duplicates, which captions made from templates always have: R@1 taken from a search
-# with k=1 and from one with k=10 differ by as much as the ties make, and L2 on unit vectors, which ranks alike, gives
-# another result again. Count ties by the score: a hit is a target whose score reaches that of rank k, or share the
-# hit among all that tie.
+# It matters for retrieval among duplicates, and captions made from templates always contain some: R@1 from a search
+# with k=1 differs from R@1 with k=10, and L2 on unit vectors, which gives the same ranking, differs again. Decide
+# ties by the score: count a hit if the target's score reaches that of rank k, or share the hit among all rows that
+# tie.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # datasets 5.2.0: load_dataset("imagefolder") leaves out every image that metadata.jsonl does not list, without a
-# word.
+# warning.
 #
 # Guess before the run: such an image gets None in the columns of the metadata. (Earlier versions raised an error.)
-# Seen: the rows are those of the metadata file. Three images and one line of metadata are one row, and nothing is
-# said; a file listed twice is two rows. A line whose image is missing is still an error. Without the file there are
-# three rows.
-# It matters for who adds a metadata file for part of a folder, or whose caption step skipped some images: the dataset
-# shrinks, and no count shows it. Compare the number of rows with the number of images, or list every image.
+# Seen: the rows are those of the metadata file. Three images and one line of metadata give one row; a file that is
+# listed twice gives two. A line whose image is missing is still an error. Without metadata there are three rows.
+# It matters when a metadata file covers only part of a folder, or when a captioning step skipped some images: the
+# dataset shrinks and nothing reports it. Compare the number of rows with the number of images, or list every image.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

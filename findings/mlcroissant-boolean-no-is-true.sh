@@ -2,11 +2,11 @@
 # mlcroissant 1.1.1: in a column declared as sc:Boolean, "no" is read as True, and so is "False" in JSON Lines. In one
 # declared as sc:Integer, 1.75 is read as 1.
 #
-# Guess before the run: an error, because the value is none of the declared type, or False for the words that mean it.
+# Guess before the run: an error, because the value is not of the declared type, or False for the words that mean it.
 # Seen: the value goes through Python's bool() or int(). In CSV, true and false work, since pandas knows these words.
-# It matters for columns such as consent or is_synthetic: a file with yes and no says yes everywhere, and scores lose
-# their fraction. Write JSON's true and false, declare sc:Float for a number that may have a fraction, and compare
-# some loaded values with the file.
+# It matters for columns such as consent or is_synthetic: a column of yes and no is read as yes everywhere, and scores
+# lose their fraction. Write JSON's true and false, declare sc:Float for a number that may have a fraction, and
+# compare some loaded values with the file.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

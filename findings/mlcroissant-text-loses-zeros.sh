@@ -4,11 +4,11 @@
 #
 # Guess before the run: the declared type decides how the file is read, so "007" stays "007" and "NA" stays "NA".
 # Seen: pandas reads the file and guesses the types first; the declared type is applied to its guess. "007" comes back
-# as 7, as 7.0 when a cell of the column is empty, and "NA" or "None" as a missing value. JSON Lines loses the zeros
-# too, although the value is a string in quotes. Nothing is said.
-# It matters for phone numbers, postal codes, national identity numbers and people called None or Na: who loads a
-# published set through its Croissant file gets other values than its author wrote. Publish such columns as Parquet,
-# whose own types are kept.
+# as 7, as 7.0 when a cell of the column is empty, and "NA" or "None" as a missing value. JSON Lines lose the zeros
+# too, although the value is a quoted string. There is no warning.
+# It matters for phone numbers, postal codes, national identity numbers and people called None or Na: users who load a
+# published dataset through its Croissant file get other values than its author wrote. Publish such columns as
+# Parquet, whose types are kept.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

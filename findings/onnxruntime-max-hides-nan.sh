@@ -2,11 +2,11 @@
 # onnxruntime 1.32.0 on a CPU: ReduceMax keeps a NaN that comes first and skips one that comes later. ArgMax, MaxPool
 # and GlobalMaxPool skip NaN as well; a MaxPool window of nothing but NaN gives -3.4e38.
 #
-# Guess before the run: NaN goes through, as in numpy, in PyTorch and in onnxruntime's own Relu, Max and TopK.
+# Guess before the run: NaN propagates, as in numpy, in PyTorch and in onnxruntime's own Relu, Max and TopK.
 # Seen: as above. onnx's reference implementation gives NaN for ReduceMax and GlobalMaxPool wherever it stands.
-# It matters for who exports a model and looks for NaN in what comes out: after a pooling layer a broken model gives
-# ordinary numbers, and the label of a row with a NaN among its scores is as good as any other. Look for NaN before
-# such operators (IsNaN), or in the weights.
+# It matters if you export a model and check its output for NaN: after a pooling layer a broken model returns ordinary
+# numbers, and a row with NaN among its scores gets a label like any other. Look for NaN before such operators
+# (IsNaN), or in the weights.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

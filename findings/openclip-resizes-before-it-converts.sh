@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# open_clip_torch 3.3.0: its preprocessing resizes a picture first and converts it to RGB afterwards. A palette PNG
-# (mode P, also GIF) is therefore resized by picking single pixels, and transparent pixels lose their alpha in another
-# way than by convert("RGB").
+# open_clip_torch 3.3.0: its preprocessing resizes a picture first and converts it to RGB afterwards. So a palette PNG
+# (mode P, also GIF) is resized by picking single pixels, and a transparent picture gives other values than its
+# convert("RGB").
 #
 # Guess before the run: the same tensor for a palette PNG and for an RGB PNG with the same pixels.
-# Seen: bicubic resizing cannot work on a palette, so Pillow falls back to the nearest pixel and says nothing. A fine
-# pattern becomes grey in RGB and stays black and white in P. An RGBA picture differs from its own convert("RGB").
-# It matters for sets with PNG or GIF: two copies of one picture get different embeddings, and a search for duplicates
-# or a zero-shot accuracy depends on how the file was compressed. Convert to RGB before the preprocessing.
+# Seen: bicubic resizing cannot work on a palette, so Pillow silently takes the nearest pixel. A fine pattern becomes
+# grey in RGB and stays black and white in P. An RGBA picture differs from its own convert("RGB").
+# It matters for datasets with PNG or GIF files: two copies of one picture get different embeddings, so duplicate
+# search and zero-shot accuracy depend on how the file was stored. Convert to RGB before the preprocessing.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

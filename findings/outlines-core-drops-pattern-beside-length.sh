@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # outlines_core 0.2.14: build_regex_from_schema leaves out "pattern" where "maxLength" or "minLength" stands beside
-# it, joins the parts of "allOf" end to end, and lets a "." or "[^a]" of a pattern write a bare quotation mark. None
-# of it is an error.
+# it, joins the parts of "allOf" end to end, and lets "." and "[^a]" in a pattern match a bare quotation mark. None of
+# this is an error.
 #
-# Guess before the run: both limits hold or one is refused; allOf is merged or refused; marks inside a string are
-# escaped. (Unknown formats and "not" are refused, so one expects that of all that is not supported.)
+# Guess before the run: both limits hold or one is refused; allOf is merged or refused; quotation marks inside a
+# string are escaped. (Unknown formats and "not" are refused, so one expects the same for anything unsupported.)
 # Seen: a pattern with a length gives a regex of the length only. allOf of two objects demands {"a":1}{"b":2}, which
 # is not JSON, and rejects the valid {"a":1,"b":2}.
 # It matters for captions and metadata that a language model writes "by schema": pydantic's Field(pattern=...,
-# max_length=...) makes just this schema, and the model writes any text. Put the length into the pattern, as in
-# ^[a-z]{1,3}$, exclude \ and " from classes, merge allOf yourself, and validate every answer.
+# max_length=...) produces exactly this schema, and the model may then write any text. Put the length into the
+# pattern, as in ^[a-z]{1,3}$, exclude \ and " from classes, merge allOf yourself, and validate every answer.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

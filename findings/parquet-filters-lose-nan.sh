@@ -6,7 +6,7 @@
 # Seen: min and max leave NaN out. A row group with the values 1, NaN, 1 has min = max = 1, and both readers skip it
 # as "all rows are 1": is_nan(), x != 1 and NOT x <= 1 find nothing. With the values 0, NaN, 1, pyarrow finds NaN by
 # is_nan() and still loses it for the negated comparison; duckdb loses it for isnan().
-# It matters where NaN stands for a score that failed: a check "no row is NaN" passes, and a filter "everything but
+# It matters where NaN marks a score that failed: a check that no row is NaN passes, and a filter for "everything but
 # ..." silently drops rows. Read the column whole and filter in memory, store null instead of NaN, or write the column
 # with write_statistics=False.
 set -euo pipefail

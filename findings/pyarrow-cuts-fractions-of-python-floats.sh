@@ -6,9 +6,9 @@
 # Seen: a Python float, Decimal or Fraction loses its fraction on the way to any integer, date or timestamp type, in
 # lists and structs too. -0.5 becomes 0 in an unsigned column. Only a value that is out of range, -1.5 or 300 for
 # uint8, or NaN is refused.
-# It matters for who writes rows of dictionaries with a schema: a score in a column that was declared as a count is 0
-# or 1 in the file, and reading it back is no check. Build the table without the schema and cast() it, or go through
-# NumPy.
+# It matters if you write rows of dictionaries with a schema: a score in a column that was declared as integer becomes
+# 0 or 1 in the file, and reading the file back does not reveal it. Build the table without the schema and cast() it,
+# or go through NumPy.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -3,11 +3,12 @@
 # the first drops such rows, the second keeps them. ("x", "in", ["1"]) matches the number 1; ("x", "=", "1") is an
 # error.
 #
-# Guess before the run: "not in" with one value is "!=", and null is in neither, as in SQL; "in" compares types as
-# "=".
+# Guess before the run: "not in" with one value is "!=", and neither keeps null, as in SQL; "in" treats types as "="
+# does.
 # Seen: as above. "in" and "not in" cast the given values to the column's type, and True matches 1 as well.
-# It matters for who cuts a set in two by such filters: everything but split 1 has the rows without a split in one
-# spelling and not in the other. Name null yourself: (~pc.field("x").isin([1])) & pc.field("x").is_valid().
+# It matters if you divide a dataset with such filters: "all but split 1" includes the rows without a split in one
+# spelling and leaves them out in the other. State what happens to null: (~pc.field("x").isin([1])) &
+# pc.field("x").is_valid().
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

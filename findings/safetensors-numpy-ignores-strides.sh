@@ -4,9 +4,10 @@
 #
 # Guess before the run: the values come back equal, as from numpy.save; or an error, as for torch.
 # Seen: the shape is that of the transposed array, the numbers are in the order of its memory. The docstring asks for
-# contiguous tensors and does not say what happens to others. Arrays of this kind come from .T, and often from a
-# decomposition, numpy.asfortranarray or a file in column order: a projection matrix or a bank of text embeddings is
-# scrambled, its shape and its norm are right. Save numpy.ascontiguousarray(x).
+# contiguous tensors and does not say what happens to others.
+# It matters because such arrays are common: .T, many matrix decompositions, numpy.asfortranarray and files in column
+# order give them. A projection matrix or a bank of text embeddings is saved scrambled, with the right shape and the
+# right norm. Save numpy.ascontiguousarray(x).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -6,9 +6,8 @@
 # Seen: that holds for one sample, for paired samples and for permutation_test. With two or more independent samples
 # each batch draws all indices of the first sample, then all of the second, so a smaller batch deals out the random
 # numbers in another order.
-# It matters for a published interval on the difference of two models: on a machine with less memory, somebody sets
-# batch and cannot reproduce it with the seed. Record batch beside the seed, or resample by hand and pass one sample
-# of row numbers.
+# It matters for a published interval on the difference of two models: someone who sets batch on a machine with less
+# memory cannot reproduce it from the seed. Record batch beside the seed, or draw the resamples yourself.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -6,9 +6,9 @@
 # Guess before the run: the same rows; the names only say which rows belong together. StratifiedKFold promises that.
 # Seen: classes and groups are drawn in alphabetical order, so the rows change as soon as a new name sorts elsewhere.
 # Names that sort alike, such as 0 and "p00", change nothing.
-# It matters for a split that is made again from a seed: f and m renamed to female and male keep it, to woman and man
-# do not; pseudonyms for the people in a group split move people from test to train. Publish the rows of a split, not
-# its seed, or pass numbers in order of first appearance (pandas.factorize).
+# It matters when a split is made again from its seed: renaming f and m to female and male keeps it, woman and man do
+# not; pseudonyms for the people in a group split move people from test to train. Publish the rows of a split, not its
+# seed, or pass numbers in order of first appearance (pandas.factorize).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

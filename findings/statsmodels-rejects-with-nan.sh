@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# statsmodels 0.15.0: multipletests takes a NaN among the p-values without a word. The step-up methods then reject
+# statsmodels 0.15.0: multipletests accepts NaN among the p-values without a warning. The step-up methods then reject
 # hypotheses whose corrected p-values are NaN; the others count the NaN as one more test.
 #
 # Guess before the run: an error, as from scipy.stats.false_discovery_control, or NaN and no rejection everywhere.
 # Seen: fdr_bh on [0.01, NaN, 0.02, 0.5] rejects the first and the third, and all four corrected values are NaN.
 # `reject` and `pvals_corrected <= alpha` disagree. Bonferroni multiplies by four, not three. hommel rejects nothing.
-# It matters for a table of tests per person or per fact, where a test of too few rows gives NaN: the two ways to read
-# the result publish different counts. Drop the NaN first, and say how many there were.
+# It matters for tables of tests per person or per fact, where a test on too few rows gives NaN: the two ways to read
+# the result give different counts. Drop the NaN first, and say how many there were.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

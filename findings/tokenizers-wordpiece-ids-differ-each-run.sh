@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# tokenizers 0.23.3: WordPieceTrainer gives the same pieces other numbers each time it is run on the same text. It has
-# no seed, and one thread makes no difference.
+# tokenizers 0.23.3: WordPieceTrainer numbers the same pieces differently each time it is run on the same text. It has
+# no seed, and a single thread makes no difference.
 #
 # Guess before the run: the same file each time, as from BpeTrainer, which does the work underneath.
 # Seen: the single letters that continue a word (##a, ##b, ...) are numbered in random order, and so are later pieces
 # that are equally frequent. The texts are cut alike, so a look at the pieces shows nothing. UnigramTrainer's files
 # differ too, in the last digits of the scores.
 # It matters for two models that must differ in their data only: if each trains its tokenizer, number 12 means ##c in
-# one and ##h in the other, and the rows of one text tower are wrong for the other. Train the tokenizer once, keep the
-# file with its digest, and give it to every model.
+# one and ##h in the other, and one model's text tower cannot be used with the other's tokenizer. Train the tokenizer
+# once, keep the file with its digest, and give it to every model.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -4,9 +4,9 @@
 #
 # Guess before the run: 0 for every type; eps is there "to avoid division by zero".
 # Seen: the default eps, 1e-12 and 1e-8, rounds to 0 in float16, and 0 / 0 is NaN. The smallest float16 is 6e-8.
-# It matters for CLIP in float16, which normalises every embedding this way: one empty embedding, for instance of a
-# model whose output layer was set to zero, makes its row of the similarity matrix NaN, and every mean and loss after
-# it. The same run in bfloat16 looks fine. Normalise in float32, or pass eps=1e-6.
+# It matters for CLIP in float16, which normalises every embedding this way: a single zero embedding, for instance
+# from a model whose output layer was set to zero, turns its row of the similarity matrix into NaN, and then every
+# mean and every loss. The same run in bfloat16 looks fine. Normalise in float32, or pass eps=1e-6.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

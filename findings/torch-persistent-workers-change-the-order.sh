@@ -2,11 +2,11 @@
 # torch 2.13.0: persistent_workers=True changes the order in which a DataLoader shuffles from the second epoch on,
 # with the same generator and seed. The first epoch is alike.
 #
-# Guess before the run: the order is the sampler's, so how long the workers live has no part in it.
+# Guess before the run: the order comes from the sampler, so it does not matter how long the workers live.
 # Seen: without persistent workers each epoch draws one more number from the generator, as the base of the workers'
 # seeds; with them that number is drawn once. num_workers itself, 0 or more, changes nothing.
-# It matters for retrained models that should differ from another one in a few rows only: who sets persistent_workers
-# for speed gets another order of batches as well, and a run that is resumed by skipping epochs goes on in another
+# It matters for retrained models that should differ from another model in a few rows only: setting persistent_workers
+# for speed also changes the order of the batches, and a run that is resumed by skipping epochs continues in another
 # order. Seeding the generator anew at the start of each epoch does not help. Give the order a generator that nothing
 # else uses: sampler=RandomSampler(data, generator=...).
 set -euo pipefail
