@@ -19,7 +19,7 @@ from salmu.evaluation.report.tradeoff import trade_off
 from salmu.evaluation.requests.benchmark import ORDERS, work_stream
 from salmu.evaluation.scoring.evaluate import EvaluationSettings, evaluate_once
 from salmu.evaluation.unlearning.outside import chosen
-from salmu.evaluation.unlearning.registry import Run, UnlearningSettings, take_up
+from salmu.evaluation.unlearning.registry import Run, UnlearningSettings, get, take_up
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.verdicts.leaderboard import write_leaderboard
 from salmu.evaluation.verdicts.soundness import warning
@@ -35,7 +35,10 @@ from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.settings import RunSettings, save
+from salmu.flows.training import FRAGILE, make_pair, pair_work, side_by_side
 from salmu.model_training.export import with_metrics
+
+COMPROMISED = "models/compromised"  # what methods start from
 
 
 @task(name="unlearn", task_run_name="unlearn-{run.folder}", cache_policy=NO_CACHE, persist_result=False)
@@ -75,50 +78,75 @@ def write_report(folder: str) -> str:
     return str(build(folder))
 
 
-def unlearning_work(store: Store, settings: RunSettings) -> list[Work]:
-    """The tasks that run the methods on the first Compromised."""
-    shared = {"folder": str(store.folder), "methods": chosen()}
-    runs = settings.unlearning.runs()
-    return [(unlearn_model, shared | {"run": run, "place": place}) for place, run in enumerate(runs)]
+def longest_first(runs: list[Run]) -> list[Run]:
+    """Methods that prepare captions of their own take up to twenty times as long as the others; then come the highest
+    budgets. One that is begun last would keep a single worker busy while the others wait."""
+    return sorted(runs, key=lambda run: (get(run.method).prepare is None, -run.values["budget"]))
+
+
+def models_to_score(settings: RunSettings) -> list[tuple[str, str]]:
+    """Name in the leaderboard and folder of each model of the pairs."""
+    seeds = [("", ""), *((f"s{number}-", f"s{number}/") for number in range(1, settings.pair.seeds))]
+    return [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in settings.pair.models]
+
+
+def benchmark_work(store: Store, settings: RunSettings) -> list[Work]:
+    """The tasks that bring unlearned models and results up to date. Each comes after the model that it reads, by the
+    name of its folder; what reads the fragile set comes after FRAGILE."""
+    folder, runs = str(store.folder), longest_first(settings.unlearning.runs())
+    methods = {"folder": folder, "methods": chosen()}
+    orders = ORDERS if settings.unlearning.requests else ()
+    streams = [{"run": run, "order": order, "settings": settings} for run in runs for order in orders]
+    models = models_to_score(settings) + [(run.folder, f"unlearned/{run.folder}") for run in runs]
+    scored = {"folder": folder, "settings": settings.evaluation}
+    return [
+        *(
+            Work(unlearn_model, methods | {"run": run, "place": place}, f"unlearned/{run.folder}", (COMPROMISED,))
+            for place, run in enumerate(runs)
+        ),
+        *(
+            Work(request_stream, methods | stream | {"place": place}, after=(COMPROMISED, FRAGILE))
+            for place, stream in enumerate(streams)
+        ),
+        *(
+            Work(evaluate_model, scored | {"name": name, "model": model, "place": place}, after=(model, FRAGILE))
+            for place, (name, model) in enumerate(models)
+        ),
+    ]
 
 
 def make_benchmark(store: Store, settings: RunSettings) -> None:
-    """Inside a flow: bring unlearned models, results and leaderboard up to date. References are scored while methods
-    run."""
+    """Inside a flow: bring unlearned models, results and leaderboard up to date; models are scored while methods run."""
     require_disk(store.folder)
-    folder, pair = str(store.folder), settings.pair.models
-    for which in pair:
+    for which in settings.pair.models:
         if not (store.folder / "models" / which / "training.json").is_file():
             raise UserError(f"{store.folder / 'models' / which}: no model; run {salmu_command('run', store.folder)}")
-    start, runs = time.perf_counter(), settings.unlearning.runs()
-    seeds = [("", ""), *((f"s{number}-", f"s{number}/") for number in range(1, settings.pair.seeds))]
-    models = [(f"{name}{which}", f"models/{place}{which}") for name, place in seeds for which in pair]
-    unlearned = [(run.folder, f"unlearned/{run.folder}") for run in runs]
+    began = time.perf_counter()
     on_gpus = "cuda" in (settings.unlearning.device, settings.evaluation.device)  # any of them; cuda:1 is that one
+    submit_with_retry("benchmark", benchmark_work(store, settings), on_gpus=on_gpus)
+    _finish_benchmark(store, settings, began)
 
-    def scored(them: list[tuple[str, str]]) -> list[Work]:
-        shared = {"folder": folder, "settings": settings.evaluation}
-        return [
-            (evaluate_model, shared | {"name": name, "model": model, "place": place})
-            for place, (name, model) in enumerate(them)
-        ]
 
-    submit_with_retry("benchmark", unlearning_work(store, settings) + scored(models), on_gpus=on_gpus)
-    submit_with_retry("benchmark", scored(unlearned), on_gpus=on_gpus)
-    if settings.unlearning.requests:
-        shared = {"folder": folder, "settings": settings, "methods": chosen()}
-        each = [(run, order) for run in runs for order in ORDERS]
-        work = [
-            (request_stream, shared | {"run": run, "order": order, "place": place})
-            for place, (run, order) in enumerate(each)
-        ]
-        submit_with_retry("benchmark", work, on_gpus=on_gpus)
+def make_pair_and_benchmark(store: Store, settings: RunSettings) -> None:
+    """Inside a flow: both, without an idle worker between them where they compute on the same devices: methods start
+    from Compromised while other models are trained."""
+    if not side_by_side(settings) or {settings.unlearning.device, settings.evaluation.device} != {settings.pair.device}:
+        make_pair(store, settings)
+        make_benchmark(store, settings)
+        return
+    began = time.perf_counter()
+    work = [*pair_work(store, settings), *benchmark_work(store, settings)]
+    submit_with_retry("pair and benchmark", work, on_gpus=settings.pair.device == "cuda")
+    _finish_benchmark(store, settings, began)
+
+
+def _finish_benchmark(store: Store, settings: RunSettings, began: float) -> None:
     records = write_leaderboard(store.folder)
-    for name, model in models:
+    for name, model in models_to_score(settings):
         (row,) = (row for row in records if row["model"] == name)
         measured = {metric: round(row[metric], 4) for metric in PUBLISHED if row[metric] is not None}
         with_metrics(store.folder / model, measured, warning([row]))
-    took = f"{len(records)} models scored; {time.perf_counter() - start:.1f} s"
+    took = f"{len(records)} models scored; {time.perf_counter() - began:.1f} s"
     say(f"{'benchmark':<10} {took}\n\n{markdown_table(records)}")
     if worthless := warning(records):
         warn(red(worthless, sys.stderr))

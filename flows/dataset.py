@@ -24,7 +24,7 @@ from salmu.flows.running.processes import api_server, interruptible
 from salmu.flows.running.runners import task_runner
 from salmu.flows.running.stage import require_upstream, run_stage
 from salmu.flows.running.stages import STAGES, downstream, models_of, state
-from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.settings import RunSettings, open_run, require_run, run_folder, save
 
 STALE = ("stale", "partial")  # states of a stage that was made from something else
@@ -65,7 +65,7 @@ def make_dataset(store: Store, settings: RunSettings, until: str | None = None) 
             return None
     folder = str(store.folder)
     (published,) = submit_with_retry(
-        "publish", [(publish_dataset, {"folder": folder, "settings": settings})], wait_for=last and [last]
+        "publish", [Work(publish_dataset, {"folder": folder, "settings": settings})], wait_for=last and [last]
     )
     refresh_overview()
     return published.result()

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from prefect import flow, tags
 
 from salmu.data.files import require_disk
-from salmu.flows.benchmark import make_benchmark, unlearning_work, write_report
+from salmu.flows.benchmark import make_pair_and_benchmark, write_report
 from salmu.flows.dataset import make_dataset, open_checked
 from salmu.flows.forms import Profile, Sections, filled_in
 from salmu.flows.names import PARTS, STAGES, parts_until
@@ -48,10 +48,10 @@ def everything(
     with run_lock(store.folder), shown_run(store):
         save(chosen, store.folder)
         make_dataset(store, chosen, until if until in STAGES else None)
-        if until in ("pair", "benchmark"):
-            make_pair(store, chosen, unlearning_work(store, chosen) if until == "benchmark" else ())
-        if until == "benchmark":
-            make_benchmark(store, chosen)
+        if until == "pair":
+            make_pair(store, chosen)
+        elif until == "benchmark":
+            make_pair_and_benchmark(store, chosen)
         return write_report(str(store.folder))
 
 

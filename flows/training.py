@@ -1,7 +1,7 @@
 """The model pair, Clean and Compromised, and the Retrained models: trained side by side from the same dataset."""
 
 import time
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from salmu.flows.running.console import say
 from salmu.flows.running.flow_runs import fails_in_one_line
 from salmu.flows.running.lock import run_lock
 from salmu.flows.running.progress import shown_progress
-from salmu.flows.running.runners import kind, task_runner, workers
+from salmu.flows.running.runners import task_runner
 from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.settings import RunSettings, save
 from salmu.model_training.distributed import start
 from salmu.model_training.pair import PairSettings, model_folder, planned, train, write_plan
-from salmu.model_training.record import RECORD
+
+FRAGILE = "fragile set"  # the name of the last work of a pair
 
 
 @task(name="plan", task_run_name="plan-pair", cache_policy=NO_CACHE, persist_result=False)
@@ -72,42 +73,45 @@ def measure_pair(folder: str, settings: RunSettings) -> None:
         measure_strengths(settings.evaluation, *places, show)
 
 
-def make_pair(store: Store, settings: RunSettings, beside: Sequence[Work] = ()) -> None:
-    """Inside a flow: bring all models up to date with the dataset, as many at a time as there are workers, and name in
-    the dataset the fragile set that they choose.
-
-    `beside`: work that needs the first Compromised and nothing else of the pair. It fills workers that would be idle
-    while the last models are trained."""
+def pair_work(store: Store, settings: RunSettings) -> list[Work]:
+    """The tasks that bring all models up to date with the dataset, each by the name of its model's folder, such as
+    models/clean, and last the one that has them choose the fragile set, FRAGILE."""
     require_disk(store.folder)
     if not (store.folder / "dataset" / "provenance.json").is_file():
         raise UserError(f"{store.folder / 'dataset'}: no dataset to train on; run {salmu_command('run', store.folder)}")
-    began, folder = time.perf_counter(), str(store.folder)
-    if settings.pair.retain:
-        submit_with_retry("plan of the pair", [(plan_pair, {"folder": folder, "settings": settings.pair})])
-    models = [(which, number) for number in range(settings.pair.seeds) for which in settings.pair.models]
-    shared = {"folder": folder, "settings": settings.pair}
-    folders = [model_folder(store.folder / "models", *one) for one in models]
+    shared = {"folder": str(store.folder), "settings": settings.pair}
+    every = [(which, number) for number in range(settings.pair.seeds) for which in settings.pair.models]
+    names = [model_folder(store.folder / "models", *one).relative_to(store.folder).as_posix() for one in every]
+    plans = [Work(plan_pair, shared, "plan")] if settings.pair.retain else []
     trainings = [
-        (train_model, shared | {"which": which, "number": number, "place": place})
-        for place, (which, number) in enumerate(models)
+        Work(train_model, shared | {"which": which, "number": number, "place": place}, name, ("plan",))
+        for place, (name, (which, number)) in enumerate(zip(names, every, strict=True))
     ]
-    if settings.pair.processes == 1 and settings.pair.device in ("cpu", "cuda"):
-        on_gpus, few = settings.pair.device == "cuda", kind() == "process" and workers() < len(trainings)
-        missing = any(not (folder / RECORD).is_file() for folder in folders)
-        together = few and missing and beside and settings.unlearning.device == settings.pair.device
-        first = 2 if together else len(trainings)  # Clean and Compromised at least
-        submit_with_retry("training", trainings[:first], on_gpus=on_gpus)
-        if together:
-            submit_with_retry("training", [*trainings[first:], *beside], on_gpus=on_gpus)
-    else:
-        for training in trainings:  # one has the GPUs to itself
-            submit_with_retry("training", [training])
-    on_gpus = "cuda" in settings.evaluation.device
-    submit_with_retry("fragile set", [(measure_pair, {"folder": folder, "settings": settings})], on_gpus=on_gpus)
+    if not side_by_side(settings):
+        trainings = [one._replace(after=("plan", *names[:place])) for place, one in enumerate(trainings)]
+    finish = partial(_finish_pair, store, settings, len(names), time.perf_counter())
+    measuring = {"folder": str(store.folder), "settings": settings}
+    return [*plans, *trainings, Work(measure_pair, measuring, FRAGILE, (*names,), finish)]
+
+
+def side_by_side(settings: RunSettings) -> bool:
+    """Whether several models can be trained at a time; else one has the GPUs to itself."""
+    return settings.pair.processes == 1 and settings.pair.device in ("cpu", "cuda")
+
+
+def make_pair(store: Store, settings: RunSettings) -> None:
+    """Inside a flow: bring all models up to date with the dataset, as many at a time as there are workers."""
+    *trainings, measuring = pair_work(store, settings)
+    on_gpus = side_by_side(settings) and settings.pair.device == "cuda"
+    submit_with_retry("training", trainings, on_gpus=on_gpus)
+    submit_with_retry("fragile set", [measuring], on_gpus="cuda" in settings.evaluation.device)
+
+
+def _finish_pair(store: Store, settings: RunSettings, models: int, began: float) -> None:
     dataset = store.folder / "dataset"
     digest = read_provenance(dataset).dataset_digest
     write_fragile_set(dataset, fragile_set(store.folder / "models", settings.pair.fragile_share, digest))
-    say(f"{'pair':<10} {len(models)} models are up to date; {time.perf_counter() - began:.1f} s")
+    say(f"{'pair':<10} {models} models are up to date; {time.perf_counter() - began:.1f} s")
     curves = picture(training_curves(store.folder / "models"), "Training loss of all models")
     show_card(store.folder.name, "pair", f"# Models of the pair\n\n{curves}\n", "model pair")
     refresh_overview()

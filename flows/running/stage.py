@@ -26,7 +26,7 @@ from salmu.flows.running.drill import DrillSettings, require_shard
 from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.shards import make_shards
 from salmu.flows.running.stages import STAGES, finished, planned, state, upstream_views
-from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.running.workpool import make_on_work_pool
 
 CACHED_SHOWN = 100  # cached shards shown as task runs of their own
@@ -96,7 +96,7 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     for index, entry in [] if missing else cached:
         show_cached(name, index, entry.rows, return_state=True)
     if missing or summary_of(store.stage_folder(name), _source(store, name)) is None:
-        (last,) = submit_with_retry(f"stage {name}", [(finish_stage, shown)], wait_for=futures)
+        (last,) = submit_with_retry(f"stage {name}", [Work(finish_stage, shown)], wait_for=futures)
     else:
         last = finish_stage(**shown)
     told = (

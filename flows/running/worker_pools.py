@@ -2,13 +2,15 @@
 
 import fcntl
 import os
+import queue
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import Task, get_client
 from prefect.context import FlowRunContext
@@ -87,38 +89,60 @@ def workers_lost(what: str, error: BaseException) -> UserError:
     )
 
 
-Work = tuple[Task, dict[str, Any]]  # a task and its parameters
+class Work(NamedTuple):
+    """A task and its parameters.
+
+    `after`: names of other work of the same call that must be done first; a name that no work has counts as done.
+    `then`: called in the flow's own process once the task is done, before anything that comes after it."""
+
+    task: Task
+    parameters: dict[str, Any]
+    name: str = ""
+    after: tuple[str, ...] = ()
+    then: Callable[[], None] | None = None
 
 
 def submit_with_retry(
-    what: str, work: list[Work], wait_for: list | None = None, on_gpus: bool = False
+    what: str, work: Sequence[Work], wait_for: list | None = None, on_gpus: bool = False
 ) -> list[PrefectFuture]:
-    """Have tasks done and wait for all; those whose worker died, or that could not reach Prefect's server, are
-    submitted again. Returns the futures; raises the first error of a task, or UserError if workers are lost all the
-    time.
+    """Have tasks done and wait for all. Each is submitted as soon as the work before it is done, in the order given.
+    Tasks whose worker died, or that could not reach Prefect's server, are submitted again. Returns the futures; raises
+    the first error of a task, or UserError if workers are lost all the time.
 
     `on_gpus`: each on a worker with a GPU of its own, as far as this machine has any."""
-    waiting, done = list(work), []
+    waiting, under_way, back = dict(enumerate(work)), {}, queue.SimpleQueue()
+    futures, lost, losses = [], {}, 0
     with Pool(what, on_gpus) as pool:
-        for pause in (*PAUSES, None):
-            lost, reason = [], None
-            for one, future in [(one, pool.submit(*one, wait_for)) for one in waiting]:
-                try:
-                    future.result()
-                    done.append(future)
-                except Exception as error:
-                    if not lost_worker(error):
-                        raise
-                    lost.append(one)
-                    reason = error
-                    mark_task_crashed(future.task_run_id)
-            if not lost:
-                return done
-            if pause is None:
-                raise workers_lost(what, reason)
-            time.sleep(pause)
-            pool.renew()
-            waiting = lost
+        while waiting or under_way:
+            undone = {one.name for one in waiting.values()} | {one.name for one, _ in under_way.values()}
+            for place, one in [] if lost else sorted(waiting.items()):
+                if not undone.intersection(one.after):
+                    future = pool.submit(one.task, one.parameters, wait_for)
+                    under_way[place] = waiting.pop(place), future
+                    future.add_done_callback(lambda _, place=place: back.put(place))
+            place = back.get()
+            one, future = under_way.pop(place)
+            try:
+                future.result()
+            except Exception as error:
+                if not lost_worker(error):
+                    raise
+                lost[place] = one
+                mark_task_crashed(future.task_run_id)
+                if not under_way:
+                    if losses == len(PAUSES):
+                        raise workers_lost(what, error) from None
+                    time.sleep(PAUSES[losses])
+                    losses += 1
+                    pool.renew()
+                    waiting |= lost
+                    lost.clear()
+                continue
+            losses = 0
+            futures.append(future)
+            if one.then:
+                one.then()
+    return futures
 
 
 class Pool:

@@ -17,7 +17,7 @@ from salmu.evaluation.unlearning.registry import UnlearningSettings
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.flows.benchmark import unlearn_model
 from salmu.flows.running.runners import task_runner
-from salmu.flows.running.worker_pools import submit_with_retry
+from salmu.flows.running.worker_pools import Work, submit_with_retry
 
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "examples" / "similarity_floor.py").read_text(encoding="utf-8")
 SMALL = {"methods": {"similarity_floor": {"floor": 0.2, "retain_scenes": 0}}, "batch_size": 8, "retain_scenes": 0}
@@ -67,7 +67,7 @@ def test_a_cluster_that_was_there_before_finds_it_too(folder, dataset_dir, model
         @flow(name="a-method-on-a-cluster", task_runner=task_runner(), persist_result=False)
         def alone(methods: str):
             work = {"folder": str(home), "run": run, "place": 0, "methods": methods}
-            submit_with_retry("benchmark", [(unlearn_model, work)])
+            submit_with_retry("benchmark", [Work(unlearn_model, work)])
 
         alone(chosen())
         assert record(home / "unlearned" / run.folder)["from_outside"]["name"] == "similarity_floor.py"

@@ -198,13 +198,17 @@ def test_trainings_methods_and_evaluations_spread_over_the_gpus(prefect_server, 
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(pools, "gpus", lambda: ["4", "7"])
 
+    told = []
+    work = [pools.Work(gpu_of, {"number": number}) for number in range(5)]
+    work = [pools.Work(gpu_of, {"number": 5}, after=("first", "of another call")), *work]
+    work.append(work.pop(1)._replace(name="first", then=lambda: told.append("the first is done")))
+
     @flow(name="spread", task_runner=process_pool(1), persist_result=False)
     def spread():
-        return [
-            future.result()
-            for future in pools.submit_with_retry("work", [(gpu_of, {"number": n}) for n in range(6)], None, True)
-        ]
+        futures = pools.submit_with_retry("work", work, on_gpus=True)
+        return [future.result() for future in futures]
 
     found = spread()
     assert sorted(number for number, _ in found) == list(range(6))
     assert {device for _, device in found} == {"4", "7"}
+    assert found[-1][0] == 5 and told == ["the first is done"]
