@@ -84,7 +84,8 @@ def to_rgb(picture: Image.Image, upright: bool = False) -> Image.Image:
             turn = turn_of(picture)
         if picture.mode[0] in WHITE:
             picture = Image.fromarray(_eight_bits(np.asarray(picture), picture.mode[0]))
-        picture = picture.convert("RGB")
+        picture.load()
+        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
         return picture if turn is None else picture.transpose(turn)
     except MemoryError:
         raise

@@ -116,7 +116,7 @@ def benchmark_work(store: Store, settings: RunSettings) -> list[Work]:
 
 
 def make_benchmark(store: Store, settings: RunSettings) -> None:
-    """Inside a flow: bring unlearned models, results and leaderboard up to date; models are scored while methods run."""
+    """Inside a flow: bring unlearned models, results and leaderboard up to date."""
     require_disk(store.folder)
     for which in settings.pair.models:
         if not (store.folder / "models" / which / "training.json").is_file():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
 from PIL import Image
 from pydantic import Field, RootModel, model_validator
 
@@ -17,6 +18,7 @@ from salmu.data.keyed import digest
 from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from salmu.data.settings import Settings
 from salmu.model_training.loading.folders import CONFIGURATION, local_folder, require_data_only
+from salmu.model_training.loading.pixels import normalised, sized
 from salmu.prompts.loader import load
 from salmu.tasks.devices import Device, in_parts_that_fit, torch_device
 
@@ -130,21 +132,20 @@ def answer(
     """For each picture: question -> label -> probability (four decimals), of the questions with this view."""
     answers = []
     for start in range(0, len(pictures), batch_size):
-        pixels = [zero_shot.preprocess(picture) for picture in pictures[start : start + batch_size]]
+        pixels = [sized(zero_shot.preprocess, picture) for picture in pictures[start : start + batch_size]]
         answers += answers_to(zero_shot, embed(zero_shot, pixels), view)
     return answers
 
 
-def embed(zero_shot: ZeroShot, pixels: list[torch.Tensor]) -> torch.Tensor:
-    """L2-normalised embeddings [n, embedding] of a batch of preprocessed pictures."""
-
+def embed(zero_shot: ZeroShot, pictures: list[np.ndarray]) -> torch.Tensor:
+    """L2-normalised embeddings [n, embedding] of a batch of pictures in the size of the model's input (`sized`)."""
     import torch
 
-    def encode(part: list[torch.Tensor]) -> torch.Tensor:
-        return zero_shot.model.encode_image(torch.stack(part).to(zero_shot.device), normalize=True)
+    def encode(part: list[np.ndarray]) -> torch.Tensor:
+        return zero_shot.model.encode_image(normalised(zero_shot.preprocess, part).to(zero_shot.device), normalize=True)
 
     with torch.no_grad(), one_thread():
-        return torch.cat(in_parts_that_fit(encode, pixels, "analysis.batch_size"))
+        return torch.cat(in_parts_that_fit(encode, pictures, "analysis.batch_size"))
 
 
 def answers_to(zero_shot: ZeroShot, embeddings: torch.Tensor, view: str) -> list[dict[str, dict[str, float]]]:

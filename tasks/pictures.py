@@ -9,10 +9,10 @@ LARGEST_FIGURE = 100_000  # bytes
 CELL_SIDES = (96, 80, 72, 64, 56, 48, 40, 32, 24)
 
 
-def jpeg_file(image: np.ndarray, quality: int) -> bytes:
-    """An RGB image (uint8 [h, w, 3]) as a JPEG file without colour subsampling."""
-    sink = io.BytesIO()
-    Image.fromarray(image).save(sink, "JPEG", quality=quality, subsampling=0)
+def jpeg_file(image: np.ndarray | Image.Image, quality: int) -> bytes:
+    """An RGB image (uint8 [h, w, 3], or a picture) as a JPEG file without colour subsampling, its pixels alone."""
+    picture, sink = image if isinstance(image, Image.Image) else Image.fromarray(image), io.BytesIO()
+    picture.save(sink, "JPEG", quality=quality, subsampling=0, comment=b"")  # not the source's
     return sink.getvalue()
 
 

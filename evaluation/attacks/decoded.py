@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from salmu.data.pictures import decode_files
 from salmu.data.readers import Dataset
 from salmu.model_training.loading.clip import ClipModel
+from salmu.model_training.loading.pixels import normalised, sized
 
 
 class Decoded(NamedTuple):
@@ -23,5 +23,5 @@ def decoded(clip: ClipModel, dataset: Dataset, split: str, rows: np.ndarray) -> 
     contents = (image["bytes"] for image in table.column("image").to_pylist())
     pictures = decode_files(zip(table.column("file_name").to_pylist(), contents, strict=True))
     texts = table.column("text").to_pylist()
-    pixels = torch.stack([clip.preprocess(picture) for picture in pictures])
+    pixels = normalised(clip.preprocess, [sized(clip.preprocess, picture) for picture in pictures])
     return Decoded(pixels, clip.tokenizer(texts), np.array(texts, object))

@@ -12,6 +12,7 @@ from PIL import Image
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.model_training.loading.clip import ClipModel
+from salmu.model_training.loading.pixels import normalised, sized
 from salmu.model_training.network import encode_text
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,8 +49,8 @@ class Encoder:
             self.tick(count)
             return kept
         batches, images = [], iter(images)
-        while batch := [self.model.preprocess(image) for image in islice(images, self.batch_size)]:
-            batches.append(self._encoded(self._image_tower, torch.stack(batch)))
+        while batch := [sized(self.model.preprocess, image) for image in islice(images, self.batch_size)]:
+            batches.append(self._encoded(self._image_tower, normalised(self.model.preprocess, batch)))
             self.tick(len(batch))
         self.encoded["images"] += count
         return self._keep(name, batches)

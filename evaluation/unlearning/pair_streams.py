@@ -20,6 +20,7 @@ from salmu.evaluation.metrics.matching import derangement
 from salmu.evaluation.unlearning.neighbours import Person
 from salmu.evaluation.unlearning.settings import SPLITS
 from salmu.model_training.loading.clip import ClipModel
+from salmu.model_training.loading.pixels import normalised, sized
 from salmu.model_training.network import encode_text, input_side
 from salmu.model_training.retain import Pairs as Scenes
 
@@ -118,8 +119,8 @@ class Pool:
 
     def preprocessed(self, images: Iterable[np.ndarray]) -> Tensor:
         """Drawn images uint8 [h, w, 3] as the model takes them, float32 [n, 3, side, side]."""
-        parts = [self._clip.preprocess(Image.fromarray(image)) for image in images]
-        return torch.stack(parts) if parts else torch.empty(0)
+        parts = [sized(self._clip.preprocess, Image.fromarray(image)) for image in images]
+        return normalised(self._clip.preprocess, parts) if parts else torch.empty(0)
 
     def before(self, teacher: torch.nn.Module, rows: np.ndarray, encode) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings by the start model: place of each row [len(self)] (-1 where not among `rows`), images and texts

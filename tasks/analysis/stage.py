@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from salmu.data.pictures import PictureError, decode
 from salmu.data.settings import NOT_IN_FINGERPRINT, StageSettings
 from salmu.data.store import Reject, Shard, ShardResult, StageView, chunks
 from salmu.data.summary import Summary
+from salmu.model_training.loading.pixels import sized
 from salmu.tasks.devices import Device, may_use_gpu
 from salmu.tasks.face_packs import FaceSettings, face_revision, pack_licence, uses_cuda
 from salmu.tasks.faces import aligned_crop, crop_size, detect_faces, load_faces, recognise, sharpness
@@ -34,9 +35,6 @@ from salmu.tasks.fairface import (
     load_fairface,
 )
 from salmu.tasks.labels import ZeroShot, answers_to, clip_revision, embed, face_square, load_zero_shot, whole_square
-
-if TYPE_CHECKING:
-    import torch
 
 NAME, VERSION = "analysis", 2
 UPSTREAM = ("anchors", "portraits")
@@ -97,8 +95,8 @@ class Look(NamedTuple):
     """A decoded portrait: its row so far, and what the models still have to see."""
 
     row: dict[str, Any]
-    whole: torch.Tensor
-    face: torch.Tensor | None = None
+    whole: np.ndarray
+    face: np.ndarray | None = None
     crop: np.ndarray | None = None
     chip: Image.Image | None = None
     second: np.ndarray | None = None  # the face as the second pack aligns it
@@ -228,7 +226,7 @@ def decode_and_detect(engine: Engine, portrait: dict[str, Any]) -> Look | Reject
         "faces": len(faces),
         "face_embedding": None,
     }
-    whole = engine.zero_shot.preprocess(whole_square(picture))
+    whole = sized(engine.zero_shot.preprocess, whole_square(picture))
     if not faces:
         return Look(row, whole)
     box, landmarks = faces[0].bbox.tolist(), faces[0].kps
@@ -239,7 +237,7 @@ def decode_and_detect(engine: Engine, portrait: dict[str, Any]) -> Look | Reject
         "landmarks": landmarks.reshape(-1).tolist(),
         "sharpness": sharpness(crop),
     }
-    face = engine.zero_shot.preprocess(face_square(picture, box))
+    face = sized(engine.zero_shot.preprocess, face_square(picture, box))
     chip = face_chip(picture, landmarks) if engine.fairface else None
     return Look(row, whole, face, crop, chip, _second_crop(engine, pixels))
 

@@ -97,8 +97,7 @@ def decode(content: bytes, keep_side: int, quality: int) -> Opened | Refused:
 def shrunk(picture: Image.Image, keep_side: int, quality: int, width: int, height: int) -> Opened:
     """An RGB picture, which may be changed, of at most keep_side pixels a side; width and height: of its source."""
     picture.thumbnail((keep_side, keep_side), Image.Resampling.LANCZOS)
-    image = np.asarray(picture)
-    return Opened(image, jpeg_file(image, quality), width, height)
+    return Opened(np.asarray(picture), jpeg_file(picture, quality), width, height)
 
 
 def ahead(function: Callable, items: Iterable, threads: int) -> Iterator:

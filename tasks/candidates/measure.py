@@ -70,8 +70,8 @@ def _of_picture(picture: Opened, faces: list) -> dict[str, Any]:
 
 def _voices(engine: Engine, faces: list[tuple[np.ndarray, Any]]) -> list[dict[str, Facts]]:
     """What each model says of each face, in the order in which they count."""
-    pictures = [Image.fromarray(image) for image, _ in faces]
     voices: list[dict[str, Facts]] = [{} for _ in faces]
+    pictures = [Image.fromarray(image) for image, _ in faces] if engine.fairface or engine.zero_shot else []
     if engine.fairface:
         chips = [face_chip(picture, face.kps) for picture, (_, face) in zip(pictures, faces, strict=True)]
         for said, answers in zip(voices, classify(engine.fairface, chips), strict=True):
