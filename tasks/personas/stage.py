@@ -12,6 +12,7 @@ from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
+import phonenumbers
 from faker.generator import Generator
 from pydantic import Field
 
@@ -87,6 +88,7 @@ def revisions(settings: Settings) -> dict[str, str]:
 
 def load_engine(settings: Settings) -> Generator:
     """A Faker with our providers and no others, so that nothing can fall back to another locale."""
+    phonenumbers.enable_pattern_cache()  # all countries have more patterns than Python keeps compiled by itself
     fake = Generator()
     for provider in PROVIDERS:
         fake.add_provider(provider)
