@@ -75,7 +75,9 @@ def engine():
 
 def identifying(serial: int, settings: stage.Settings, fake) -> dict:
     person = traits(serial)
-    country, name, values = stage.identifying(person["identity_id"], person["gender"], person["region"], settings, fake)
+    country, name, values = stage.identifying(
+        person["identity_id"], serial, person["gender"], person["region"], settings, fake
+    )
     row = {field: [value.text for value in found] for field, found in values.items()}
     levels = {field: {"level": found[0].level} for field, found in values.items()}
     row = {field: found if field == "emails" else found[0] for field, found in row.items()}

@@ -10,11 +10,12 @@ import random
 
 import numpy as np
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 def digest(*parts) -> str:
     """Hex digest (32 characters, BLAKE2b) of JSON-able parts."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_ENCODER.encode(parts).encode(), digest_size=16).hexdigest()
 
 
 def integer(*key, bits: int = 63) -> int:

@@ -59,8 +59,10 @@ _LETTERS = str.maketrans(
 def fold(text: str) -> str:
     """Lower-case ASCII form of a Latin-script text: accents and apostrophes dropped. Two forms that fold alike count as
     one."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).lower()
+    text = text.translate(_LETTERS)
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return text.lower()
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """The country of a persona: each region has a deck of countries, which is dealt along the serial numbers."""
 
 import functools
+from collections import Counter
 from typing import NamedTuple
 
 from salmu.data.errors import UserError
@@ -46,11 +47,25 @@ def deck(region: str, allowed: Allowed) -> list[Card]:
     ]
 
 
-@functools.lru_cache(maxsize=1024)
-def _shuffled(region: str, turn: int, key: str, allowed: Allowed) -> tuple[Card, ...]:
+class Shuffled(NamedTuple):
+    """A deck, and for each card how many of its country, and of its culture, lie before it."""
+
+    cards: tuple[Card, ...]
+    country: tuple[int, ...]
+    culture: tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=2**15)  # a million identities have 25,000; ids come in the order of none of them
+def _shuffled(region: str, turn: int, key: str, allowed: Allowed) -> Shuffled:
     cards = list(deck(region, allowed))
     python_random("deck", key, region, turn).shuffle(cards)
-    return tuple(cards)
+    seen: Counter = Counter()
+    before: dict[str, list[int]] = {"country": [], "culture": []}
+    for card in cards:
+        for kind, value in zip(Card._fields, card, strict=True):
+            before[kind].append(seen[kind, value])
+            seen[kind, value] += 1
+    return Shuffled(tuple(cards), *map(tuple, before.values()))
 
 
 def deal(region: str, serial: int, key: str, allowed: Allowed = ()) -> Place:
@@ -67,15 +82,15 @@ def deal(region: str, serial: int, key: str, allowed: Allowed = ()) -> Place:
         )
     row, share = divmod(serial, len(REGIONS))
     turn, index = divmod(row, size)
-    cards = _shuffled(region, turn, key, allowed)
+    shuffled = _shuffled(region, turn, key, allowed)
 
     def number(kind: str) -> int:
-        value = getattr(cards[index], kind)
-        rank = turn * _count(region, kind, value, allowed) + sum(getattr(card, kind) == value for card in cards[:index])
+        value = getattr(shuffled.cards[index], kind)
+        rank = turn * _count(region, kind, value, allowed) + getattr(shuffled, kind)[index]
         regions = _regions(kind, value, allowed)
         return (rank * len(REGIONS) + share) * len(regions) + regions.index(region)
 
-    return Place(*cards[index], number("country"), number("culture"))
+    return Place(*shuffled.cards[index], number("country"), number("culture"))
 
 
 @functools.cache

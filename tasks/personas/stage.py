@@ -115,8 +115,9 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
     identity, gender, group = traits["identity_id"], traits["gender"], traits["age_group"]
     if gender not in schemas.GENDERS or group not in schemas.AGE_GROUPS:
         raise NoValue(f"gender {gender!r} or age group {group!r} unknown")
-    region = region_of(traits["region"], serial_of(settings.seed, identity))
-    country, name, values = identifying(identity, gender, region, settings, fake)
+    serial = serial_of(settings.seed, identity)
+    region = region_of(traits["region"], serial)
+    country, name, values = identifying(identity, serial, gender, region, settings, fake)
 
     def stream(attribute: str) -> Generator:
         fake.random = keyed.python_random(settings.seed, NAME, identity, attribute)
@@ -144,11 +145,11 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
 
 
 def identifying(
-    identity: str, gender: str, region: str, settings: Settings, fake: Generator
+    identity: str, serial: int, gender: str, region: str, settings: Settings, fake: Generator
 ) -> tuple[str, Name, dict[str, list[Value]]]:
     """Country, name, and the identifying values with their proofs: each belongs to no other identity of the run,
     whatever its size. Raises NoValue where none is left."""
-    serial, key, countries = serial_of(settings.seed, identity), str(settings.seed), settings.countries
+    key, countries = str(settings.seed), settings.countries
     place = deal(region, serial, key, countries)
     name = fake.fictitious_name(place.culture, gender, place.of_culture, key)
     fake.random = keyed.python_random(settings.seed, NAME, identity, "emails")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from face_pack import make_face_pack
+from insightface.utils.face_align import norm_crop
 from PIL import Image, ImageFilter
 
 from salmu.data.errors import UserError
@@ -96,6 +97,15 @@ def test_an_aligned_crop_holds_the_eyes_where_arcface_wants_them(drawn, size):
     bright = np.argwhere(crop[:, :, 0] > 100).mean(axis=0)[::-1]
     scale, shift = (size / 112, 0) if size % 112 == 0 else (size / 128, 8)
     assert np.allclose(bright / scale - [shift, 0], [38.3, 51.7], atol=5)
+
+
+def test_an_aligned_crop_is_that_of_insightface_to_the_byte():
+    rng = generator("crops")
+    picture = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    for size in (112, 128, 224):
+        for _ in range(20):
+            points = (rng.uniform(40, 160, 2) + rng.normal(0, 30, (5, 2))).astype(np.float32)
+            assert np.array_equal(aligned_crop(picture, points, size), norm_crop(picture, points, size))
 
 
 def test_a_blurred_face_is_less_sharp(drawn):

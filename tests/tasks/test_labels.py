@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from salmu.data.errors import UserError
+from salmu.model_training.loading.pixels import normalised, sized
 from salmu.prompts.loader import load
 from salmu.tasks import labels
 from salmu.tasks.labels import WELL, Questions, answer, clip_revision, load_zero_shot
@@ -43,6 +44,12 @@ def test_scores_are_those_of_open_clip(asked):
                 expected = (asked.model.logit_scale.exp() * features @ torch.stack(rows).T).softmax(dim=1)[0]
             assert list(scores) == list(question.labels)
             assert list(scores.values()) == pytest.approx(expected.tolist(), abs=2e-4)
+
+
+def test_a_batch_is_preprocessed_as_each_picture_to_the_bit(asked):
+    shown = [Image.new("RGB", (90, 60), (200, 120, 40)), *pictures(3)]
+    together = normalised(asked.preprocess, [sized(asked.preprocess, picture) for picture in shown])
+    assert torch.equal(together, torch.stack([asked.preprocess(picture) for picture in shown]))
 
 
 def test_batches_change_nothing(asked):
