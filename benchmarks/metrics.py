@@ -1,15 +1,21 @@
 """All array metrics with their intervals at the size of the published benchmark, on random embeddings.
 
-    python benchmarks/metrics.py [--share 1.0]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/metrics.py [--share 1.0] [--products]
 
-Prints seconds and peak memory of `measure` and of the intervals, then the ratio to a straightforward row-by-row
+With --products: the metrics that are matrix products of embeddings against the products alone, CPU seconds of one
+thread, written to benchmarks/metrics.json.
+
+Else: seconds and peak memory of `measure` and of the intervals, then the ratio to a straightforward row-by-row
 implementation of the eight published metrics that have one, in the same run; both must give the same numbers. GenKnow
 is left out: it is a matter of encoding."""
 
 import argparse
+import json
+import os
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -19,11 +25,15 @@ from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.bootstrap import bounds_of
+from salmu.evaluation.metrics.residue import image_residue
+from salmu.evaluation.metrics.retrieval import BLOCK, retrieval_failure
 from salmu.evaluation.metrics.score import possible
+from salmu.evaluation.metrics.similarity import mean_similarity
 from salmu.evaluation.metrics.zero_shot import NAME_PROMPTS
 from salmu.evaluation.scoring.evaluate import uncertainty
 from salmu.evaluation.scoring.measures import measure
 
+OUT = Path(__file__).with_suffix(".json")
 WIDTH = 512
 SPLITS = {  # rows and persons as published; the first person's number
     "forget": (30_468, 580, 0),
@@ -32,6 +42,7 @@ SPLITS = {  # rows and persons as published; the first person's number
     "retain_joint": (749, 580, 0),
     "retain_disjoint": (15_992, 15_992, 1000),
     "fragile_set": (787, 787, 1000),
+    "retain_synth": (16_741, 16_572, 1000),
 }
 TABLE = generator("benchmark", "texts").normal(size=(2**16, WIDTH)).astype(np.float32)
 TABLE /= np.linalg.norm(TABLE, axis=1, keepdims=True)
@@ -119,6 +130,41 @@ def bootstrapped(values: np.ndarray, persons: np.ndarray, settings: EvaluationSe
     return possible(metric, bounds_of(np.array(means), len(groups), 0.95))
 
 
+def beside_products(settings: EvaluationSettings, pairs: dict[str, Pairs], repeats: int) -> dict[str, float]:
+    """Median CPU seconds of one thread: of the metrics that are matrix products of embeddings, and of these products
+    alone, in turns."""
+    forget, public, seed, size = pairs["forget"], pairs["retain_disjoint"], settings.seed, settings.retrieval_pool
+    asked = {"RetFail": forget, "InterIdMRR": pairs["holdout_identity"], "IntraIdMRR": pairs["holdout_association"]}
+    gallery = np.concatenate([forget.texts[:size], public.texts[:size]])
+    people = len(set(forget.person))
+    paired = ("forget", "holdout_identity", "holdout_association", "retain_joint", "fragile_set")
+
+    def metrics() -> None:
+        for metric, part in asked.items():
+            retrieval_failure(part, public, size, seed, metric)
+        image_residue(forget, pairs["forget_identity"].person)
+        for split in paired:
+            mean_similarity("AssocStr", pairs[split])
+
+    def products() -> None:
+        for part in asked.values():
+            for start in range(0, len(part), BLOCK):
+                part.images[start : start + BLOCK] @ gallery.T
+        for start in range(0, len(pairs["forget_identity"]), BLOCK):
+            pairs["forget_identity"].images[start : start + BLOCK] @ forget.texts[:people].T
+        for split in paired:
+            np.einsum("nd,nd->n", pairs[split].images, pairs[split].texts)
+
+    taken: dict[str, list[float]] = {"metrics": [], "products": []}
+    for _ in range(repeats):
+        for name, work in (("metrics", metrics), ("products", products)):
+            began = time.thread_time()
+            work()
+            taken[name].append(time.thread_time() - began)
+    found = {f"{name}_s": round(float(np.median(times)), 3) for name, times in taken.items()}
+    return found | {"ratio": round(found["metrics_s"] / found["products_s"], 2)}
+
+
 def timed(what: str, work: Callable):
     start = time.perf_counter()
     found = work()
@@ -130,7 +176,9 @@ def timed(what: str, work: Callable):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the published rows (default: all)")
-    share = parser.parse_args().share
+    parser.add_argument("--products", action="store_true", help="against the matrix products alone, nothing else")
+    options = parser.parse_args()
+    share = options.share
     settings = EvaluationSettings()
     pairs = {
         name: pairs_of(name, round(rows * share), max(2, round(people * share)), first)
@@ -141,6 +189,11 @@ def main() -> None:
     identities = {identity: persona(int(identity)) for part in pairs.values() for identity in set(part.identity)}
     rows = {name: len(part) for name, part in pairs.items()}
     print(f"rows: {rows}; width {WIDTH}; {settings.bootstrap_replicates} replicates")
+    if options.products:
+        record = beside_products(settings, pairs, repeats=5) | {"share": share, "load": round(os.getloadavg()[0], 1)}
+        OUT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(record)
+        return
     (scores, tables), metrics = timed(
         "every metric and its tables", lambda: measure(settings, pairs, identities, encode)
     )

@@ -1,5 +1,7 @@
 """Wrong partners for pairs: at random, or of a person as alike as the metadata can tell."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from salmu.data.keyed import generator
@@ -25,28 +27,41 @@ def matched_partner(pairs: Pairs, *key) -> tuple[np.ndarray, dict[str, int]]:
     origin out of a name gains nothing on such partners."""
     partner = np.full(len(pairs), -1)
     levels = dict.fromkeys(LEVELS, 0)
-    for level, columns in zip(
-        LEVELS, ((pairs.gender, pairs.country), (pairs.gender,), (pairs.country,), ()), strict=True
-    ):
-        left = np.flatnonzero(partner < 0)
-        groups: dict[tuple, list[int]] = {}
-        for row in left.tolist():
-            groups.setdefault(tuple(str(column[row]) for column in columns), []).append(row)
-        for name, rows in sorted(groups.items()):
-            found = _cycle(np.array(rows), pairs.person, *key, level, *name)
+    person, gender, country = (_numbered(column) for column in (pairs.person, pairs.gender, pairs.country))
+    for level, columns in zip(LEVELS, ((gender, country), (gender,), (country,), ()), strict=True):
+        for name, rows in _groups(np.flatnonzero(partner < 0), columns):
+            found = _cycle(rows, person[1], *key, level, *name)
             if found is None and level == LEVELS[-1]:  # one person has most of what is left
-                found = np.array(rows)[derangement(len(rows), *key, level)] if len(rows) > 1 else np.array(rows)
+                found = rows[derangement(len(rows), *key, level)] if len(rows) > 1 else rows
             if found is not None:
                 partner[rows] = found
                 levels[level] += len(rows)
     return partner, levels
 
 
+def _numbered(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different values of a column of strings, in order, and for each row which it has."""
+    return np.unique(column.astype(str), return_inverse=True)
+
+
+def _groups(
+    rows: np.ndarray, columns: tuple[tuple[np.ndarray, np.ndarray], ...]
+) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """The rows that are alike in all columns (as of `_numbered`), by their values; both in order."""
+    group = np.zeros(len(rows), np.int64)
+    for values, number in columns:
+        group = group * len(values) + number[rows]
+    order = np.argsort(group, kind="stable")
+    for part in np.split(rows[order], np.flatnonzero(np.diff(group[order])) + 1):
+        if len(part):
+            yield tuple(str(values[number[part[0]]]) for values, number in columns), part
+
+
 def _cycle(rows: np.ndarray, person: np.ndarray, *key) -> np.ndarray | None:
     """The rows, each replaced by one of another person, as a permutation; None if one person has more than half.
 
     With the rows of each person side by side, those that lie as far on as the largest person has rows are others'."""
-    names, member, counts = np.unique(person[rows].astype(str), return_inverse=True, return_counts=True)
+    names, member, counts = np.unique(person[rows], return_inverse=True, return_counts=True)
     largest = counts.max()
     if len(names) < 2 or 2 * largest > len(rows):
         return None

@@ -5,6 +5,8 @@ import numpy as np
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.metrics.score import Score, missing
 
+BLOCK = 2048  # images at once
+
 
 def image_residue(pairs: Pairs, whom: np.ndarray) -> Score:
     """ImgRes: share of images that lie nearest to the centre of their own person's other images, among the centres of
@@ -23,10 +25,13 @@ def image_residue(pairs: Pairs, whom: np.ndarray) -> Score:
         return missing("ImgRes", "fewer than 2 persons with 2 images")
     sums = np.zeros((len(persons), pairs.images.shape[1]), np.float32)
     np.add.at(sums, member, pairs.images)
-    images, own = pairs.images[asked], np.searchsorted(several, member[asked])
-    cosines = images @ (sums[several] / np.linalg.norm(sums[several], axis=1, keepdims=True)).T
-    others = sums[member[asked]] - images
-    length = np.maximum(np.linalg.norm(others, axis=1), 1e-12)
-    cosines[np.arange(len(asked)), own] = np.einsum("nd,nd->n", images, others) / length
-    correct = (cosines.argmax(1) == own).astype(float)
+    centres = (sums[several] / np.linalg.norm(sums[several], axis=1, keepdims=True)).T
+    correct = np.empty(len(asked))
+    for start in range(0, len(asked), BLOCK):
+        rows = asked[start : start + BLOCK]
+        images, own = pairs.images[rows], np.searchsorted(several, member[rows])
+        cosines, others = images @ centres, sums[member[rows]] - images
+        length = np.maximum(np.linalg.norm(others, axis=1), 1e-12)
+        cosines[np.arange(len(rows)), own] = np.einsum("nd,nd->n", images, others) / length
+        correct[start : start + BLOCK] = cosines.argmax(1) == own
     return Score({"accuracy": float(correct.mean())}, correct, pairs.person[asked], 1 / len(several))

@@ -26,13 +26,12 @@ def own_rank(
     ranks, sizes = np.empty(len(images)), np.empty(len(images), np.int64)
     for start in range(0, len(images), BLOCK):
         rows = slice(start, start + BLOCK)
-        own_score = np.einsum("nd,nd->n", images[rows], own[rows])[:, None]
-        margin = images[rows] @ pool.T - own_score
-        distractor = own_ids[rows, None] != pool_ids[None, :]
-        above = (margin > TIE) & distractor
-        tied = (np.abs(margin) <= TIE) & distractor
-        ranks[rows] = 1 + above.sum(1) + tied.sum(1) / 2
-        sizes[rows] = 1 + distractor.sum(1)
+        margin = images[rows] @ pool.T
+        margin -= np.einsum("nd,nd->n", images[rows], own[rows])[:, None]
+        margin[own_ids[rows, None] == pool_ids] = -np.inf  # no distractors
+        above, as_near = np.count_nonzero(margin > TIE, 1), np.count_nonzero(margin >= -TIE, 1)
+        ranks[rows] = 1 + (above + as_near) / 2
+        sizes[rows] = 1 + np.count_nonzero(margin > -np.inf, 1)
     return ranks, sizes
 
 
