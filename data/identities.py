@@ -36,17 +36,18 @@ def _walk(number: int, size: int, key: str, forward: bool) -> int:
         raise ValueError(f"{number} is not below {size}")
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = (1 << half) - 1
+    begun = key.encode()
     while True:
         left, right = number >> half, number & mask
         for turn in range(ROUNDS) if forward else reversed(range(ROUNDS)):
             if forward:
-                left, right = right, left ^ (_noise(key, turn, right) & mask)
+                left, right = right, left ^ (_noise(begun, turn, right) & mask)
             else:
-                left, right = right ^ (_noise(key, turn, left) & mask), left
+                left, right = right ^ (_noise(begun, turn, left) & mask), left
         number = left << half | right
         if number < size:
             return number
 
 
-def _noise(key: str, turn: int, half: int) -> int:
-    return int.from_bytes(blake2b(f"{key}|{turn}|{half}".encode(), digest_size=16).digest(), "big")
+def _noise(key: bytes, turn: int, half: int) -> int:
+    return int.from_bytes(blake2b(b"%b|%d|%d" % (key, turn, half), digest_size=16).digest(), "big")
