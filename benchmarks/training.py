@@ -2,26 +2,30 @@
 from the same WebDataset shards, with the same model and batch size.
 
 python benchmarks/training.py --device cuda --model ViT-B-16 --batch 512 --steps 120 --workers 14 --compile
-python benchmarks/training.py --tiny                a small model on the CPU, in a minute: shows that it runs
+python benchmarks/training.py --tiny                a small model on the CPU, in some minutes
 
-The rate is that of the steps after the first fifth, in which processes start and kernels are chosen. Prints a Markdown
-table and writes benchmarks/training.json (with --tiny only where --out says)."""
+A hook at the optimiser of each side notes wall time and CPU seconds, those of its decoders included, after every step;
+the rate is that of the second half of the steps. Prints a Markdown table and writes benchmarks/training.json."""
 
 import argparse
+import contextlib
 import json
+import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import psutil
 import torch
 import webdataset
 from PIL import Image
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "model_training")]
@@ -40,10 +44,42 @@ TINY = {
 SHARDS, DISTINCT, SIDE = 16, 64, 384
 PEER = """
 import sys, data, open_clip
-if sys.argv[1]: open_clip.add_model_config(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
+from training import Clock
+if sys.argv[3]: open_clip.add_model_config(sys.argv[3])
 from open_clip_train.main import main
-main(sys.argv[2:])
+with Clock(sys.argv[2]):
+    main(sys.argv[4:])
 """
+
+
+class Clock:
+    """Inside, the end of every optimiser step of this process is noted in a file: wall and CPU seconds so far."""
+
+    def __init__(self, path: str | Path):
+        self.path = path
+
+    def __enter__(self):
+        self.file = open(self.path, "w")
+        self.hook = register_optimizer_step_post_hook(self.note)
+
+    def __exit__(self, *error) -> None:
+        self.hook.remove()
+        self.file.close()
+
+    def note(self, *_) -> None:
+        own, spent = psutil.Process(), 0.0
+        for process in [own, *own.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                spent += times.user + times.system
+        self.file.write(f"{time.perf_counter()} {spent}\n")
+        self.file.flush()
+
+
+class Rate(NamedTuple):
+    pairs_a_second: float
+    cpu_ms_a_pair: float
 
 
 def write_shards(folder: Path, samples: int) -> None:
@@ -60,28 +96,24 @@ def write_shards(folder: Path, samples: int) -> None:
                 writer.write({"__key__": f"{index:09d}", "jpg": image, "txt": text})
 
 
-def peer(shards: Path, samples: int, model: str, config: Path | None, batch: int, device: str, log_every: int) -> float:
-    """Pairs a second of `open_clip_train.main` with its defaults: workers, precision, and all else."""
-    logs = shards.parent / "logs"
-    command = [sys.executable, "-c", PEER, str(config or ""), "--model", model, "--device", device]
+def peer(shards: Path, samples: int, model: str, config: Path | None, batch: int, device: str) -> Rate:
+    """`open_clip_train.main` with its defaults: workers, precision, and all else."""
+    logs, noted = shards.parent / "logs", shards.parent / "peer.txt"
+    command = [sys.executable, "-c", PEER, str(Path(__file__).parent), str(noted), str(config or "")]
+    command += ["--model", model, "--device", device]
     command += ["--train-data", f"{shards}/{{00000..{SHARDS - 1:05d}}}.tar", "--train-num-samples", str(samples)]
     command += ["--dataset-type", "webdataset", "--batch-size", str(batch), "--epochs", "1", "--logs", str(logs)]
     if device == "cpu":
         command += ["--precision", "fp32"]  # its default is made for GPUs: float16
-    command += ["--name", "peer", "--log-every-n-steps", str(log_every), "--save-frequency", "0"]
+    command += ["--name", "peer", "--save-frequency", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"open_clip's command line failed: {done.stderr[-2000:]}")
-    log = (logs / "peer" / "out.log").read_text()
-    times = [  # seconds of each window of steps, from the first step's line to the last's
-        (time.mktime(time.strptime(stamp, "%Y-%m-%d,%H:%M:%S")), int(seen))
-        for stamp, seen in re.findall(r"^(\S+) \| INFO \| Train Epoch: 0 \[\s*(\d+)/", log, re.M)
-    ]
-    return rate(times)
+    return rate(noted, batch)
 
 
-def ours(shards: Path, home: Path, model: str, batch: int, device: str, options: argparse.Namespace) -> float:
-    """Pairs a second of model_training on the same shards; the index is made before the clock runs."""
+def ours(shards: Path, home: Path, model: str, batch: int, device: str, options: argparse.Namespace) -> Rate:
+    """model_training on the same shards."""
     settings = PairSettings(
         model=model,
         scenes=0,
@@ -97,23 +129,22 @@ def ours(shards: Path, home: Path, model: str, batch: int, device: str, options:
         compile=options.compile,
         checkpoint_every=10**6,
         monitor=False,
-        log_every=options.log_every,
     )
-    times: list[tuple[float, int]] = []
-    train(
-        settings,
-        write_dataset(home / "dataset", sensitive=2),
-        home / "models" / "clean",
-        "clean",
-        lambda step, _: times.append((time.perf_counter(), step * batch)),
-    )
-    return rate(times)
+    dataset = write_dataset(home / "dataset", sensitive=2)
+    with Clock(home / "ours.txt"):
+        train(settings, dataset, home / "models" / "clean", "clean")
+    return rate(home / "ours.txt", batch)
 
 
-def rate(times: list[tuple[float, int]]) -> float:
-    """Pairs a second after the first fifth of the readings."""
-    (began, before), (ended, after) = times[len(times) // 5], times[-1]
-    return (after - before) / max(ended - began, 1e-9)
+def rate(noted: Path, batch: int) -> Rate:
+    """Of the second half of the steps."""
+    lines = [tuple(map(float, line.split())) for line in noted.read_text().splitlines()]
+    (began, spent), (ended, by_then), pairs = (
+        lines[len(lines) // 2],
+        lines[-1],
+        (len(lines) - 1 - len(lines) // 2) * batch,
+    )
+    return Rate(pairs / (ended - began), (by_then - spent) / pairs * 1000)
 
 
 def main() -> None:
@@ -125,12 +156,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--workers", type=int, default=14, help="decoders of the pair's trainer")
     parser.add_argument("--compile", action="store_true", help="torch.compile in the pair's trainer")
-    parser.add_argument("--log-every", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file of the numbers")
     options = parser.parse_args()
     if options.tiny:
-        options.log_every = 1
-        options.device, options.model, options.batch, options.steps, options.workers = "cpu", "benchmark", 32, 16, 1
+        options.device, options.model, options.batch, options.steps, options.workers = "cpu", "benchmark", 32, 120, 1
     samples = options.batch * options.steps
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -139,7 +168,7 @@ def main() -> None:
         if config:
             config.write_text(json.dumps(TINY))
         write_shards(home / "shards", samples)
-        theirs = peer(home / "shards", samples, options.model, config, options.batch, options.device, options.log_every)
+        theirs = peer(home / "shards", samples, options.model, config, options.batch, options.device)
         own = ours(home / "shards", home, str(config or options.model), options.batch, options.device, options)
     cuda = options.device.startswith("cuda")
     record = {
@@ -148,16 +177,19 @@ def main() -> None:
         "model": options.model,
         "batch": options.batch,
         "steps": options.steps,
-        "open_clip_pairs_a_second": round(theirs, 1),
-        "pairs_a_second": round(own, 1),
-        "ratio": round(own / theirs, 3),
+        "load": round(os.getloadavg()[0], 1),
+        "open_clip": {name: round(value, 3) for name, value in theirs._asdict().items()},
+        "model_training": {name: round(value, 3) for name, value in own._asdict().items()},
+        "wall_ratio": round(own.pairs_a_second / theirs.pairs_a_second, 3),
+        "cpu_ratio": round(theirs.cpu_ms_a_pair / own.cpu_ms_a_pair, 3),
     }
-    out = options.out or (None if options.tiny else Path(__file__).with_suffix(".json"))
-    if out:
-        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print("| trainer | pairs a second |\n|---|---|")
-    print(f"| open_clip's command line, its defaults | {theirs:.1f} |\n| model_training | {own:.1f} |")
-    print(f"\nratio {record['ratio']}; {record['model']}, batch {record['batch']}, {record['machine']}")
+    out = options.out or Path(__file__).with_suffix(".json")
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print("| trainer | pairs a second | CPU ms a pair |\n|---|---|---|")
+    for name, found in (("open_clip's command line, its defaults", theirs), ("model_training", own)):
+        print(f"| {name} | {found.pairs_a_second:.1f} | {found.cpu_ms_a_pair:.2f} |")
+    print(f"\n{record['wall_ratio']} times the pairs a second, {record['cpu_ratio']} times the pairs a CPU second; "
+          f"{record['model']}, batch {record['batch']}, {record['machine']}, load {record['load']}")  # fmt: skip
 
 
 if __name__ == "__main__":
