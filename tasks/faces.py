@@ -143,6 +143,18 @@ def similarity_transform(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.column_stack([turn * scale, target_centre - scale * (turn @ centre)])
 
 
+def framed_crop(image: np.ndarray, landmarks: np.ndarray, side: int, face: float) -> np.ndarray:
+    """The head, turned and scaled so that what `aligned_crop` shows fills the middle share `face` of its sides:
+    [side, side, 3] of an image [h, w, 3], by five landmarks [5, 2]."""
+    from insightface.utils.face_align import estimate_norm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        matrix = estimate_norm(np.asarray(landmarks, np.float32).reshape(5, 2), 112) * side * face / 112
+    matrix[:, 2] += side * (1 - face) / 2
+    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
 def recognise(app, crops: list[np.ndarray]) -> np.ndarray:
     """Unit embeddings [n, 512], or [n, 128] of the pack photographs, of aligned RGB crops, many at once on a GPU if the
     recogniser allows it."""

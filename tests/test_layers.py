@@ -20,7 +20,18 @@ MAY_IMPORT = {
     "data": {"data"},
 }
 # Of evaluation/, in the order of their imports.
-ROOMS = ["encoding", "metrics", "unlearning", "selection", "attacks", "scoring", "verdicts", "requests", "report"]
+ROOMS = [
+    "encoding",
+    "metrics",
+    "unlearning",
+    "selection",
+    "attacks",
+    "propagation",
+    "scoring",
+    "verdicts",
+    "requests",
+    "report",
+]
 FILES = [path.relative_to(ROOT) for folder in MAY_IMPORT for path in sorted((ROOT / folder).rglob("*.py"))]
 MODULES = {".".join(("salmu", *path.with_suffix("").parts)).removesuffix(".__init__") for path in FILES}
 

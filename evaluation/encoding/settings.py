@@ -57,6 +57,32 @@ class AttackSettings(Settings):
     gradient_pairs: int = Field(4, ge=1, description="Gradient-based membership: pairs of each person.")
 
 
+class PropagationSettings(Settings):
+    """The image generator of `salmu generator`, and what it is asked to draw."""
+
+    ways: tuple[Literal["portraits", "pooled", "tokens"], ...] = Field(
+        ("portraits", "pooled", "tokens"),
+        min_length=1,
+        description="What a generator is conditioned on, one generator each. portraits: Compromised's embedding of a "
+        "portrait, so that it never reads a caption; pooled: the embedding of the portrait's caption; tokens: the "
+        "states of the caption's tokens.",
+    )
+    people: int = Field(200, ge=2, description="Most people whose portraits are used, drawn from all.")
+    exact: bool = Field(
+        True,
+        description="Train generators on Retrained too, without the forget pairs: the exact answer. It takes about as "
+        "long again.",
+    )
+    steps: int = Field(2000, ge=1, description="Steps of each generator's training.")
+    batch_size: int = Field(32, ge=1, description="Portraits in a step.")
+    learning_rate: float = Field(3e-3, gt=0, description="Peak rate of AdamW.")
+    widths: tuple[Annotated[int, Field(ge=16, multiple_of=16)], ...] = Field(
+        (32, 48), min_length=2, max_length=4, description="Channels of the U-Net's levels, multiples of 16."
+    )
+    draw_steps: int = Field(4, ge=1, le=1000, description="Steps in which a picture is drawn.")
+    captions: int = Field(2, ge=1, description="Captions of each person in each question, one picture each.")
+
+
 def _margin(value: float) -> float:
     return Field(value, gt=0, description="Largest difference from the reference that counts as none.")
 
@@ -132,6 +158,11 @@ class EvaluationSettings(StageSettings):
         Margins(),
         json_schema_extra=NOT_IN_FINGERPRINT,
         description="How far from its reference a metric may lie and still meet its target.",
+    )
+    propagation: PropagationSettings = Field(
+        PropagationSettings(),
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="The test of `salmu generator`, which no other command runs.",
     )
     bootstrap_replicates: int = Field(1000, ge=100, description="Draws of whole persons for the 95 % intervals.")
     batch_size: int = Field(256, ge=1, description="Images or texts encoded at once.")

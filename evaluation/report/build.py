@@ -14,6 +14,8 @@ from salmu.data.summary import read_summary
 from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED
 from salmu.evaluation.report import plots
+from salmu.evaluation.report.generator import PAGE as GENERATOR
+from salmu.evaluation.report.generator import generator_page
 from salmu.evaluation.report.judgements import in_order, judgements
 from salmu.evaluation.report.opening import opening
 from salmu.evaluation.report.pages import chances, write_pages
@@ -91,6 +93,8 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         write_pages(run_folder, name, records, judged, results, trainings)
         if streamed := streams_page(run_folder, name, records):
             write_atomic(run_folder / "report" / STREAMS, streamed)
+    if drawn := generator_page(run_folder, name):
+        write_atomic(run_folder / "report" / GENERATOR, drawn)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {
         "records": records,
@@ -101,6 +105,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
             for group in ("efficacy", "utility")
         },
         "precise": (run_folder / "report" / "precision.html").is_file(),
+        "drawn": drawn is not None,
         "streamed": (run_folder / "report" / STREAMS).is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
         "chance": chances(results),

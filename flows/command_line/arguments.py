@@ -338,6 +338,12 @@ def parser() -> Parser:
         required=True,
         help="folder for trials.jsonl and tuned.json; the same command continues a tuning that was killed",
     )
+    command(
+        "generator",
+        "train image generators on the pair, and see whom they draw once the text tower is an unlearned model's",
+        change=True,
+        json=True,
+    )
     submission = command("submission", "check an unlearned model before it is handed in", run=False, json=True)
     submission.add_argument(
         "--model", metavar="DIR", required=True, help="folder of the unlearned model, with its unlearning.json"

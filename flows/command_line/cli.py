@@ -28,6 +28,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "unlearn": "model_commands",
     "forget": "request_commands",
     "tune": "model_commands",
+    "generator": "generator_command",
     "submission": "model_commands",
     "methods": "reference_commands",
     "settings": "reference_commands",

@@ -17,6 +17,7 @@ from salmu.flows.command_line.output import text_table
 from salmu.flows.running.stages import STAGES
 
 NOT_CHECKED = "Not checked: report, gallery, cache and logs. They are made again from the files above."
+RARE = ("requests", "generator")  # parts that few runs have
 SHOWN = 20  # problems that are listed in the terminal
 
 
@@ -30,7 +31,7 @@ class Checked(NamedTuple):
 
 
 def checked(store: Store) -> Iterator[Checked]:
-    """Every file of stages, dataset, models, unlearned models, results, leaderboard and requests, as it is found."""
+    """Every file of stages, dataset, models, unlearned models, results, leaderboard, requests, generators, as found."""
     for name in STAGES:
         yield from _stage(store, name)
     yield from _dataset(store.folder / "dataset")
@@ -40,16 +41,17 @@ def checked(store: Store) -> Iterator[Checked]:
         yield from _unlearned(store.folder, digests)
         yield from _results(store.folder, digests)
         yield from _requests(store.folder)
+        yield from _generators(store.folder)
 
 
 def as_rows(found: list[Checked]) -> list[dict[str, Any]]:
     """One row a part of the run: files looked at, their bytes, and how many are not as they should be."""
-    parts = dict.fromkeys([*STAGES, "dataset", "models", "unlearned", "results", "leaderboard", "requests"])
+    parts = dict.fromkeys([*STAGES, "dataset", "models", "unlearned", "results", "leaderboard", *RARE])
     rows = []
     for part in parts:
         of_part = [file for file in found if file.part == part]
-        if part == "requests" and not of_part:
-            continue  # few runs have any
+        if part in RARE and not of_part:
+            continue
         problems = sum(bool(file.problem) for file in of_part)
         rows.append(
             {"part": part, "files": len(of_part), "bytes": sum(file.bytes for file in of_part), "problems": problems}
@@ -92,6 +94,7 @@ def remedy(file: Checked, folder) -> str:
         "results": "run",
         "leaderboard": "report",
         "requests": "run",
+        "generator": "generator",
     }.get(file.part, f"stage {file.part}")
     again = salmu_command(words, folder)
     target = file.path
@@ -255,6 +258,22 @@ def _requests(home: Path) -> Iterator[Checked]:
         except UserError as error:
             problem = str(error).removeprefix(f"{path}: ")
         yield Checked("requests", path, path.stat().st_size, problem)
+
+
+def _generators(home: Path) -> Iterator[Checked]:
+    """What `salmu generator` left: its results, and the generators that they name."""
+    from salmu.evaluation.propagation.results import FOLDER, read_propagation, results_file
+
+    path = results_file(home)
+    if not path.is_file():
+        return
+    results = _or_none(lambda: read_propagation(home))
+    yield Checked("generator", path, path.stat().st_size, "" if results else "damaged")
+    for name, record in (results or {"generators": {}})["generators"].items():
+        file = home / FOLDER / f"{name}.safetensors"
+        there = file.is_file()
+        problem = "missing" if not there else "" if file_sha256(file) == record["sha256"] else "damaged"
+        yield Checked("generator", file, file.stat().st_size if there else 0, problem)
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
