@@ -102,7 +102,9 @@ def train(
     clear = network.encode(pictures)
     network = network.to(device)
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(settings.steps, 2))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, max(settings.steps, 2), pct_start=0.1
+    )
     draws, noising = torch.Generator().manual_seed(integer(*key, "training")), _scheduler()
     for _ in range(settings.steps):
         rows = torch.randint(len(clear), (settings.batch_size,), generator=draws)

@@ -27,7 +27,9 @@ from salmu.tasks.face_packs import FaceSettings
 from salmu.tasks.faces import framed_crop
 
 LANDMARKS = np.array([[13.6, 18.5], [26.4, 18.5], [20, 25.6], [15, 33], [25, 33]])  # of a face that fills 40 pixels
-SMALL = PropagationSettings(steps=2, batch_size=4, widths=(16, 16), draw_steps=1, captions=1)
+SMALL = PropagationSettings(
+    ways=("portraits", "tokens"), steps=2, batch_size=4, widths=(16, 16), draw_steps=1, captions=1
+)
 
 
 @pytest.fixture
@@ -113,19 +115,19 @@ def test_a_generator_is_told_what_the_towers_say(model_dir):
 
 
 def test_a_trained_generator_draws_what_it_is_asked_for():
-    settings = SMALL.model_copy(update={"steps": 60, "learning_rate": 1e-2})
+    settings = SMALL.model_copy(update={"steps": 40, "learning_rate": 1e-2})
     pictures = np.stack([np.full((64, 64, 3), value, np.uint8) for value in (40, 210)])
     states = torch.eye(2, 6)[:, None] * 2
     drawn = draw(train(settings, pictures, states, 0, "key"), states, 2, 0, "key")
     dark, bright = drawn.reshape(2, -1).mean(1)
-    assert dark + 40 < bright, (dark, bright)
+    assert dark + 30 < bright, (dark, bright)
 
 
 def test_every_tower_is_asked_once(run, monkeypatch):
     results = bring_up_to_date(run)
     assert list(results["towers"]) == ["compromised", "clean", "retrained", "exact", "method-5x-s0"]
     assert set(results["generators"]) == {f"{way}{end}" for way in SMALL.ways for end in ("", "-exact")}
-    assert results["generators"]["pooled-exact"]["portraits"] == results["portraits"] - 48  # without the forget pairs
+    assert results["generators"]["tokens-exact"]["portraits"] == results["portraits"] - 48  # without the forget pairs
     found = results["towers"]["clean"]["ways"]["tokens"]["forgotten people"]
     assert found["recognised"]["chance"] == pytest.approx(1 / 18) and len(found["recognised"]["clusters"]["rows"]) == 3
     assert results["real"]["recognised"]["value"] == 1
@@ -144,8 +146,8 @@ def test_every_tower_is_asked_once(run, monkeypatch):
     assert asked == ["another-5x-s0"]
     assert {name: more["towers"][name] for name in results["towers"]} == results["towers"]
     content = generator_page(run, "mine").decode()
-    assert "Retrained, generator of its own" in content and content.count("data:image/png") == 3 * 4 * 7
-    assert len(told(more)) == 3 and "chance is 5.6%" in told(more)[0]
+    assert "Retrained, generator of its own" in content and content.count("data:image/png") == 2 * 4 * 7
+    assert len(told(more)) == 2 and "chance is 5.6%" in told(more)[0]
 
 
 def test_the_same_settings_give_the_same_bytes(run):
