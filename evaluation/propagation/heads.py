@@ -1,9 +1,11 @@
 """Portraits as the generator learns and draws them: heads of 64 pixels, and who a face recogniser takes them for."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from salmu.data.errors import UserError
 from salmu.data.keyed import ranked
@@ -13,6 +15,7 @@ from salmu.tasks.faces import crop_size, detect_faces, framed_crop, recognise
 
 SIDE, FACE = 64, 0.7  # pixels; share of the sides that the aligned face takes
 COLUMNS = ("file_name", "text", "identity_id")
+BATCH = 256  # portraits decoded at once
 
 
 class Heads(NamedTuple):
@@ -38,11 +41,7 @@ def read_heads(dataset: Dataset, app: Any, people: int, seed: int) -> tuple[Head
     Raises UserError where fewer than two people have a face."""
     rows, faceless, chosen = [], 0, _drawn(dataset, people, seed)
     for split in SPLITS:
-        table = dataset.table(split)
-        names = [name for name in (*COLUMNS, "gender", "image") if name in table.column_names]
-        found = [row for row in table.select(names).to_pylist() if _person(row) in chosen]
-        pictures = decode_files((row["file_name"], row.pop("image")["bytes"]) for row in found.copy())
-        for row, picture in zip(found, pictures, strict=True):
+        for row, picture in _portraits(dataset, split, chosen):
             pixels = np.asarray(picture)
             faces = detect_faces(app, pixels)
             if not faces:
@@ -61,6 +60,13 @@ def read_heads(dataset: Dataset, app: Any, people: int, seed: int) -> tuple[Head
 def _drawn(dataset: Dataset, people: int, seed: int) -> set[str]:
     rows = [row for split in SPLITS for row in dataset.table(split, ["file_name", "identity_id"]).to_pylist()]
     return set(ranked(sorted({_person(row) for row in rows}), seed, "propagation")[:people])
+
+
+def _portraits(dataset: Dataset, split: str, people: set[str]) -> Iterator[tuple[dict[str, Any], Image.Image]]:
+    """Row and picture of each pair of a split that shows one of the people, few in memory at a time."""
+    for batch in dataset.table(split).to_batches(max_chunksize=BATCH):
+        rows = [row for row in batch.to_pylist() if _person(row) in people]
+        yield from zip(rows, decode_files((row["file_name"], row["image"]["bytes"]) for row in rows), strict=True)
 
 
 def _person(row: dict[str, Any]) -> str:

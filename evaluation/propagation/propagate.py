@@ -168,18 +168,16 @@ def judged(setup: Setup, found: Seen, people: np.ndarray, *key) -> dict[str, Any
     }
     if not any(gender is None for gender in setup.gallery.gender):
         values["same_gender"] = found.same_gender, None
-    settings = setup.settings
-    return {
-        name: document(
+    settings, told = setup.settings, {}
+    for name, (rows, chance) in values.items():
+        outcome, drawn_by = (
             Outcome(np.asarray(rows, float), people, chance, {}),
-            settings.seed,
-            "propagation",
-            *key,
-            name,
-            replicates=settings.bootstrap_replicates,
+            (settings.seed, "propagation", *key, name),
         )
-        for name, (rows, chance) in values.items()
-    }
+        told[name] = document(outcome, *drawn_by, replicates=settings.bootstrap_replicates)
+        if told[name]["interval"]:
+            told[name]["interval"] = np.clip(told[name]["interval"], 0, 1).tolist()
+    return told
 
 
 def keep_pictures(setup: Setup, name: str, pictures: np.ndarray) -> None:

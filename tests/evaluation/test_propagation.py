@@ -131,6 +131,7 @@ def test_every_tower_is_asked_once(run, monkeypatch):
     found = results["towers"]["clean"]["ways"]["tokens"]["forgotten people"]
     assert found["recognised"]["chance"] == pytest.approx(1 / 18) and len(found["recognised"]["clusters"]["rows"]) == 3
     assert results["real"]["recognised"]["value"] == 1
+    assert all(0 <= end <= 1 for part in found.values() for end in part["interval"])
     written = (run / "propagation" / RESULTS).read_bytes()
 
     def trained(*arguments, **options):
