@@ -36,7 +36,10 @@ from salmu.model_training.network import encode_text
 LEFT_OUT = 3  # of a fact's wordings, every third has no key while the reach is chosen
 PLACES = 1000  # reaches that are compared
 EXACT = 0.9999  # cosine of a caption with itself, but for rounding
-METHODS = {"stranger_targets": {"overshoot": 0.0, "each": "fact"}, "as_retrained": {"factor": 1.0, "faces": 0, "altered": 0}}
+METHODS = {
+    "stranger_targets": {"overshoot": 0.0, "each": "fact"},
+    "as_retrained": {"factor": 1.0, "faces": 0, "altered": 0},
+}
 
 
 class Gated(torch.nn.Module):
