@@ -49,15 +49,15 @@ def told(results: dict[str, Any]) -> list[str]:
     lines = []
     for way in results["settings"]["ways"]:
         shares = {
-            tower: found["ways"][way]["forgotten people"]["recognised"]
-            for tower, found in results["towers"].items()
-            if "forgotten people" in found["ways"].get(way, {})
+            tower: results["towers"][tower]["ways"][way]["forgotten people"]["recognised"]
+            for tower in (START, "clean", "retrained", EXACT)
+            if "forgotten people" in results["towers"].get(tower, {"ways": {}})["ways"].get(way, {})
         }
         if {START, "clean"} <= shares.keys():
-            words = [f"{share['value']:.0%} with the tower of {title(tower)}" for tower, share in shares.items()]
+            words = [f"{share['value']:.0%} by the tower of {title(tower)}" for tower, share in shares.items()]
             chance = f"chance is {shares[START]['chance']:.1%}"
             lines.append(
-                f"{way}: of the drawings of wholly forgotten people are recognised {', '.join(words)}; {chance}."
+                f"{way}: drawings of wholly forgotten people that are recognised: {', '.join(words)}; {chance}."
             )
     return lines
 
