@@ -1,16 +1,17 @@
 """What the store and the commands cost against the number of shards, before a change and now.
 
-    python benchmarks/scale.py [--sizes 100 1000 4000 12500] [--folder DIR] --out benchmarks/scale.json
+    python benchmarks/scale.py [--sizes 100 1000 4000 12500] --out benchmarks/scale.json
 
 1. Commits: the entries of so many shards with the sizes and times of a run of a million people (8,000 portraits of
-   60 KB, 0.45 s each) are committed one by one, in the old way (the manifest is written anew each time) and in today's.
+   60 KB, 0.45 s each) are committed one by one.
 2. A run of so many shards of portraits, one person and two portraits each, whose stages are planned by themselves and
-   made by an engine that gives rows at once. On it, in a process of its own on each side: what the shards of personas
-   and captions read of it, and the commands status, plan, verify, publish, report and gallery.
+   made by an engine that gives rows at once. On it: what the shards of personas and captions read, and the commands
+   status, plan, verify, publish, report and gallery.
 
-Told are CPU seconds of the process (of a median of five up to 1,000 shards, else of one), bytes written, peak memory,
-and for each measure the exponent of a straight line through the logarithms from 1,000 shards on: 1 is growth as the
-number of shards, 2 as its square."""
+Each size in a process of its own on each side; the other side up to --most-before shards only, since the cost of its
+commits grows with the square. Told are CPU seconds (of a command, up to 1,000 shards, the median of five), bytes
+written, peak memory, and of each measure the slope of its logarithm over that of the shards from 1,000 on: 1 is growth
+as the number of shards, 2 as its square."""
 
 import argparse
 import io
@@ -27,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -77,34 +79,40 @@ def entries(size: int) -> list[Entry]:
     ]
 
 
-def commits(size: int, folder: Path, way: str) -> dict[str, float]:
-    """Commit so many shards one by one. CPU seconds, and bytes written, which are the sizes of the files after each."""
-    store, made, since, told = Store(folder / "commits"), entries(size), [], {"bytes": 0}
+def commits(size: int, folder: Path) -> dict[str, float]:
+    """Commit so many shards one by one, as the stage runner does. CPU seconds, and the bytes that were written."""
+    store, made, since, written = Store(folder), entries(size), [], 0
     manifest = Manifest(stage="things", planned=size)
     store.write_manifest(manifest)
 
-    def rewritten(place: int) -> None:
-        manifest.shards.append(made[place])
-        store.write_manifest(manifest)
+    def commit(entry: Entry) -> None:
+        if hasattr(store, "commit"):
+            since.append(entry)
+            store.commit(manifest, since)
+        else:  # of older versions
+            manifest.shards.append(entry)
+            store.write_manifest(manifest)
 
-    def added(place: int) -> None:
-        since.append(made[place])
-        store.commit(manifest, since)
-
-    commit, seconds, start = {"before": rewritten, "now": added}[way], 0.0, time.perf_counter()
-    for place in range(size):
-        seconds -= time.process_time()
-        commit(place)
-        seconds += time.process_time()
-        if way == "before":
-            told["bytes"] += os.stat(store.stage_folder("things") / "manifest.json").st_size
-    if way == "now":
-        told["bytes"] = sum(path.stat().st_size for path in store.manifest_files("things"))
-    held = len(store.manifest("things").shards)
+    seconds, start = 0.0, time.perf_counter()
+    for entry in made:
+        before = time.process_time()
+        commit(entry)
+        seconds += time.process_time() - before
+        if not since:
+            written += os.stat(store.stage_folder("things") / "manifest.json").st_size
     wall = time.perf_counter() - start
-    shutil.rmtree(store.folder)
-    assert held == size
-    return {"seconds": round(seconds, 3), "bytes": told["bytes"], "a_second": round(size / wall, 1)}
+    written += sum(path.stat().st_size for path in store.stage_folder("things").glob("commits-*"))
+    manifest.shards = made
+    start = time.process_time()
+    store.write_manifest(manifest)
+    last = time.process_time() - start
+    return {
+        "commits": round(seconds, 3),
+        "last manifest": round(last, 3),
+        "reading it": cpu(lambda: store.manifest("things"), 5),
+        "bytes": written,
+        "commits a second": round(size / wall, 1),
+    }
 
 
 # 2. a run
@@ -257,7 +265,7 @@ def make(size: int, folder: Path) -> dict[str, float]:
             manifest.shards.append(store.write_shard(name, module.SCHEMA, shard, result, expected, 1.0))
             told["writing"] += time.process_time() - start
         store.write_manifest(manifest)
-    return {name: round(seconds, 3) for name, seconds in told.items()}
+    return {f"make: {name}": round(seconds, 3) for name, seconds in told.items()}
 
 
 def reading(store: Store, settings) -> dict[str, float]:
@@ -347,46 +355,43 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 4000, 12500], help="shards")
     parser.add_argument("--commits", type=int, default=10_000, help="the further size at which commits are measured")
     parser.add_argument("--before", default=BEFORE, help="the commit that is the other side")
-    parser.add_argument("--most-before", type=int, default=4000, help="shards up to which the other side is measured")
-    parser.add_argument("--folder", type=Path, help="where the runs are made; a temporary folder by default")
+    parser.add_argument("--most-before", type=int, default=1000, help="shards up to which the other side is measured")
+    parser.add_argument("--parts", nargs="+", choices=("commits", "run"), default=["commits", "run"])
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.child:
-        told = {"make": make, "commands": commands}[options.child](options.sizes[0], options.folder)
+        told = {"commits": commits, "make": make, "commands": commands}[options.child](options.sizes[0], options.folder)
         print(json.dumps(told))
         return
+    earlier = json.loads(options.out.read_text()) if options.out and options.out.is_file() else {}
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "load before": round(os.getloadavg()[0], 1),
         "before": options.before,
         "commits": {"before": {}, "now": {}},
         "run": {"before": {}, "now": {}},
-    }
+    } | {part: rows for part, rows in earlier.items() if part not in options.parts}
 
     def keep() -> None:
         for part in ("commits", "run"):
             result[f"exponents of {part}"] = {side: exponents(rows) for side, rows in result[part].items() if rows}
-        result["load after"] = round(os.getloadavg()[0], 1)
+        result["load"] = [round(value, 1) for value in os.getloadavg()]
         if options.out:
             options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        for size in sorted({*options.sizes, options.commits}):
-            for way in ("before", "now"):
-                told = result["commits"][way][str(size)] = commits(size, Path(folder), way)
-                print(size, way, json.dumps(told), flush=True)
-                keep()
-    for side, commit in (("now", None), ("before", options.before)):
-        with code_of(commit) as path, tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            for size in options.sizes:
-                if side == "before" and size > options.most_before:
-                    continue
-                run = Path(folder) / f"run-{size}"
-                told = {f"make: {name}": value for name, value in child(path, "make", size, run).items()}
-                told = result["run"][side][str(size)] = told | child(path, "commands", size, run)
+    with code_of(options.before) as before, code_of(None) as now, tempfile.TemporaryDirectory() as folder:
+        for part, size in product(options.parts, sorted({*options.sizes, options.commits})):
+            if part == "run" and size not in options.sizes:
+                continue
+            sides = {"before": before, "now": now} if size <= options.most_before else {"now": now}
+            for side, path in sides.items():
+                place, told = Path(folder) / f"run-{size}", {}
+                for what in ("commits",) if part == "commits" else ("make", "commands"):
+                    told |= child(path, what, size, place)
+                shutil.rmtree(place)
+                result[part][side][str(size)] = told
                 print(size, side, json.dumps(told), flush=True)
-                shutil.rmtree(run)
                 keep()
 
 

@@ -26,7 +26,7 @@ NO_MODELS = measure.Engine(None, None, None)
 
 def run_all(settings: stage.Settings, engine=NO_MODELS) -> tuple[list[dict], list]:
     results = [stage.run(shard, settings, {}, engine) for shard in stage.plan(settings, {})]
-    return [row for rows, _ in results for row in rows], [reject for _, rejects in results for reject in rejects]
+    return [row for made in results for row in made.rows], [reject for made in results for reject in made.rejects]
 
 
 def reading(*paths, **settings) -> stage.Settings:

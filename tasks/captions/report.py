@@ -16,13 +16,13 @@ SHOWN = 20
 
 
 class _Lot:
-    """Of all that is put in, the `size` that rank first by their key's digest, in that order."""
+    """Of all that is put in, the `size` that rank first, in that order; a rank is the digest of a key."""
 
     def __init__(self, size: int):
         self.size, self.drawn = size, []
 
-    def put(self, key: str, item: Any) -> None:
-        self.drawn.append((digest("lot", key), item))
+    def put(self, rank: str, item: Any) -> None:
+        self.drawn.append((rank, item))
         if len(self.drawn) >= 2 * self.size + 100:
             self._cut()
 
@@ -43,6 +43,7 @@ def summarise(settings, view: StageView, upstream: dict[str, StageView]) -> Summ
     stated, generic = _Lot(SHOWN), _Lot(SHOWN // 2)
     for row in view.rows():  # a shard at a time: there may be millions
         field, generator, text = row["data_field"], row["generator"], row["text"]
+        rank = digest("lot", row["caption_id"])
         kinds[(generator, field, row["style"])] += 1
         lengths[len(text.split())] += 1
         if field in DATA_FIELDS:
@@ -51,12 +52,12 @@ def summarise(settings, view: StageView, upstream: dict[str, StageView]) -> Summ
             broken.update((generator, rule) for rule in rules)
             if generator != settings.engine:
                 failed_by.update(set(rules))
-            stated.put(row["caption_id"], {"field": field, "style": row["style"], "text": text})
+            stated.put(rank, {"field": field, "style": row["style"], "text": text})
             text = masked(text, names[row["identity_id"]], row["value"])
-            whole.setdefault(generator, _Lot(MEASURED)).put(row["caption_id"], text)
+            whole.setdefault(generator, _Lot(MEASURED)).put(rank, text)
         else:
-            generic.put(row["caption_id"], {"text": text})
-        frames.setdefault((generator, field), _Lot(MEASURED)).put(row["caption_id"], text)
+            generic.put(rank, {"text": text})
+        frames.setdefault((generator, field), _Lot(MEASURED)).put(rank, text)
     facts = tried.total()
     filled_in = sum(count for (generator, _), count in tried.items() if generator != settings.engine)
     if settings.engine != "grammar" and facts:
