@@ -128,6 +128,8 @@ def settings_of(size: int):
             "portraits.identities_per_shard": 1,
             "curation.identities": max(2, round(size * PAIRED)),
             "curation.retain_identities": size,
+            "personas.shard_size": 20,
+            "captions.shard_size": 10,
         },
     )
 
