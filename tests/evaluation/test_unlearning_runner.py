@@ -205,9 +205,12 @@ def test_models_at_lower_budgets_are_kept(dataset_dir, model_dir, tmp_path):
     assert (tmp_path / "plain" / WEIGHTS).read_bytes() == (tmp_path / "out" / WEIGHTS).read_bytes()
 
 
-@pytest.mark.parametrize("method", ["vlunlearn", "salun", "shuffled_captions", "task_vector_negation"])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(method, dataset_dir, model_dir, tmp_path):
-    values = settings(method, budget=1.0, checkpoint_every=2)
+@pytest.mark.parametrize(
+    "method, more",
+    [("vlunlearn", {}), ("salun", {}), ("shuffled_captions", {"optimiser": "muon"}), ("task_vector_negation", {})],
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(method, more, dataset_dir, model_dir, tmp_path):
+    values = settings(method, budget=1.0, checkpoint_every=2, **more)
     unlearn(method, values, model_dir, dataset_dir, tmp_path / "whole")
 
     def kill(done, total):
@@ -238,6 +241,20 @@ def test_the_state_of_other_settings_is_not_taken_up(dataset_dir, model_dir, tmp
     unlearn("npo", other, model_dir, dataset_dir, tmp_path / "out", lambda done, total: steps.append(done))
     assert sorted(set(steps)) == [1, 2, 3, 4, 5, 6]
     assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_muon_moves_the_matrices_inside_the_towers_alike_in_all_directions(dataset_dir, model_dir, tmp_path):
+    changed = {}
+    for optimiser in ("adamw", "muon"):
+        values = settings("finetuning", budget=0.1, batch_size=32, learning_rate=1e-3, optimiser=optimiser)
+        unlearn("finetuning", values, model_dir, dataset_dir, tmp_path / optimiser)
+        before, after = (load_file(folder / WEIGHTS) for folder in (model_dir, tmp_path / optimiser))
+        inner = "transformer.resblocks.0.mlp.c_fc.weight"
+        changed[optimiser] = torch.linalg.svdvals(after[inner] - before[inner])
+        assert not torch.equal(before["token_embedding.weight"], after["token_embedding.weight"])
+    assert record_of(tmp_path / "muon")["steps"] == 1
+    fifth = {name: float(values[4] / values[0]) for name, values in changed.items()}
+    assert fifth["muon"] > 0.5 > 2 * fifth["adamw"]
 
 
 def test_half_precision_comes_near_and_stores_float32(dataset_dir, model_dir, tmp_path):
