@@ -1,4 +1,4 @@
-"""What takes the steps of a gradient method: AdamW, or Muon for the matrices inside the towers and AdamW for the rest."""
+"""The optimiser of a gradient method: AdamW, or Muon for the matrices inside the towers and AdamW for the rest."""
 
 from typing import Any
 

@@ -119,14 +119,14 @@ class GradientSettings(MethodSettings):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     optimiser: Literal["adamw", "muon"] = Field(
         "adamw",
-        description="muon: the matrices inside the towers learn by Muon (Jordan et al. 2024), with steps of AdamW's size; "
-        "all else by AdamW.",
+        description="muon: the matrices inside the towers learn by Muon (Jordan et al. 2024), with steps of AdamW's "
+        "size; all else by AdamW.",
     )
     epsilon: float = Field(
         1e-6,
         gt=0,
-        description="Of AdamW. A larger one lets weights with small gradients move less, such as the embeddings of words "
-        "that a step does not hold.",
+        description="Of AdamW. A larger one lets weights with small gradients move less, such as the embeddings of "
+        "words that a step does not hold.",
     )
     warm_up: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     keep_at: tuple[float, ...] = Field(
