@@ -15,15 +15,11 @@ FOR_REQUESTS = {
         "scenes": 500,
         "retain_scenes": 500,
         "most_a_step": 2,
-        "optimiser": "adamw",
-        "epsilon": 1e-6,
         "learning_rate": 8e-4,
         "pull_back": 0.0,
         "forgetting": 1.0,
         "hold": 6.0,
         "hold_retain": 4.0,
-        "move_faces": 1.0,
-        "hold_pictures": 8.0,
     }
 }
 BUDGET = 5.0  # of the other methods

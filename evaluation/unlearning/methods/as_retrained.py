@@ -14,7 +14,7 @@ attributes, and the bare names of people of whom everything is forgotten, get th
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,19 +29,14 @@ from salmu.evaluation.unlearning.text_regression import SEARCH, Aim, TextSetting
 
 
 class Settings(FaceSettings, StandInSettings):
-    optimiser: Literal["adamw", "muon"] = Field("muon", description=TextSettings.model_fields["optimiser"].description)
-    epsilon: float = Field(1e-3, gt=0, description=TextSettings.model_fields["epsilon"].description)
-    learning_rate: float = Field(6e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
+    learning_rate: float = Field(4e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     most_a_step: int = Field(8, ge=1, description=TextSettings.model_fields["most_a_step"].description)
     strangers: int = Field(400, ge=1, description=TextSettings.model_fields["strangers"].description)
     others: int = Field(3000, ge=0, description=TextSettings.model_fields["others"].description)
     scenes: int = Field(2000, ge=0, description=TextSettings.model_fields["scenes"].description)
     neighbours: int = Field(24, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    forgetting: float = Field(3.5, gt=0, description=TextSettings.model_fields["forgetting"].description)
-    hold: float = Field(4.0, ge=0, description=TextSettings.model_fields["hold"].description)
-    move_faces: float = Field(2.5, gt=0, description=FaceSettings.model_fields["move_faces"].description)
-    hold_pictures: float = Field(16.0, ge=0, description=FaceSettings.model_fields["hold_pictures"].description)
+    forgetting: float = Field(1.5, gt=0, description=TextSettings.model_fields["forgetting"].description)
     pull_back: float = Field(0.75, ge=0, description=TextSettings.model_fields["pull_back"].description)
     factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
     altered: int = Field(
@@ -104,9 +99,11 @@ METHOD = Method(
     prepare=prepare,
     search=SEARCH
     | {
-        "learning_rate": Between(2e-3, 1e-2),
+        "learning_rate": Between(1.5e-3, 8e-3),
         "factor": OneOf((0.9, 0.95, 1.0)),
-        "forgetting": OneOf((2.0, 3.5, 5.0)),
+        "forgetting": OneOf((1.5, 2.0, 3.0, 4.0)),
+        "optimiser": OneOf(("adamw", "muon")),
+        "epsilon": OneOf((1e-6, 1e-3)),
         "pull_back": OneOf((0.0, 0.4, 0.75, 1.5)),
     },
 )
