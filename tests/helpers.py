@@ -56,3 +56,11 @@ class _Patient(httpx.HTTPTransport):
 def prefect_api(url: str) -> httpx.Client:
     """A client of a Prefect server's API."""
     return httpx.Client(base_url=url, timeout=30, transport=_Patient())
+
+
+def eventually(read, wanted, seconds: int = 60) -> None:
+    """The server writes task runs and events a moment later."""
+    deadline = time.monotonic() + seconds
+    while not wanted(read()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert wanted(read()), read()

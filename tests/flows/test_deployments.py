@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 import yaml
-from helpers import prefect_api
+from helpers import eventually, prefect_api
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
@@ -92,14 +92,6 @@ def ended(server: httpx.Client, flow_run: str) -> str:
 def logs(server: httpx.Client, flow_run: str) -> str:
     query = {"logs": {"flow_run_id": {"any_": [flow_run]}}}
     return "\n".join(line["message"] for line in server.post("/logs/filter", json=query).json())
-
-
-def eventually(read, wanted, seconds: int = 60) -> None:
-    """The server writes task runs and events a moment later."""
-    deadline = time.monotonic() + seconds
-    while not wanted(read()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert wanted(read()), read()
 
 
 def task_runs(server: httpx.Client, flow_run: str) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from helpers import prefect_api
+from helpers import eventually, prefect_api
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -133,10 +133,12 @@ def test_a_second_run_makes_nothing_and_the_server_shows_the_shards_as_cached(ch
     assert set(once.values()) == {1}
     assert chain() == ["a!", "b!", "c!", "d!", "e!", "f!"] and dict(MADE) == once
     query = {"task_runs": {"state": {"name": {"any_": ["Cached"]}}}}
-    found = prefect_api(prefect_server).post("/task_runs/filter", json=query).json()
-    assert {run["name"] for run in found} >= {
-        f"{stage}-{index:05d}" for stage in ("letters", "words") for index in range(3)
-    }
+    server = prefect_api(prefect_server)
+    shards = {f"{stage}-{index:05d}" for stage in ("letters", "words") for index in range(3)}
+    eventually(
+        lambda: {run["name"] for run in server.post("/task_runs/filter", json=query).json()},
+        lambda found: found >= shards,
+    )
     assert read_summary(chain.store.stage_folder("letters")).text == "6 letters"
 
 
