@@ -6,8 +6,14 @@
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from salmu.data.documents import read_checked
+from salmu.data.errors import UserError
+from salmu.data.files import size
 from salmu.data.keyed import digest
 
 KEY = "content_digest"
@@ -24,6 +30,20 @@ def is_intact(document: dict[str, Any], under: str | None = None) -> bool:
     """Whether the content is what was sealed. A document without a digest, as older versions wrote it, passes."""
     seal = (document.get(under, {}) if under else document).get(KEY)
     return seal is None or seal == digest("sealed", _content(document, under))
+
+
+def read_sealed(path: Path, model: type[BaseModel], remedy: str) -> dict[str, Any] | None:
+    """The sealed document in a file, as `model` says; None if there is no such file. Raises UserError of one line, with
+    the remedy at its end, if it is damaged."""
+    if size(path) is None:
+        return None
+    try:
+        document = read_checked(path, model)
+    except UserError as error:
+        raise UserError(f"{error}; {remedy}") from None
+    if not is_intact(document):
+        raise UserError(f"{path}: damaged: its content is not that of its content_digest; {remedy}")
+    return document
 
 
 def _content(document: dict[str, Any], under: str | None) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmu.data.documents import read_checked
-from salmu.data.errors import UserError
-from salmu.data.files import size, write_atomic
+from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.readers import open_dataset
-from salmu.data.sealed import is_intact, sealed
+from salmu.data.sealed import read_sealed, sealed
 from salmu.evaluation.encoding.settings import EvaluationSettings
 
 RECORD = "fragile_set.json"
@@ -51,16 +49,7 @@ def fragile_digest(file_names: Iterable[str]) -> str:
 
 def read_strengths(path: Path) -> dict | None:
     """The record in a file; None if there is none. Raises UserError if it is damaged."""
-    if size(path) is None:
-        return None
-    remedy = "remove it and run again to have the models measured again"
-    try:
-        record = read_checked(path, Strengths)
-    except UserError as error:
-        raise UserError(f"{error}; {remedy}") from None
-    if not is_intact(record):
-        raise UserError(f"{path}: damaged: its content is not that of its content_digest; {remedy}")
-    return record
+    return read_sealed(path, Strengths, "remove it and run again to have the models measured again")
 
 
 def measure_strengths(

@@ -45,15 +45,17 @@ class Pairs:
         return np.einsum("nd,nd->n", self.images, self.texts)
 
 
+def person_on(identity: str | None, file_name: str) -> str:
+    """Who is on a picture; its file name tells where the pair names no persona."""
+    return identity or file_name.partition("_")[0]
+
+
 def encoded_pairs(dataset: Dataset, split: str, encoder: Encoder) -> Pairs:
     """The pairs of a split of the dataset. Raises UserError if an identity is not in identities_metadata.json."""
     table = dataset.table(split, ["file_name", "text", "identity_id", "data_field", "value"])
     columns = {name: _strings(table.column(name).to_pylist()) for name in table.column_names}
     files = zip(columns["file_name"], (row["bytes"] for row in _images(dataset, split)), strict=True)
-    person = [
-        identity or file_name.partition("_")[0]
-        for identity, file_name in zip(columns["identity_id"], columns["file_name"], strict=True)
-    ]
+    person = list(map(person_on, columns["identity_id"], columns["file_name"]))
     return Pairs(
         file_name=columns["file_name"],
         text=columns["text"],

@@ -11,6 +11,7 @@ from salmu.data.errors import UserError
 from salmu.data.keyed import ranked
 from salmu.data.pictures import decode_files
 from salmu.data.readers import SPLITS, Dataset
+from salmu.evaluation.encoding.pairs import person_on
 from salmu.tasks.faces import crop_size, detect_faces, framed_crop, recognise
 
 SIDE, FACE = 64, 0.7  # pixels; share of the sides that the aligned face takes
@@ -70,7 +71,7 @@ def _portraits(dataset: Dataset, split: str, people: set[str]) -> Iterator[tuple
 
 
 def _person(row: dict[str, Any]) -> str:
-    return row["identity_id"] or row["file_name"].partition("_")[0]
+    return person_on(row["identity_id"], row["file_name"])
 
 
 class Gallery(NamedTuple):

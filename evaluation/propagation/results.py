@@ -6,10 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmu.data.documents import read_checked
-from salmu.data.errors import UserError
-from salmu.data.files import size, write_atomic
-from salmu.data.sealed import is_intact, sealed
+from salmu.data.files import write_atomic
+from salmu.data.sealed import read_sealed, sealed
 
 START, EXACT = "compromised", "exact"  # the model that generators are built on; Retrained with generators of its own
 FOLDER, RESULTS, PICTURES = "propagation", "results.json", "pictures"
@@ -76,16 +74,7 @@ def results_file(run_folder: Path) -> Path:
 
 def read_propagation(run_folder: Path) -> dict[str, Any] | None:
     """The results of a run; None if there are none. Raises UserError of one line if they are damaged."""
-    path, remedy = results_file(run_folder), "remove it, and run salmu generator again"
-    if size(path) is None:
-        return None
-    try:
-        found = read_checked(path, Propagation)
-    except UserError as error:
-        raise UserError(f"{error}; {remedy}") from None
-    if not is_intact(found):
-        raise UserError(f"{path}: damaged: its content is not that of its content_digest; {remedy}")
-    return found
+    return read_sealed(results_file(run_folder), Propagation, "remove it, and run salmu generator again")
 
 
 def write_propagation(results: dict[str, Any], run_folder: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.evaluation.unlearning.method import Batch, Work
-from salmu.evaluation.unlearning.optimisers import Optimiser, optimiser
+from salmu.evaluation.unlearning.optimisers import optimisers
 from salmu.evaluation.unlearning.pair_streams import shares
 
 CURVE_POINTS = 100
@@ -68,12 +68,13 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
             shutil.rmtree(folder, ignore_errors=True)  # what a run with other settings left
         masks, state = work.method.masks(work, settings) if work.method.masks else None, State()
     changed = [weight for name, weight in weights.items() if masks is None or name in masks]
-    steps = optimiser(work, changed)
+    parts = optimisers(work, changed)
     partly = {name: mask for name, mask in (masks or {}).items() if not mask.all()}
     left = [stream.left for stream in work.streams.values()]
     if kept:
         left = kept["left"]
-        steps.load_state_dict(kept["optimiser"])
+        for part, known in zip(parts, kept["optimisers"], strict=True):
+            part.load_state_dict(known)
         for part, place in state.places.items():
             work.streams[part].place, work.streams[part].passes = place, kept["passes"][part].cpu().numpy()
     most = min(settings.batch_size, getattr(settings, "most_a_step", settings.batch_size))
@@ -82,7 +83,7 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
     while state.step < len(sizes) and not state.stopped:
         batch = Batch(work, sizes[state.step], state.step, state.step / len(sizes))
         rate = settings.learning_rate * schedule(state.step, len(sizes), settings.warm_up)
-        if not _step(batch, steps, rate, changed, partly, state, len(sizes)):
+        if not _step(batch, parts, rate, changed, partly, state, len(sizes)):
             state.stopped = True
             break
         state.step += 1
@@ -90,7 +91,7 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
         if state.step in marks:
             keep(marks[state.step], _record(work, _timed(state, began)))
         if folder and state.step % settings.checkpoint_every == 0 and state.step < len(sizes):
-            _save(folder, fingerprint, work, steps, masks, left, _timed(state, began))
+            _save(folder, fingerprint, work, parts, masks, left, _timed(state, began))
     return state
 
 
@@ -115,7 +116,7 @@ def _marks(work: Work, steps: int) -> dict[int, float]:
     return marks
 
 
-def _step(batch: Batch, taken: Optimiser, rate: float, changed: list, partly, state: State, steps: int) -> bool:
+def _step(batch: Batch, parts: list, rate: float, changed: list, partly, state: State, steps: int) -> bool:
     """One step; False, and no step, where the method's stop says that it is enough."""
     work, settings = batch.work, batch.work.settings
     loss = work.method.loss(batch, settings)
@@ -128,10 +129,14 @@ def _step(batch: Batch, taken: Optimiser, rate: float, changed: list, partly, st
             f"{work.method.name}: the loss is {loss.item()} at step {batch.step}; lower learning_rate, "
             f"now {settings.learning_rate}"
         )
-    taken.zero_grad()
+    for part in parts:
+        part.zero_grad()
     loss.backward()
     state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
-    taken.step(rate)
+    for part in parts:
+        for group in part.param_groups:
+            group["lr"] = rate
+        part.step()
     _restore(work, partly)
     if share := getattr(settings, "pull_back", 0.0) * rate:
         _pull_back(work, min(share, 1.0))
@@ -211,7 +216,7 @@ def _record(work: Work, state: State) -> dict[str, Any]:
     }
 
 
-def _save(folder: Path, fingerprint: str, work: Work, steps: Optimiser, masks, left, state: State) -> None:
+def _save(folder: Path, fingerprint: str, work: Work, parts: list, masks, left, state: State) -> None:
     places = {part: stream.place for part, stream in work.streams.items()}
     content = io.BytesIO()
     torch.save(
@@ -219,7 +224,7 @@ def _save(folder: Path, fingerprint: str, work: Work, steps: Optimiser, masks, l
             "fingerprint": fingerprint,
             "state": vars(state) | {"places": places},
             "weights": {name: weight.detach() for name, weight in work.weights.items()},
-            "optimiser": steps.state_dict(),
+            "optimisers": [part.state_dict() for part in parts],
             "masks": masks,
             "left": left,
             "passes": {part: torch.from_numpy(stream.passes) for part, stream in work.streams.items()},
