@@ -14,6 +14,7 @@ from salmu.data.publish.publish import PublishSettings
 from salmu.data.settings import Settings, validate
 from salmu.data.store import Store
 from salmu.data.suggestions import did_you_mean, salmu_command
+from salmu.evaluation.concepts.settings import ConceptSettings
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.unlearning.registry import UnlearningSettings
 from salmu.flows import names
@@ -26,6 +27,7 @@ SECTIONS = {name: module.Settings for name, module in STAGES.items()} | {
     "pair": PairSettings,
     "unlearning": UnlearningSettings,
     "evaluation": EvaluationSettings,
+    "concepts": ConceptSettings,
 }
 
 
@@ -47,6 +49,7 @@ class RunSettings(Settings):
     pair: PairSettings = Field(description="Training of Clean, Compromised and Retrained.")
     unlearning: UnlearningSettings = Field(description="Methods and budgets.")
     evaluation: EvaluationSettings = Field(description="The benchmark's metrics.")
+    concepts: ConceptSettings = Field(description="Styles and affiliations (salmu concepts); not part of a run.")
     drill: DrillSettings = Field(DrillSettings(), description="A failure on purpose, to try out reruns and alarms.")
 
 

@@ -27,6 +27,7 @@ ROOMS = [
     "selection",
     "attacks",
     "propagation",
+    "concepts",
     "scoring",
     "verdicts",
     "requests",

@@ -34,8 +34,16 @@ _ARROW = {
     "int32": pa.int32(),
     "float32": pa.float32(),
 }
-SCHEMA = pa.schema([pa.field(column.name, _ARROW[column.dtype]) for column in COLUMNS])
-FEATURES = {
-    column.name: {"_type": "Image"} if column.dtype == "image" else {"dtype": column.dtype, "_type": "Value"}
-    for column in COLUMNS
-}  # what `datasets` looks for in the schema's metadata
+
+
+def schema(columns: tuple[Column, ...]) -> pa.Schema:
+    """The columns as Arrow has them."""
+    return pa.schema([pa.field(column.name, _ARROW[column.dtype]) for column in columns])
+
+
+def features(columns: tuple[Column, ...]) -> dict[str, dict[str, str]]:
+    """What `datasets` looks for in the schema's metadata."""
+    return {
+        column.name: {"_type": "Image"} if column.dtype == "image" else {"dtype": column.dtype, "_type": "Value"}
+        for column in columns
+    }

@@ -8,7 +8,7 @@ kinds in a folder only; over http it reads those of the third, once their URLs a
 from pathlib import PurePosixPath
 from typing import Any
 
-from salmu.data.publish.columns import COLUMNS
+from salmu.data.publish.columns import COLUMNS, Column
 
 PARQUET = "application/x-parquet"
 _FORMATS = {"parquet": PARQUET, "json": "application/json", "tar": "application/x-tar"}
@@ -54,8 +54,19 @@ _CONTEXT = {
 
 
 def document(files: dict[str, dict], settings, made_from: dict[str, Any], demographics: str) -> dict[str, Any]:
-    """The description of a folder. `files`: its listing, with bytes and sha256 of each file; `settings`:
+    """The description of a published folder. `files`: its listing, with bytes and sha256 of each file; `settings`:
     PublishSettings; `made_from`: the provenance's inputs; `demographics`: a sentence that counts the groups."""
+    about = (
+        "Portraits of fictitious people with captions that give away one personal attribute each, to measure whether a "
+        "CLIP-style model forgot them."
+    )
+    return described(files, settings, COLUMNS, about, _responsible_ai(made_from, demographics))
+
+
+def described(
+    files: dict[str, dict], settings, columns: tuple[Column, ...], about: str, responsible: dict[str, Any]
+) -> dict[str, Any]:
+    """As `document`, of Parquet files with these columns; `responsible`: values of the responsible-AI vocabulary."""
     parquet = [path for path in map(PurePosixPath, files) if path.match("data/*.parquet")]
     splits = dict.fromkeys(path.name.rsplit("-", 3)[0] for path in parquet)
     sets = {"pairs": ("data/*.parquet", "One image, one caption.")}
@@ -66,8 +77,7 @@ def document(files: dict[str, dict], settings, made_from: dict[str, Any], demogr
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": settings.name,
-        "description": "Portraits of fictitious people with captions that give away one personal attribute each, to "
-        "measure whether a CLIP-style model forgot them.",
+        "description": about,
         "license": settings.licence_link or f"https://choosealicense.com/licenses/{settings.licence}/",
         "url": settings.url,
         "version": settings.version,
@@ -78,13 +88,16 @@ def document(files: dict[str, dict], settings, made_from: dict[str, Any], demogr
         "creator": {"@type": "sc:Organization", "name": settings.creator},
         "citeAs": "Selvas-Sala, Kang, Gomez: SALMUBench: A Benchmark for Sensitive Association-Level Multimodal "
         "Unlearning. CVPR 2026, arXiv:2603.26316",
-        **_responsible_ai(made_from, demographics),
+        **responsible,
         "distribution": [_file_object(name, file) for name, file in files.items()]
         + [_file_set(name, pattern) for name, (pattern, _) in sets.items()],
         "recordSet": [
-            *(_record_set(name, about, {"fileSet": {"@id": f"{name}-files"}}) for name, (_, about) in sets.items()),
             *(
-                _record_set(path.stem, f"The rows of one file, {path}.", {"fileObject": {"@id": str(path)}})
+                _record_set(name, what, {"fileSet": {"@id": f"{name}-files"}}, columns)
+                for name, (_, what) in sets.items()
+            ),
+            *(
+                _record_set(path.stem, f"The rows of one file, {path}.", {"fileObject": {"@id": str(path)}}, columns)
                 for path in parquet
             ),
         ],
@@ -101,14 +114,14 @@ def _file_set(name: str, pattern: str) -> dict[str, Any]:
     }
 
 
-def _record_set(name: str, about: str, source: dict[str, Any]) -> dict[str, Any]:
+def _record_set(name: str, about: str, source: dict[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": name,
         "name": name,
         "description": about,
         "key": {"@id": f"{name}/file_name"},
-        "field": [_field(name, column, source) for column in COLUMNS],
+        "field": [_field(name, column, source) for column in columns],
     }
 
 

@@ -11,13 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from salmu.data.publish.columns import FEATURES, SCHEMA
+from salmu.data.publish.columns import COLUMNS, Column, features, schema
 
 GROUP_ROWS = 200
 GROUP_BYTES = 90_000_000
 FILE_BYTES = 450_000_000
-_TEXT = [field.name for field in SCHEMA if field.type == pa.string()]
-_METADATA = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
 
 
 class FileWriter:
@@ -28,9 +26,15 @@ class FileWriter:
     `group_bytes`; one image may be larger than either."""
 
     def __init__(
-        self, folder: Path, split: str, rows_per_file: int, file_bytes: int = FILE_BYTES, group_bytes: int = GROUP_BYTES
+        self,
+        folder: Path,
+        split: str,
+        rows_per_file: int,
+        file_bytes: int = FILE_BYTES,
+        group_bytes: int = GROUP_BYTES,
+        columns: tuple[Column, ...] = COLUMNS,
     ):
-        self.folder, self.split, self.rows_per_file = folder, split, rows_per_file
+        self.folder, self.split, self.rows_per_file, self.columns = folder, split, rows_per_file, columns
         self.file_bytes, self.group_bytes = file_bytes, group_bytes
         self._files: list[Path] = []
 
@@ -63,7 +67,7 @@ class FileWriter:
         self._rows = self._bytes = self._waiting = 0
         self._group: list[dict] = []
         self._files.append(self.folder / f".{self.split}-{len(self._files):05}.tmp")
-        self._writer = _open(self._files[-1])
+        self._writer = _open(self._files[-1], self.columns)
 
     def _flush(self) -> None:
         if self._group:
@@ -72,15 +76,16 @@ class FileWriter:
         self._group, self._waiting = [], 0
 
 
-def _open(path: Path) -> pq.ParquetWriter:
+def _open(path: Path, columns: tuple[Column, ...]) -> pq.ParquetWriter:
     """Images are JPEG files: no dictionary, statistics or compression."""
-    columns = [field.name for field in SCHEMA if field.name != "image"]
+    names = [column.name for column in columns if column.dtype != "image"]
+    metadata = {"huggingface": json.dumps({"info": {"features": features(columns)}})}
     return pq.ParquetWriter(
         path,
-        SCHEMA.with_metadata(_METADATA),
+        schema(columns).with_metadata(metadata),
         use_content_defined_chunking=True,
         write_page_index=True,
-        use_dictionary=_TEXT,
-        write_statistics=columns,
-        compression=dict.fromkeys(columns, "zstd"),
+        use_dictionary=[column.name for column in columns if column.dtype == "string"],
+        write_statistics=names,
+        compression=dict.fromkeys(names, "zstd"),
     )

@@ -55,7 +55,7 @@ def publish(
     if there and not {PROVENANCE, INCOMPLETE} & set(there):
         raise UserError(f"{out_dir}: not empty and not a published dataset; name another folder or remove it")
     write = partial(_write, store, settings, made_from, progress or (lambda done, total: None), fragile)
-    (_write_folder if isinstance(out_dir, Path) else _upload)(out_dir, write)
+    (write_folder if isinstance(out_dir, Path) else _upload)(out_dir, write)
     return read_provenance(out_dir).dataset_digest
 
 
@@ -68,7 +68,9 @@ def inputs_of(
     return provenance.inputs(manifests, recorded | {"publish": settings.model_dump(mode="json")}, models)
 
 
-def _write_folder(out_dir: Path, write: Callable[[Path], None]) -> None:
+def write_folder(out_dir: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder whole or not at all: `write` fills one beside it, which then takes its place. Raises UserError
+    when the disk refuses."""
     temporary, old = (out_dir.with_name(f".{out_dir.name}.{kind}") for kind in ("new", "old"))
     try:
         for leftover in (temporary, old):

@@ -11,9 +11,12 @@ from salmu.data.provenance import read_provenance
 from salmu.data.publish.publish import STAGES
 from salmu.data.store import Manifest, Store
 from salmu.data.summary import read_summary
+from salmu.evaluation.concepts.results import FOLDER as CONCEPTS
 from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED
 from salmu.evaluation.report import plots
+from salmu.evaluation.report.concepts import PAGE as CONCEPTS_PAGE
+from salmu.evaluation.report.concepts import concepts_page
 from salmu.evaluation.report.generator import PAGE as GENERATOR
 from salmu.evaluation.report.generator import generator_page
 from salmu.evaluation.report.judgements import in_order, judgements
@@ -36,7 +39,7 @@ def build(run_folder: str | Path) -> Path:
     Raises UserError when the folder holds no run or a file of it is damaged."""
     run_folder = location(run_folder)
     manifests = {stage: manifest for stage in STAGES if (manifest := Store(run_folder).manifest(stage)).shards}
-    if not manifests and not listed(run_folder / "results"):
+    if not manifests and not listed(run_folder / "results") and not listed(run_folder / CONCEPTS):
         raise UserError(f"{run_folder}: no stage and no results here, is it the folder of a run?")
     name = run_folder.resolve().name
     content = page(
@@ -95,6 +98,8 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
             write_atomic(run_folder / "report" / STREAMS, streamed)
     if drawn := generator_page(run_folder, name):
         write_atomic(run_folder / "report" / GENERATOR, drawn)
+    if implicit := concepts_page(run_folder, name):
+        write_atomic(run_folder / "report" / CONCEPTS_PAGE, implicit)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {
         "records": records,
@@ -106,6 +111,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         },
         "precise": (run_folder / "report" / "precision.html").is_file(),
         "drawn": drawn is not None,
+        "implicit": implicit is not None,
         "streamed": (run_folder / "report" / STREAMS).is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
         "chance": chances(results),

@@ -344,6 +344,13 @@ def parser() -> Parser:
         change=True,
         json=True,
     )
+    command(
+        "concepts",
+        "draw a dataset of styles and affiliations, train a pair on it, and see which methods forget them",
+        change=True,
+        work=True,
+        json=True,
+    )
     submission = command("submission", "check an unlearned model before it is handed in", run=False, json=True)
     submission.add_argument(
         "--model", metavar="DIR", required=True, help="folder of the unlearned model, with its unlearning.json"

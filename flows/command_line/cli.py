@@ -29,6 +29,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "forget": "request_commands",
     "tune": "model_commands",
     "generator": "generator_command",
+    "concepts": "concepts_command",
     "submission": "model_commands",
     "methods": "reference_commands",
     "settings": "reference_commands",

@@ -17,7 +17,7 @@ from salmu.flows.command_line.output import text_table
 from salmu.flows.running.stages import STAGES
 
 NOT_CHECKED = "Not checked: report, gallery, cache and logs. They are made again from the files above."
-RARE = ("requests", "generator")  # parts that few runs have
+RARE = ("requests", "generator", "concepts")  # parts that few runs have
 SHOWN = 20  # problems that are listed in the terminal
 
 
@@ -31,7 +31,7 @@ class Checked(NamedTuple):
 
 
 def checked(store: Store) -> Iterator[Checked]:
-    """Every file of stages, dataset, models, unlearned models, results, leaderboard, requests, generators, as found."""
+    """Every file of stages, dataset, models, unlearned models, results, leaderboard and of RARE, as found."""
     for name in STAGES:
         yield from _stage(store, name)
     yield from _dataset(store.folder / "dataset")
@@ -42,6 +42,7 @@ def checked(store: Store) -> Iterator[Checked]:
         yield from _results(store.folder, digests)
         yield from _requests(store.folder)
         yield from _generators(store.folder)
+        yield from _concepts(store.folder)
 
 
 def as_rows(found: list[Checked]) -> list[dict[str, Any]]:
@@ -95,6 +96,7 @@ def remedy(file: Checked, folder) -> str:
         "leaderboard": "report",
         "requests": "run",
         "generator": "generator",
+        "concepts": "concepts",
     }.get(file.part, f"stage {file.part}")
     again = salmu_command(words, folder)
     target = file.path
@@ -103,6 +105,8 @@ def remedy(file: Checked, folder) -> str:
     elif file.part in ("unlearned", "requests"):
         target = folder / file.part / file.path.relative_to(folder / file.part).parts[0]
     elif file.part == "models" and file.path.parent != folder / "models":
+        target = file.path.parent
+    elif file.part == "concepts" and file.path.parent.parent.name in ("models", "unlearned"):
         target = file.path.parent
     if not isinstance(target, Path) or not target.exists():
         return again
@@ -274,6 +278,21 @@ def _generators(home: Path) -> Iterator[Checked]:
         there = file.is_file()
         problem = "missing" if not there else "" if file_sha256(file) == record["sha256"] else "damaged"
         yield Checked("generator", file, file.stat().st_size if there else 0, problem)
+
+
+def _concepts(home: Path) -> Iterator[Checked]:
+    """What `salmu concepts` left: its dataset, its models, and what was measured of them."""
+    from salmu.evaluation.concepts.results import FOLDER, RESULTS, read_measured
+
+    folder, digests = home / FOLDER, {}
+    for file in (*_dataset(folder / "dataset"), *_models(folder, digests), *_unlearned(folder, digests)):
+        yield file._replace(part="concepts")
+    for path in _visible(folder / RESULTS, "*.json"):
+        results = _or_none(lambda path=path: read_measured(path))
+        problem = "" if results else "damaged"
+        if results and digests.get(path.stem, results["model_digest"]) != results["model_digest"]:
+            problem = "was measured on weights other than those in the folder"
+        yield Checked("concepts", path, path.stat().st_size, problem)
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:

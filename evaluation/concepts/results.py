@@ -1,0 +1,113 @@
+"""concepts/results/<model>.json of a run: what each model knows of the concepts, and how methods failed."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmu.data.files import listed, write_atomic
+from salmu.data.sealed import read_sealed, sealed
+from salmu.evaluation.concepts.questions import CONCEPT_MRR, CONCEPTS, NEW_SUBJECTS, OTHERS, PICTURES, SUBJECTS
+from salmu.evaluation.metrics.bootstrap import Sums, interval
+
+FOLDER, RESULTS = "concepts", "results"
+FAILURES = {  # -> the questions that show it, and on which side of Retrained
+    "not forgotten": ((PICTURES, CONCEPTS), 1),
+    "other concepts harmed": ((OTHERS,), -1),
+    "same concepts harmed": ((SUBJECTS, NEW_SUBJECTS), -1),
+}
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Clusters(Part):
+    """Of each concept, in order of the ids: the sum of the values of its pictures, and their number."""
+
+    sums: list[Number]
+    rows: list[int]
+
+
+class Mean(Part):
+    """The mean over the pictures of a question, with its 95 % interval over concepts."""
+
+    value: Number
+    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+    chance: Number
+    clusters: Clusters
+
+
+class Known(Part):
+    value: Number
+    chance: Number
+
+
+class Chosen(Part):
+    """Of the settings, those that say what a failure is."""
+
+    seed: int
+    margin: Number
+
+
+class Measured(Part):
+    fingerprint: str
+    model_digest: str
+    dataset_digest: str
+    settings: Chosen
+    questions: dict[str, dict[str, Mean]]
+    GenKnow: Known
+
+
+def results_file(home: Path, name: str) -> Path:
+    """Where the results of a model lie. `home`: concepts/ of the run."""
+    return home / RESULTS / f"{name}.json"
+
+
+def read_measured(path: Path) -> dict[str, Any] | None:
+    """The results of a model; None if there are none. Raises UserError of one line if they are damaged."""
+    return read_sealed(path, Measured, "remove it, and run salmu concepts again")
+
+
+def read_all(home: Path) -> dict[str, dict[str, Any]]:
+    """Name -> results of every model, the pair's first."""
+    names = [Path(name).stem for name in listed(home / RESULTS) if name.endswith(".json")]
+    pair = [name for name in ("clean", "compromised", "retrained") if name in names]
+    return {name: read_measured(results_file(home, name)) for name in [*pair, *sorted(set(names) - set(pair))]}
+
+
+def write_measured(results: dict[str, Any], path: Path) -> None:
+    """Write the results of a model, with a digest of their content. Raises UserError when the disk refuses."""
+    content = json.dumps(sealed(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, content.encode())
+
+
+def apart(results: dict[str, Any], reference: dict[str, Any], question: str, seed: int) -> tuple[float, list[float]]:
+    """How far a model's ConceptMRR lies above the reference's, with a 95 % interval: the same concepts are drawn for
+    both."""
+    own, other = (_sums(one["questions"][question][CONCEPT_MRR]) for one in (results, reference))
+    bounds = interval(own, seed, "concepts", question, CONCEPT_MRR, other=other)
+    difference = own.mean - other.mean
+    return difference, list(bounds) if bounds else [difference, difference]
+
+
+def failures(results: dict[str, Any], retrained: dict[str, Any]) -> list[str]:
+    """Which of FAILURES a model shows: a question's ConceptMRR lies on the wrong side of Retrained's by more than the
+    margin, and so does the whole interval of the difference lie on that side."""
+    found, margin, seed = [], results["settings"]["margin"], results["settings"]["seed"]
+    for failure, (questions, side) in FAILURES.items():
+        for question in questions:
+            if question not in results["questions"] or question not in retrained["questions"]:
+                continue
+            difference, bounds = apart(results, retrained, question, seed)
+            if side * difference > margin and min(side * bound for bound in bounds) > 0:
+                found.append(failure)
+                break
+    return found
+
+
+def _sums(mean: dict[str, Any]) -> Sums:
+    return Sums(np.array(mean["clusters"]["sums"]), np.array(mean["clusters"]["rows"]))
