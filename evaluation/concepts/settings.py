@@ -22,7 +22,7 @@ class ConceptSettings(StageSettings):
     tested: int = Field(
         3, ge=1, le=40, description="Pictures of each concept with each new subject, for measuring only."
     )
-    plain: int = Field(600, ge=1, description="Retain pairs: pictures of all subjects without a concept.")
+    plain: int = Field(400, ge=1, description="Retain pairs: pictures of all subjects without a concept.")
     names: int = Field(
         200,
         ge=2,
@@ -30,9 +30,9 @@ class ConceptSettings(StageSettings):
         description="Names among which that of a picture's concept is looked for: those of all concepts of its kind, "
         "and further invented ones, which no caption holds.",
     )
-    scenes: int = Field(3000, ge=0, description="pair.scenes of the concepts' pair.")
-    everyday: int = Field(300, ge=0, description="pair.everyday of the concepts' pair.")
-    epochs: int = Field(10, ge=1, description="pair.epochs of the concepts' pair.")
+    scenes: int = Field(2000, ge=0, description="pair.scenes of the concepts' pair.")
+    everyday: int = Field(200, ge=0, description="pair.everyday of the concepts' pair.")
+    epochs: int = Field(8, ge=1, description="pair.epochs of the concepts' pair.")
     margin: float = Field(
         0.1, ge=0, lt=1, description="Largest difference from Retrained in a mean reciprocal rank that is no failure."
     )
