@@ -4,6 +4,7 @@ An id is the place of a serial number in a keyed permutation of the numbers belo
 of ids taken, and lead back to the serial. Format-preserving encryption by a balanced Feistel network with cycle walking
 (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002), four rounds of BLAKE2b."""
 
+import functools
 from hashlib import blake2b
 
 IDENTITIES = 10**8
@@ -36,18 +37,27 @@ def _walk(number: int, size: int, key: str, forward: bool) -> int:
         raise ValueError(f"{number} is not below {size}")
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = (1 << half) - 1
-    begun = key.encode()
+    begun = _begun(key)
     while True:
         left, right = number >> half, number & mask
-        for turn in range(ROUNDS) if forward else reversed(range(ROUNDS)):
-            if forward:
-                left, right = right, left ^ (_noise(begun, turn, right) & mask)
-            else:
-                left, right = right ^ (_noise(begun, turn, left) & mask), left
+        if forward:
+            for turn in begun:
+                left, right = right, left ^ (_noise(turn, right) & mask)
+        else:
+            for turn in reversed(begun):
+                left, right = right ^ (_noise(turn, left) & mask), left
         number = left << half | right
         if number < size:
             return number
 
 
-def _noise(key: bytes, turn: int, half: int) -> int:
-    return int.from_bytes(blake2b(b"%b|%d|%d" % (key, turn, half), digest_size=16).digest(), "big")
+@functools.lru_cache(maxsize=4096)
+def _begun(key: str) -> tuple[blake2b, ...]:
+    """The hash of each round, as far as it is the same for all numbers."""
+    return tuple(blake2b(f"{key}|{turn}|".encode(), digest_size=16) for turn in range(ROUNDS))
+
+
+def _noise(begun: blake2b, half: int) -> int:
+    turn = begun.copy()
+    turn.update(b"%d" % half)
+    return int.from_bytes(turn.digest(), "big")

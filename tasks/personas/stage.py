@@ -50,6 +50,7 @@ PROVIDERS = (
 )
 TRAITS = ["identity_id", "gender", "age_group", "region"]
 OLDEST = 85
+PROOF = json.JSONEncoder(sort_keys=True)
 
 
 class Settings(StageSettings):
@@ -140,7 +141,7 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
         "blood_type": stream("blood_type").blood_type_in(country),
         **{field: found[0].text for field, found in values.items() if field != "name"},
         "emails": [email.text for email in values["emails"]],
-        "proof": json.dumps({field: found[0].proof() for field, found in values.items()}, sort_keys=True),
+        "proof": PROOF.encode({field: found[0].proof() for field, found in values.items()}),
     }
 
 

@@ -1,12 +1,16 @@
 """Methods that move captions only: what they make up, where they aim, and what they leave alone."""
 
 import json
+import re
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from salmu.data.documents import read_lines
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.data.procedural.scenes import CLASS_NAMES
@@ -21,8 +25,11 @@ from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
 from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
 from salmu.evaluation.unlearning.training import spend
-from salmu.evaluation.unlearning.wordings import sentences_of, worded_by
+from salmu.evaluation.unlearning.wordings import Sentence, sentences_of, worded_by
 from salmu.model_training.retain import scene_captions
+from salmu.tasks.captions.grammar import STYLES, Grammar
+
+FOREIGN = Path(__file__).parents[1] / "fixtures" / "foreign_grammar.jsonl"
 
 PEOPLE = {
     "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),
@@ -275,6 +282,24 @@ def test_captions_are_worded_in_the_sentences_of_the_forget_set_or_of_a_file(ben
     )
     told = {bench("stranger_targets", wordings=by).prepared.aims[0].tokens.tolist()[1][3] for by in ("own", "grammar")}
     assert len(told) == 2
+
+
+def test_the_foreign_grammar_shares_no_sentence_with_this_projects_and_words_made_captions(bench):
+    """What benchmarks/foreign_grammar.py writes a dataset with."""
+    rows = read_lines(FOREIGN, Sentence)
+    counts = Counter(row["data_field"] for row in rows)
+    assert set(counts) == set(DATA_FIELDS) and min(counts.values()) >= 25
+    prompts = Grammar().prompts
+    for row in rows:
+        for sentence in (one for style in STYLES for one in prompts.sentences(row["data_field"], style)):
+            ours = sentence.replace("{name}", r"\[name\]").replace("{value}", r"\[value\]")
+            assert not re.fullmatch(re.sub(r"\{\w+\}", r"\\w+", ours), row["text"])
+    pool = bench("stranger_targets").forget.pool
+    worded, figures = worded_by(pool, str(FOREIGN))
+    (one,) = strangers(pool.people, 1, 0, worded)
+    assert figures["sentences"] == counts
+    filled = {row["text"].replace("[name]", one.name).replace("[value]", one.values["job"]) for row in rows}
+    assert set(one.captions["job"]) <= filled
 
 
 @pytest.mark.parametrize(
