@@ -29,6 +29,10 @@ def rows_table(rows: list[dict[str, Any]], schema: pa.Schema, where: str) -> pa.
     shard."""
     rows = [{name: row.get(name) for name in schema.names} for row in rows]
     full = schema.append(pa.field(ROW_DIGEST, pa.string()))
+    for name in (field.name for field in schema if pa.types.is_integer(field.type)):
+        for row in rows:
+            if isinstance(row[name], float) and not row[name].is_integer():  # pyarrow would drop the fraction
+                raise UserError(f"{where}: a row does not fit the schema: {name} is {row[name]}, not a whole number")
     try:
         return pa.Table.from_pylist([row | {ROW_DIGEST: _row_digest(row)} for row in rows], schema=full)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

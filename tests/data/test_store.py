@@ -138,9 +138,10 @@ def test_fingerprint_moves_with_everything_that_decides_the_bytes():
     assert base == fingerprint("s", 1, {"k": 1}, {"model": "r"}, shard) and len({base, *others}) == 7
 
 
-def test_a_row_that_does_not_fit_is_one_line_that_names_stage_and_shard(store):
+@pytest.mark.parametrize("size", ["large", 1.5, 2**40])
+def test_a_row_that_does_not_fit_is_one_line_that_names_stage_and_shard(store, size):
     with pytest.raises(UserError, match=r"stage things, shard 3: a row does not fit the schema") as caught:
-        commit(store, Shard(index=3, items=("a",)), ShardResult([{"name": "a", "size": "large", "image": b""}]))
+        commit(store, Shard(index=3, items=("a",)), ShardResult([{"name": "a", "size": size, "image": b""}]))
     assert "\n" not in str(caught.value)
     assert not store.part_path("things", 3).exists()
 
