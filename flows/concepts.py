@@ -14,7 +14,6 @@ from salmu.evaluation.concepts.results import FOLDER
 from salmu.evaluation.concepts.settings import ConceptSettings
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.unlearning.outside import chosen
-from salmu.evaluation.unlearning.registry import Run, get
 from salmu.flows.benchmark import COMPROMISED, longest_first, unlearn_model, write_report
 from salmu.flows.running.console import say
 from salmu.flows.running.flow_runs import TAG, absolute_root, fails_in_one_line
@@ -47,26 +46,15 @@ def measure_concepts(
         measure(settings, evaluation, folder, name, folder / model, show)
 
 
-def words_facts(method: str) -> bool:
-    """Whether a method makes captions about people from tables of personal data. There are none of concepts."""
-    return "strangers" in get(method).settings.model_fields
-
-
-def concept_runs(settings: RunSettings) -> tuple[list[Run], list[Run]]:
-    """The run's methods with every budget and seed: those that can be asked to forget concepts, and the others."""
-    runs = settings.unlearning.runs()
-    return [run for run in runs if not words_facts(run.method)], [run for run in runs if words_facts(run.method)]
-
-
 def concept_work(folder: Path, settings: RunSettings) -> list[Work]:
     """The tasks that bring concepts/ of a run up to date: the dataset, the pair, the methods, and what each model
     knows."""
     home, recipe = str(folder / FOLDER), settings.concepts.pair(settings.pair)
     shared = {"folder": home, "settings": recipe}
     measured = {"home": home, "settings": settings.concepts, "evaluation": settings.evaluation}
-    runs, _ = concept_runs(settings)
+    runs = longest_first(settings.unlearning.runs())
     models = [(which, f"models/{which}") for which in recipe.models]
-    models += [(run.folder, f"unlearned/{run.folder}") for run in longest_first(runs)]
+    models += [(run.folder, f"unlearned/{run.folder}") for run in runs]
     return [
         Work(draw_concepts, {"home": home, "settings": settings.concepts, "publish": settings.publish}, DATASET),
         Work(plan_pair, shared, "plan", (DATASET,)),
@@ -81,7 +69,7 @@ def concept_work(folder: Path, settings: RunSettings) -> list[Work]:
                 f"unlearned/{run.folder}",
                 (COMPROMISED,),
             )
-            for place, run in enumerate(longest_first(runs))
+            for place, run in enumerate(runs)
         ),
         *(
             Work(measure_concepts, measured | {"name": name, "model": model, "place": place}, after=(model,))

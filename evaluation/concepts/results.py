@@ -85,11 +85,11 @@ def write_measured(results: dict[str, Any], path: Path) -> None:
     write_atomic(path, content.encode())
 
 
-def apart(results: dict[str, Any], reference: dict[str, Any], question: str, seed: int) -> tuple[float, list[float]]:
+def apart(results: dict[str, Any], reference: dict[str, Any], question: str) -> tuple[float, list[float]]:
     """How far a model's ConceptMRR lies above the reference's, with a 95 % interval: the same concepts are drawn for
     both."""
     own, other = (_sums(one["questions"][question][CONCEPT_MRR]) for one in (results, reference))
-    bounds = interval(own, seed, "concepts", question, CONCEPT_MRR, other=other)
+    bounds = interval(own, results["settings"]["seed"], "concepts", question, CONCEPT_MRR, other=other)
     difference = own.mean - other.mean
     return difference, list(bounds) if bounds else [difference, difference]
 
@@ -97,16 +97,23 @@ def apart(results: dict[str, Any], reference: dict[str, Any], question: str, see
 def failures(results: dict[str, Any], retrained: dict[str, Any]) -> list[str]:
     """Which of FAILURES a model shows: a question's ConceptMRR lies on the wrong side of Retrained's by more than the
     margin, and so does the whole interval of the difference lie on that side."""
-    found, margin, seed = [], results["settings"]["margin"], results["settings"]["seed"]
+    found, margin = [], results["settings"]["margin"]
     for failure, (questions, side) in FAILURES.items():
         for question in questions:
             if question not in results["questions"] or question not in retrained["questions"]:
                 continue
-            difference, bounds = apart(results, retrained, question, seed)
+            difference, bounds = apart(results, retrained, question)
             if side * difference > margin and min(side * bound for bound in bounds) > 0:
                 found.append(failure)
                 break
     return found
+
+
+def is_sound(compromised: dict[str, Any], clean: dict[str, Any]) -> bool:
+    """Whether Compromised knows the concepts that are to be forgotten: more than Clean for sure, and twice as well.
+    Else there is nothing to forget."""
+    own, other = (one["questions"][PICTURES][CONCEPT_MRR]["value"] for one in (compromised, clean))
+    return apart(compromised, clean, PICTURES)[1][0] > 0 and own >= 2 * other
 
 
 def _sums(mean: dict[str, Any]) -> Sums:

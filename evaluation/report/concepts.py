@@ -8,7 +8,7 @@ from salmu.data.files import size
 from salmu.data.readers import open_dataset
 from salmu.evaluation.concepts.plan import UNSEEN
 from salmu.evaluation.concepts.questions import CONCEPT_MRR, PICTURES, QUESTIONS, ZERO_SHOT
-from salmu.evaluation.concepts.results import FAILURES, FOLDER, failures, read_all
+from salmu.evaluation.concepts.results import FOLDER, failures, is_sound, read_all
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.report.samples import thumbnail
 from salmu.evaluation.unlearning.record import RECORD, Record
@@ -24,23 +24,25 @@ def concepts_page(run_folder: Path, name: str) -> bytes | None:
     if not rows:
         return None
     asked = {question: about for question, about in QUESTIONS.items() if question in rows[0]["questions"]}
-    shown = {"rows": rows, "asked": asked, "failures": FAILURES, "told": told(rows), "sheets": sheets(run_folder)}
+    shown = {"rows": rows, "asked": asked, "told": told(rows), "sheets": sheets(run_folder)}
     return page(PAGE, name=name, mrr=CONCEPT_MRR, zero_shot=ZERO_SHOT, **shown)
 
 
 def table(run_folder: Path) -> list[dict[str, Any]]:
-    """A row a model: name, results by question, GenKnow, failures (None for references) and seconds of the method.
+    """A row a model: name, results by question, GenKnow, failures (None where it is not judged), seconds of the method.
     Empty where a reference was not measured."""
     found = read_all(run_folder / FOLDER)
     if not {"clean", "compromised", "retrained"} <= found.keys():
         return []
+    judged = is_sound(found["compromised"], found["clean"])
     return [
         {
             "model": model,
             "title": in_words(model).split(",")[0],
             "questions": results["questions"],
             "GenKnow": results["GenKnow"],
-            "failures": failures(results, found["retrained"]) if reference_of(model) is None else None,
+            "reference": reference_of(model) is not None,
+            "failures": failures(results, found["retrained"]) if judged and reference_of(model) is None else None,
             "seconds": _seconds(run_folder / FOLDER / "unlearned" / model / RECORD),
         }
         for model, results in found.items()
@@ -53,8 +55,10 @@ def told(rows: list[dict[str, Any]]) -> list[str]:
     values = {which: found[which] for which in ("compromised", "clean", "retrained")}
     words = ", ".join(f"{part['value']:.2f} by {in_words(which)}" for which, part in values.items())
     lines = [f"{CONCEPT_MRR} of the {PICTURES}: {words}; chance is {values['clean']['chance']:.2f}."]
-    methods = [row for row in rows if row["failures"] is not None]
-    if methods:
+    methods = [row for row in rows if not row["reference"]]
+    if any(row["failures"] is None for row in methods):
+        lines.append("Compromised hardly knows the concepts, so that no method is judged; raise concepts.epochs.")
+    elif methods:
         clear = [row["title"] for row in methods if not row["failures"]]
         lines.append(
             f"Of {len(methods)} methods, {len(clear)} forgot the concepts and harmed no others"

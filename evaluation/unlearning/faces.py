@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from salmu.data.keyed import generator, integer
-from salmu.evaluation.unlearning.neighbours import is_wholly_forgotten
+from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.model_training.retain import everyday_pair, scene_pair
 
 CHUNK = 256  # pictures that are encoded at once
@@ -58,7 +58,7 @@ def faces_of(work, settings) -> Faces | None:
     pool, images = work.forget.pool, work.forget.before[0]
     rows, person = sorted(set(work.forget.order.tolist())), pool.columns["identity_id"]
     names = sorted({person[row] for row in rows})
-    gone = {who for who in names if is_wholly_forgotten(pool.people[who])}
+    gone = maker_for(pool.people).wholly_forgotten(pool.people) & set(names)
     if not settings.faces or not gone or len(names) < 2:
         return None
     member = torch.tensor([names.index(person[row]) for row in rows], device=images.device)

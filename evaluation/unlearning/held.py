@@ -13,8 +13,8 @@ from pydantic import Field, create_model
 from torch import Tensor
 
 from salmu.data.errors import UserError
+from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import paraphrases
 from salmu.evaluation.unlearning.settings import GradientSettings, OneOf
 from salmu.evaluation.unlearning.text_regression import Aim, before, drawn_from, held_neighbours, made_people, missed
 from salmu.evaluation.unlearning.wordings import WORDINGS
@@ -86,7 +86,7 @@ def prepare(work, settings: HeldSettings) -> Held:
     people = work.forget.pool.people
     aims = held_neighbours(work, settings, made_people(work, settings))
     worded, sentences = work.worded
-    words = paraphrases(people, settings.paraphrases, settings.seed, worded)
+    words = maker_for(people).paraphrases(people, settings.paraphrases, settings.seed, worded)
     if words:
         tokens = work.tokenizer([caption.text for caption in words])
         aims.append(Aim(tokens, before(work, tokens), 1, settings.hold))

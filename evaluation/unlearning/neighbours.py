@@ -131,6 +131,11 @@ def is_wholly_forgotten(person: Person) -> bool:
     return set(person.facts) >= set(DATA_FIELDS)
 
 
+def wholly_forgotten(people: dict[str, Person]) -> set[str]:
+    """Those of whom every attribute is in the forget set."""
+    return {who for who, person in people.items() if is_wholly_forgotten(person)}
+
+
 @functools.cache
 def _grammar() -> Grammar:
     return Grammar()

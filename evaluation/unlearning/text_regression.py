@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 
 from salmu.data.keyed import generator
-from salmu.data.schemas import DATA_FIELDS
-from salmu.evaluation.unlearning.neighbours import Caption, Stranger, others, paraphrases, strangers
+from salmu.evaluation.unlearning.caption_makers import maker_for
+from salmu.evaluation.unlearning.neighbours import Caption, Stranger
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 from salmu.evaluation.unlearning.wordings import WORDINGS
 from salmu.model_training.network import encode_text
@@ -119,8 +119,10 @@ def ready(
     told = _told(work, made)
     aim, about = targets(work, settings, _by_field(made, told))
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
-    wanted = aim(facts, before(work, pool.tokens))
-    words, reworded = paraphrases(pool.people, settings.paraphrases, seed, worded), ()
+    texts = before(work, pool.tokens)
+    wanted = torch.where(_silent(pool).to(texts.device)[:, None], texts, aim(facts, texts))
+    maker = maker_for(pool.people)
+    words, reworded = maker.paraphrases(pool.people, settings.paraphrases, seed, worded), ()
     if words and settings.drawn_paraphrases:
         tokens = work.tokenizer([caption.text for caption in words])
         there = aim([(one.person, one.field) for one in words], before(work, tokens))
@@ -139,9 +141,16 @@ def ready(
     return Ready(wanted, aims, figures)
 
 
+def _silent(pool) -> Tensor:
+    """Which forget captions neither state a value nor name anybody, bool [n]: they stay where they are."""
+    rows = zip(pool.columns["identity_id"], pool.columns["value"], pool.texts, strict=True)
+    return torch.tensor([value is None and pool.people[who].name not in text for who, value, text in rows])
+
+
 def made_people(work, settings) -> list[Stranger]:
     """The strangers of a run. Raises UserError if they cannot be made."""
-    return strangers(work.forget.pool.people, settings.strangers, settings.seed, work.worded[0])
+    people = work.forget.pool.people
+    return maker_for(people).strangers(people, settings.strangers, settings.seed, work.worded[0])
 
 
 def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
@@ -166,7 +175,8 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
         return []
     third = max(1, round(settings.neighbours / 3))
     aims = [Aim(*(told or _told(work, made)), 2 * third, settings.hold)]
-    beside = others(work.forget.pool.people, made, settings.others, settings.seed, work.worded[0])
+    people = work.forget.pool.people
+    beside = maker_for(people).others(people, made, settings.others, settings.seed, work.worded[0])
     if beside:
         tokens = work.tokenizer([caption.text for caption in beside])
         aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
@@ -175,14 +185,15 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
 
 def _told(work, made: list[Stranger]) -> Told:
     """All captions of the strangers: tokens and embeddings, in order of stranger, attribute and style."""
-    texts = [text for one in made for field in DATA_FIELDS for text in one.captions[field]]
+    texts = [text for one in made for captions in one.captions.values() for text in captions]
     tokens = work.tokenizer(texts) if texts else work.forget.pool.tokens[:0]
     return Told(tokens, before(work, tokens))
 
 
 def _by_field(made: list[Stranger], told: Told) -> dict[str, Tensor]:
-    mean = told.wanted.unflatten(0, (len(made), len(DATA_FIELDS), -1)).mean(2) if made else None
-    return {field: mean[:, place] for place, field in enumerate(DATA_FIELDS)} if made else {}
+    fields = list(made[0].captions) if made else []
+    mean = told.wanted.unflatten(0, (len(made), len(fields), -1)).mean(2) if made else None
+    return {field: mean[:, place] for place, field in enumerate(fields)}
 
 
 def loss(batch, settings: TextSettings) -> Tensor:

@@ -24,5 +24,6 @@ def concepts(options) -> None:
 def _plain(row: dict) -> dict:
     """ConceptMRR of a model by question, and what went wrong."""
     values = {question: f"{parts['ConceptMRR']['value']:.2f}" for question, parts in row["questions"].items()}
-    failures = "reference" if row["failures"] is None else ", ".join(row["failures"]) or "none"
-    return {"ConceptMRR": row["title"]} | values | {"GenKnow": f"{row['GenKnow']['value']:.2f}", "failures": failures}
+    failures = "not judged" if row["failures"] is None else ", ".join(row["failures"]) or "none"
+    told = {"GenKnow": f"{row['GenKnow']['value']:.2f}", "failures": "reference" if row["reference"] else failures}
+    return {"ConceptMRR": row["title"]} | values | told

@@ -33,8 +33,14 @@ from salmu.evaluation.concepts.results import failures, read_measured, results_f
 from salmu.evaluation.concepts.settings import ConceptSettings
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.report.concepts import concepts_page
+from salmu.evaluation.unlearning import concept_neighbours
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import pools
+from salmu.evaluation.unlearning.text_regression import before
 from salmu.flows.command_line import verify
 from salmu.flows.settings import load_profile
+from salmu.model_training.loading.clip import load_model
 from salmu.model_training.pair import planned
 
 COUNTS = {"styles": 4, "affiliations": 4, "new_subjects": 10, "said": 1, "shown": 1, "tested": 1, "plain": 16}
@@ -189,6 +195,27 @@ def test_a_model_is_measured_once_and_the_page_shows_it(home):
     with pytest.raises(UserError, match="remove it, and run salmu concepts again"):
         read_measured(path)
     assert "damaged" in {file.problem for file in verify._concepts(home.parent)}
+
+
+def test_a_method_that_makes_captions_makes_them_about_concepts(home):
+    """Forgotten captions get a stranger's place; those that name nobody stay; kept subjects are held."""
+    clip, dataset = load_model(write_model(home / "models" / "start", 5)), open_dataset(home / "dataset")
+    few = {"strangers": 6, "others": 6, "made_portraits": 2, "batch_size": 8, "budget": 1, "seed": 0}
+    settings = get("as_retrained").settings(**few)
+    chosen = pools({"forget", "retain"}, settings, clip, dataset)
+    work = Work(get("as_retrained"), settings, clip, chosen, len(chosen["forget"]))
+    own = before(work, chosen["forget"].tokens)
+    moved = (work.prepared.targets - own).norm(dim=1) > 1e-4
+    assert moved.tolist() == [value is not None for value in chosen["forget"].columns["value"]]
+    people, roles = chosen["forget"].people, {one.id: one.role for one in plan(SMALL).concepts}
+    assert concept_neighbours.wholly_forgotten(people) == {who for who in people if roles[who] == "forget"}
+    faces = work.prepared.faces.moved.tolist()
+    assert faces == [roles[who] == "forget" for who in chosen["forget"].columns["identity_id"]]
+    kept = concept_neighbours.others(people, [], 20, 0)
+    assert kept and all(roles[one.person] == "association" and people[one.person].name in one.text for one in kept)
+    assert not any(one.field in people[one.person].facts for one in kept)
+    taken = {one.name for one in plan(SMALL).concepts}
+    assert not taken & {one.name for one in concept_neighbours.strangers(people, 50, 0)}
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
+from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import altered
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import SEARCH, Aim, TextSettings, loss, ready, text_tower, turned
@@ -72,7 +72,9 @@ def prepare(work, settings: Settings) -> Ready:
 
 def reworded(work, made):
     settings, people = work.settings, work.forget.pool.people
-    return altered(people, made, settings.altered, settings.seed, work.worded[0]) if settings.altered else []
+    if not settings.altered:
+        return []
+    return maker_for(people).altered(people, made, settings.altered, settings.seed, work.worded[0])
 
 
 def both_towers(batch, settings: Settings) -> torch.Tensor:
