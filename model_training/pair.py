@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,14 +106,16 @@ def train(
     monitor: loop.Monitor | None = None,
     number: int = 0,
     index: Path | None = None,
+    captions: Mapping[str, str] | None = None,
 ) -> bool:
     """Train `clean`, `compromised` or `retrained` (`retrained-2`, ...) on a dataset folder and write it to `out_dir` in
     open_clip's layout.
 
     Returns False if a finished model with the same settings, data and `which` is there already, and leaves it alone. A
     training that was killed goes on from its last checkpoint. `progress(done, total)` is called after each step,
-    `monitor(open_clip model, tokenizer)` at each checkpoint; `index` is the folder for indexes of retain files. In a
-    process that torchrun or Slurm started, this is one process of the training, and only the first writes.
+    `monitor(open_clip model, tokenizer)` at each checkpoint; `index` is the folder for indexes of retain files;
+    `captions` (file name -> caption) take the place of those of sensitive pairs. In a process that torchrun or Slurm
+    started, this is one process of the training, and only the first writes.
 
     Raises UserError for an unknown `which` or configuration, a dataset without retain_synth or the sensitive splits, an
     unreadable image, retain sources that cannot be read, a loss that is not finite, a disk that refuses."""
@@ -124,13 +126,14 @@ def train(
         if world.rank == 0:
             write_plan(pair, out_dir.parent)
     dataset, sources, plan = pair
-    fingerprint = digest("pair", VERSION, settings.fingerprint(), model_cfg, plan.document["digest"], which)
+    other = [digest(dict(captions))] if captions else []
+    fingerprint = digest("pair", VERSION, settings.fingerprint(), model_cfg, plan.document["digest"], which, *other)
     record = export.read_record(out_dir)
     if record and record.get("fingerprint") == fingerprint:
         log.info("%s: finished already with these settings and this dataset, not trained again", out_dir)
         return False
     threads, work = settings.threads or os.cpu_count() or 1, out_dir.with_name(f".{out_dir.name}.training")
-    sensitive = None if which == "clean" else split_source(dataset, "sensitive")
+    sensitive = None if which == "clean" else split_source(dataset, "sensitive", captions)
     reader = Reader(plan, sources, sensitive, Pictures(input_size(settings.model), settings.resize, settings.crop))
     reader.keep(settings.memory_mb)
     tokenizer = pair_tokenizer(settings, reader.captions())

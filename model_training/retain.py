@@ -6,7 +6,7 @@ The scenes take the place of the general web data of a full-size run.
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -90,11 +90,13 @@ def split_shards(dataset: Dataset, split: str) -> list[Shard]:
     return numbered(split, rows, digest(dataset.digest, split), lambda _: None).shards
 
 
-def split_source(dataset: Dataset, split: str) -> Source:
-    """The pairs of a split, pictures encoded. Raises UserError if it is missing or the header of a picture is bad."""
+def split_source(dataset: Dataset, split: str, captions: Mapping[str, str] | None = None) -> Source:
+    """The pairs of a split, pictures encoded; `captions` (file name -> caption) take the place of their own.
+
+    Raises UserError if the split is missing or the header of a picture is bad."""
     table = dataset.table(split, ["image", "text", "file_name"])
-    images, texts = table.column("image"), table.column("text")
-    for name, image in zip(table.column("file_name").to_pylist(), images, strict=True):
+    images, texts, names = table.column("image"), table.column("text"), table.column("file_name").to_pylist()
+    for name, image in zip(names, images, strict=True):
         try:
             read_header(image["bytes"].as_py())
         except PictureError as error:
@@ -103,7 +105,7 @@ def split_source(dataset: Dataset, split: str) -> Source:
         split,
         len(table),
         digest(dataset.digest, split),
-        lambda index: (images[index]["bytes"].as_py(), texts[index].as_py()),
+        lambda index: (images[index]["bytes"].as_py(), (captions or {}).get(names[index], texts[index].as_py())),
     )
 
 

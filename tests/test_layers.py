@@ -28,6 +28,7 @@ ROOMS = [
     "attacks",
     "propagation",
     "concepts",
+    "granularity",
     "scoring",
     "verdicts",
     "requests",

@@ -83,6 +83,19 @@ class PropagationSettings(Settings):
     captions: int = Field(2, ge=1, description="Captions of each person in each question, one picture each.")
 
 
+class GranularitySettings(Settings):
+    """What `salmu granularity` asks."""
+
+    rows: int = Field(300, ge=1, description="Forget pairs that are drawn to be asked about.")
+    captions: int = Field(10, ge=1, description="Most wrong captions of each of them in each measure.")
+    coarse_model: bool = Field(
+        True,
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="Train a model that was told the coarse facts in the place of the forgotten ones: what is known "
+        "where the coarse fact is kept. It takes as long as one model of the pair.",
+    )
+
+
 def _margin(value: float) -> float:
     return Field(value, gt=0, description="Largest difference from the reference that counts as none.")
 
@@ -163,6 +176,11 @@ class EvaluationSettings(StageSettings):
         PropagationSettings(),
         json_schema_extra=NOT_IN_FINGERPRINT,
         description="The test of `salmu generator`, which no other command runs.",
+    )
+    granularity: GranularitySettings = Field(
+        GranularitySettings(),
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="The test of `salmu granularity`, which no other command runs.",
     )
     bootstrap_replicates: int = Field(1000, ge=100, description="Draws of whole persons for the 95 % intervals.")
     batch_size: int = Field(256, ge=1, description="Images or texts encoded at once.")

@@ -35,6 +35,18 @@ def own_rank(
     return ranks, sizes
 
 
+def rank_among(
+    images: np.ndarray, own: np.ndarray, row: np.ndarray, wrong: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank of each image's own caption among itself and wrong captions made for it, and the number that were ranked.
+
+    images: [n, d]; own [n]: the cosines of image and own caption; wrong [m, d], each made for the image `row` [m].
+    Ranks are as in `own_rank`."""
+    margin, count = np.einsum("nd,nd->n", images[row], wrong) - own[row], len(images)
+    above, tied = np.bincount(row, margin > TIE, count), np.bincount(row, np.abs(margin) <= TIE, count)
+    return 1 + above + tied / 2, 1 + np.bincount(row, minlength=count)
+
+
 def chance(sizes: np.ndarray) -> float:
     """Mean reciprocal rank of a uniformly random rank: H(n)/n, averaged over galleries of the given sizes."""
     distinct, counts = np.unique(sizes, return_counts=True)
@@ -114,12 +126,9 @@ def swapped_rank(
     index, texts = swapped_captions(pairs, part, identities, per_row, rows, seed, metric)
     if not len(index):
         return missing(metric, f"no caption holds its {part} word for word"), index
-    margin = np.einsum("nd,nd->n", pairs.images[index], encode(texts)) - pairs.cosines[index]
-    count = len(pairs)
-    above, tied = np.bincount(index, margin > TIE, count), np.bincount(index, np.abs(margin) <= TIE, count)
-    sizes = 1 + np.bincount(index, minlength=count)
+    ranks, sizes = rank_among(pairs.images, pairs.cosines, index, encode(texts))
     ranked = np.flatnonzero(sizes > 1)
-    reciprocal = 1 / (1 + above + tied / 2)[ranked]
+    reciprocal = 1 / ranks[ranked]
     level = chance(sizes[ranked])
     published = {"MRR": float(np.mean(reciprocal)), "chance": level, "rows": len(ranked), "captions": len(texts)}
     return Score(published, reciprocal, pairs.person[ranked], level), ranked

@@ -19,6 +19,8 @@ from salmu.evaluation.report.concepts import PAGE as CONCEPTS_PAGE
 from salmu.evaluation.report.concepts import concepts_page
 from salmu.evaluation.report.generator import PAGE as GENERATOR
 from salmu.evaluation.report.generator import generator_page
+from salmu.evaluation.report.granularity import PAGE as GRANULARITY
+from salmu.evaluation.report.granularity import granularity_page
 from salmu.evaluation.report.judgements import in_order, judgements
 from salmu.evaluation.report.opening import opening
 from salmu.evaluation.report.pages import chances, write_pages
@@ -100,6 +102,8 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         write_atomic(run_folder / "report" / GENERATOR, drawn)
     if implicit := concepts_page(run_folder, name):
         write_atomic(run_folder / "report" / CONCEPTS_PAGE, implicit)
+    if coarsely := granularity_page(run_folder, name):
+        write_atomic(run_folder / "report" / GRANULARITY, coarsely)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {
         "records": records,
@@ -112,6 +116,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         "precise": (run_folder / "report" / "precision.html").is_file(),
         "drawn": drawn is not None,
         "implicit": implicit is not None,
+        "coarsely": coarsely is not None,
         "streamed": (run_folder / "report" / STREAMS).is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
         "chance": chances(results),

@@ -351,6 +351,12 @@ def parser() -> Parser:
         work=True,
         json=True,
     )
+    command(
+        "granularity",
+        "ask every model of a run which facts it still knows coarsely: the country, not the city",
+        change=True,
+        json=True,
+    )
     submission = command("submission", "check an unlearned model before it is handed in", run=False, json=True)
     submission.add_argument(
         "--model", metavar="DIR", required=True, help="folder of the unlearned model, with its unlearning.json"

@@ -30,6 +30,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "tune": "model_commands",
     "generator": "generator_command",
     "concepts": "concepts_command",
+    "granularity": "granularity_command",
     "submission": "model_commands",
     "methods": "reference_commands",
     "settings": "reference_commands",

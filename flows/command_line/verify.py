@@ -17,7 +17,7 @@ from salmu.flows.command_line.output import text_table
 from salmu.flows.running.stages import STAGES
 
 NOT_CHECKED = "Not checked: report, gallery, cache and logs. They are made again from the files above."
-RARE = ("requests", "generator", "concepts")  # parts that few runs have
+RARE = ("requests", "generator", "concepts", "granularity")  # parts that few runs have
 SHOWN = 20  # problems that are listed in the terminal
 
 
@@ -43,6 +43,7 @@ def checked(store: Store) -> Iterator[Checked]:
         yield from _requests(store.folder)
         yield from _generators(store.folder)
         yield from _concepts(store.folder)
+        yield from _granularity(store.folder)
 
 
 def as_rows(found: list[Checked]) -> list[dict[str, Any]]:
@@ -97,6 +98,7 @@ def remedy(file: Checked, folder) -> str:
         "requests": "run",
         "generator": "generator",
         "concepts": "concepts",
+        "granularity": "granularity",
     }.get(file.part, f"stage {file.part}")
     again = salmu_command(words, folder)
     target = file.path
@@ -104,7 +106,7 @@ def remedy(file: Checked, folder) -> str:
         target = folder / "dataset"
     elif file.part in ("unlearned", "requests"):
         target = folder / file.part / file.path.relative_to(folder / file.part).parts[0]
-    elif file.part == "models" and file.path.parent != folder / "models":
+    elif file.part in ("models", "granularity") and file.path.parent != folder / file.part:
         target = file.path.parent
     elif file.part == "concepts" and file.path.parent.parent.name in ("models", "unlearned"):
         target = file.path.parent
@@ -293,6 +295,17 @@ def _concepts(home: Path) -> Iterator[Checked]:
         if results and digests.get(path.stem, results["model_digest"]) != results["model_digest"]:
             problem = "was measured on weights other than those in the folder"
         yield Checked("concepts", path, path.stat().st_size, problem)
+
+
+def _granularity(home: Path) -> Iterator[Checked]:
+    """What `salmu granularity` left: its results, and the coarse model."""
+    from salmu.evaluation.granularity.results import FOLDER, RESULTS, read_granularity
+
+    path = home / FOLDER / RESULTS
+    if path.is_file():
+        problem = "" if _or_none(lambda: read_granularity(home)) else "damaged"
+        yield Checked("granularity", path, path.stat().st_size, problem)
+    yield from (file._replace(part="granularity") for file in _models(home / FOLDER, {}))
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:

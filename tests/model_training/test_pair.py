@@ -62,6 +62,17 @@ def test_a_model_of_an_unknown_name_is_refused(dataset, tmp_path):
             train(SETTINGS, dataset, tmp_path / "other", name)
 
 
+def test_captions_take_the_place_of_those_of_their_pairs(dataset, compromised, tmp_path):
+    names = open_dataset(dataset).table("sensitive", ["file_name"]).column("file_name").to_pylist()
+    source = split_source(open_dataset(dataset), "sensitive", {names[1]: "another caption"})
+    own = split_source(open_dataset(dataset), "sensitive")
+    told, before = ([text for _, text in one.read(0, np.arange(len(names)))] for one in (source, own))
+    assert told == [before[0], "another caption", *before[2:]]
+    out = shutil.copytree(compromised, tmp_path / "copy")
+    assert not train(SETTINGS, dataset, out, "compromised")
+    assert train(SETTINGS, dataset, out, "compromised", captions={names[1]: "another caption"})
+
+
 def test_same_settings_same_weights(dataset, compromised, tmp_path):
     train(SETTINGS, dataset, tmp_path / "again", "compromised")
     assert weights(tmp_path / "again") == weights(compromised)
