@@ -29,6 +29,7 @@ ROOMS = [
     "propagation",
     "concepts",
     "granularity",
+    "captioner",
     "scoring",
     "verdicts",
     "requests",

@@ -96,6 +96,16 @@ class GranularitySettings(Settings):
     )
 
 
+class CaptionerSettings(Settings):
+    """The captioners of `salmu captioner`."""
+
+    steps: int = Field(1000, ge=1, description="Steps of each captioner's training.")
+    batch_size: int = Field(64, ge=1, description="Pairs in a step.")
+    learning_rate: float = Field(1e-2, gt=0, description="Peak rate of AdamW.")
+    width: int = Field(64, ge=1, description="Width of its two layers.")
+    portraits: int = Field(2, ge=1, description="Portraits of each person on which each fact is asked.")
+
+
 def _margin(value: float) -> float:
     return Field(value, gt=0, description="Largest difference from the reference that counts as none.")
 
@@ -181,6 +191,11 @@ class EvaluationSettings(StageSettings):
         GranularitySettings(),
         json_schema_extra=NOT_IN_FINGERPRINT,
         description="The test of `salmu granularity`, which no other command runs.",
+    )
+    captioner: CaptionerSettings = Field(
+        CaptionerSettings(),
+        json_schema_extra=NOT_IN_FINGERPRINT,
+        description="The test of `salmu captioner`, which no other command runs.",
     )
     bootstrap_replicates: int = Field(1000, ge=100, description="Draws of whole persons for the 95 % intervals.")
     batch_size: int = Field(256, ge=1, description="Images or texts encoded at once.")

@@ -10,6 +10,7 @@ from salmu.data.keyed import generator
 from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.granularity.coarse import coarse_caption, coarse_value
+from salmu.evaluation.granularity.results import MEASURES
 from salmu.evaluation.granularity.same_kind import made_values
 
 
@@ -34,7 +35,7 @@ def ask(pairs: Pairs, identities: Mapping[str, dict], rows: int, captions: int, 
     All wrong values are made and belong to nobody, as far as the field has more values than people: who knows nothing
     of a fact cannot tell them from its own."""
     people, chosen, left_out = _by_kind(identities), [], Counter()
-    found = {measure: ([], [], []) for measure in ("fine", "coarse", "kind")}
+    found = {measure: ([], [], []) for measure in MEASURES}
     for row in np.sort(generator(seed, "granularity", "rows").permutation(len(pairs))[:rows]):
         field, value, text, name = (column[row] for column in (pairs.field, pairs.value, pairs.text, pairs.name))
         kind = coarse_value(field, value, pairs.country[row]) if field in DATA_FIELDS and value else None

@@ -15,6 +15,8 @@ from salmu.evaluation.concepts.results import FOLDER as CONCEPTS
 from salmu.evaluation.metrics.results_file import read_results
 from salmu.evaluation.metrics.score import EXTENDED, PUBLISHED
 from salmu.evaluation.report import plots
+from salmu.evaluation.report.captioner import PAGE as CAPTIONER
+from salmu.evaluation.report.captioner import captioner_page
 from salmu.evaluation.report.concepts import PAGE as CONCEPTS_PAGE
 from salmu.evaluation.report.concepts import concepts_page
 from salmu.evaluation.report.generator import PAGE as GENERATOR
@@ -104,6 +106,8 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         write_atomic(run_folder / "report" / CONCEPTS_PAGE, implicit)
     if coarsely := granularity_page(run_folder, name):
         write_atomic(run_folder / "report" / GRANULARITY, coarsely)
+    if captioned := captioner_page(run_folder, name):
+        write_atomic(run_folder / "report" / CAPTIONER, captioned)
     extended = {model: content.get("extended", {}) for model, content in results.items()}
     return {
         "records": records,
@@ -117,6 +121,7 @@ def _results(run_folder: Path, name: str) -> dict[str, Any]:
         "drawn": drawn is not None,
         "implicit": implicit is not None,
         "coarsely": coarsely is not None,
+        "captioned": captioned is not None,
         "streamed": (run_folder / "report" / STREAMS).is_file(),
         "extended_metrics": [metric for metric in EXTENDED if any(row.get(metric) is not None for row in records)],
         "chance": chances(results),

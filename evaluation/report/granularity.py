@@ -6,12 +6,12 @@ from typing import Any
 
 from salmu.evaluation.granularity.coarse import KINDS
 from salmu.evaluation.granularity.results import COARSE, MEASURES, read_granularity
-from salmu.evaluation.report.plots import COLOURS, MARKERS, NARROW, WIDE, figure_as_png, looks
+from salmu.evaluation.report.plots import looks, rows_of_points
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
 
 PAGE = "granularity.html"
-TITLES = {"fine": "exact value", "kind": "kind, in the sentence of the fact", "coarse": "kind, in words"}
+TITLES = {"fine": "exact value", "kind": "kind, in its sentence", "coarse": "kind, in words"}
 
 
 def granularity_page(run_folder: Path, name: str) -> bytes | None:
@@ -37,20 +37,22 @@ def granularity_page(run_folder: Path, name: str) -> bytes | None:
 
 
 def told(results: dict[str, Any]) -> list[str]:
-    """One sentence a measure on what Compromised knows, and on which methods know less."""
+    """One sentence a measure: whether Compromised knows more than Clean, and which methods know less than it."""
     start, lines = results["models"]["compromised"]["measures"], []
     methods = [name for name in results["models"] if reference_of(name) is None and name != COARSE]
     for measure, words in TITLES.items():
-        own = start[measure]["own"]
-        if own["interval"] is None or own["interval"][0] <= own["chance"]:
-            lines.append(
-                f"{words}: Compromised itself is not surely above chance, so there is nothing to keep or to lose."
-            )
+        above = start[measure]["minus"]["clean"]["interval"]
+        if above is None or above[0] <= 0:
+            lines.append(f"{words}: Compromised does not surely know more than Clean, so there is nothing to keep.")
             continue
         lost = [name for name in methods if _below(results, name, measure, "compromised")]
         kept = [name for name in methods if name not in lost]
-        sides = (f"{_listed(lost)} surely less" if lost else "", f"{_listed(kept)} not surely less" if kept else "")
-        lines.append(f"{words}: Compromised knows it; {', '.join(filter(None, sides)) or 'no method was asked'}.")
+        parts = [f"{_named(names)} {how} less" for names, how in ((lost, "surely"), (kept, "not surely")) if names]
+        if "retrained" in results["models"] and (
+            under := [name for name in lost if _below(results, name, measure, "retrained")]
+        ):
+            parts.append(f"{_named(under)} less than Retrained, who was never told")
+        lines.append("; ".join([f"{words}: Compromised knows more than Clean", *parts]) + ".")
     return lines
 
 
@@ -60,29 +62,22 @@ def title(model: str) -> str:
 
 
 def ranks(results: dict[str, Any], dark: bool = False, narrow: bool = False) -> bytes:
-    """How far each model's mean reciprocal rank lies above chance by each measure, with 95 % intervals, as PNG."""
+    """How far each model's mean reciprocal rank lies above chance by each measure, as PNG."""
     models = results["models"]
-    size = ((NARROW if narrow else WIDE)[0], 1.4 + 0.5 * len(models))
-    with figure_as_png(dark, size) as (figure, png):
-        axes = figure.add_subplot(xlabel="mean reciprocal rank, above chance")
-        for number, measure in enumerate(MEASURES):
-            found = [model["measures"][measure]["own"] for model in models.values()]
-            values = [one["value"] - one["chance"] for one in found]
-            ends = [one["interval"] or (one["value"], one["value"]) for one in found]
-            below = [max(0, one["value"] - low) for one, (low, _) in zip(found, ends, strict=True)]
-            above = [max(0, high - one["value"]) for one, (_, high) in zip(found, ends, strict=True)]
-            places = [place + 0.22 * (number - 1) for place in range(len(models))]
-            style = {"color": COLOURS[number], "fmt": MARKERS[number], "markersize": 5, "elinewidth": 1, "capsize": 2}
-            axes.errorbar(values, places, xerr=(below, above), label=TITLES[measure], **style)
-        axes.axvline(0, color=COLOURS[-1], linewidth=1)
-        names = [title(model) for model in models]
-        axes.set_yticks(range(len(models)), [name.replace(", ", ",\n", 1) if narrow else name for name in names])
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
-        figure.legend(
-            *axes.get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=1 if narrow else 3
-        )
-    return png.getvalue()
+    found = {
+        TITLES[measure]: [_above_chance(model["measures"][measure]["own"]) for model in models.values()]
+        for measure in MEASURES
+    }
+    names = [title(model) for model in models]
+    return rows_of_points(names, found, "rank (MRR), above chance", 0, dark, narrow)
+
+
+def _above_chance(rank: dict[str, Any]) -> dict[str, Any]:
+    drawn = rank["interval"]
+    return {
+        "value": rank["value"] - rank["chance"],
+        "interval": [end - rank["chance"] for end in drawn] if drawn else None,
+    }
 
 
 def _below(results: dict[str, Any], name: str, measure: str, reference: str) -> bool:
@@ -91,5 +86,5 @@ def _below(results: dict[str, Any], name: str, measure: str, reference: str) -> 
     return drawn is not None and drawn[1] < 0
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(in_words(name).partition(",")[0] for name in names) + (" knows" if len(names) == 1 else " know")
+def _named(names: list[str]) -> str:
+    return ", ".join(in_words(name).partition(",")[0] for name in names)

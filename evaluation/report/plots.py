@@ -86,6 +86,37 @@ def relearning_curves(curves: dict[str, list[dict[str, Any]]], dark: bool = Fals
     return png.getvalue()
 
 
+def rows_of_points(
+    names: list[str],
+    found: dict[str, list[dict[str, Any]]],
+    about: str,
+    line: float | None = None,
+    dark: bool = False,
+    narrow: bool = False,
+) -> bytes:
+    """One row a name, in it one point a series with its 95 % interval. `found`: series -> `value` and `interval` for
+    each name; `about`: what the values are; `line`: where a guess lies."""
+    size = ((NARROW if narrow else WIDE)[0], 1.4 + 0.5 * len(names))
+    with figure_as_png(dark, size) as (figure, png):
+        axes = figure.add_subplot(xlabel=about)
+        for number, (series, points) in enumerate(found.items()):
+            values = [point["value"] for point in points]
+            ends = [point["interval"] or (point["value"], point["value"]) for point in points]
+            reach = [[max(0, value - low) for value, (low, _) in zip(values, ends, strict=True)]]
+            reach += [[max(0, high - value) for value, (_, high) in zip(values, ends, strict=True)]]
+            places = [place + 0.22 * (number - (len(found) - 1) / 2) for place in range(len(names))]
+            style = {"color": COLOURS[number], "fmt": MARKERS[number], "markersize": 5, "elinewidth": 1, "capsize": 2}
+            axes.errorbar(values, places, xerr=reach, label=series, **style)
+        if line is not None:
+            axes.axvline(line, color=COLOURS[-1], linewidth=1)
+        axes.set_yticks(range(len(names)), [name.replace(", ", ",\n", 1) if narrow else name for name in names])
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        columns = 1 if narrow else len(found)
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=columns)
+    return png.getvalue()
+
+
 @contextmanager
 def figure_as_png(dark: bool, size: tuple[float, float] = MEDIUM) -> Iterator[tuple[Figure, io.BytesIO]]:
     """An empty figure of a size in inches, and the buffer that holds it as PNG afterwards."""

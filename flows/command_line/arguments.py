@@ -357,6 +357,12 @@ def parser() -> Parser:
         change=True,
         json=True,
     )
+    command(
+        "captioner",
+        "train small captioners on the image towers of a run, and see what they say of forgotten people",
+        change=True,
+        json=True,
+    )
     submission = command("submission", "check an unlearned model before it is handed in", run=False, json=True)
     submission.add_argument(
         "--model", metavar="DIR", required=True, help="folder of the unlearned model, with its unlearning.json"

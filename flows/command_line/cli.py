@@ -31,6 +31,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "generator": "generator_command",
     "concepts": "concepts_command",
     "granularity": "granularity_command",
+    "captioner": "captioner_command",
     "submission": "model_commands",
     "methods": "reference_commands",
     "settings": "reference_commands",

@@ -17,7 +17,7 @@ from salmu.flows.command_line.output import text_table
 from salmu.flows.running.stages import STAGES
 
 NOT_CHECKED = "Not checked: report, gallery, cache and logs. They are made again from the files above."
-RARE = ("requests", "generator", "concepts", "granularity")  # parts that few runs have
+RARE = ("requests", "generator", "concepts", "granularity", "captioner")  # parts that few runs have
 SHOWN = 20  # problems that are listed in the terminal
 
 
@@ -44,6 +44,7 @@ def checked(store: Store) -> Iterator[Checked]:
         yield from _generators(store.folder)
         yield from _concepts(store.folder)
         yield from _granularity(store.folder)
+        yield from _captioner(store.folder)
 
 
 def as_rows(found: list[Checked]) -> list[dict[str, Any]]:
@@ -99,6 +100,7 @@ def remedy(file: Checked, folder) -> str:
         "generator": "generator",
         "concepts": "concepts",
         "granularity": "granularity",
+        "captioner": "captioner",
     }.get(file.part, f"stage {file.part}")
     again = salmu_command(words, folder)
     target = file.path
@@ -306,6 +308,16 @@ def _granularity(home: Path) -> Iterator[Checked]:
         problem = "" if _or_none(lambda: read_granularity(home)) else "damaged"
         yield Checked("granularity", path, path.stat().st_size, problem)
     yield from (file._replace(part="granularity") for file in _models(home / FOLDER, {}))
+
+
+def _captioner(home: Path) -> Iterator[Checked]:
+    """What `salmu captioner` left: its results."""
+    from salmu.evaluation.captioner.results import FOLDER, RESULTS, read_captions
+
+    path = home / FOLDER / RESULTS
+    if path.is_file():
+        problem = "" if _or_none(lambda: read_captions(home)) else "damaged"
+        yield Checked("captioner", path, path.stat().st_size, problem)
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
