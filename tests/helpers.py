@@ -58,7 +58,7 @@ def prefect_api(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=30, transport=_Patient())
 
 
-def eventually(read, wanted, seconds: int = 60) -> None:
+def eventually(read, wanted, seconds: int = 180) -> None:
     """The server writes task runs and events a moment later."""
     deadline = time.monotonic() + seconds
     while not wanted(read()) and time.monotonic() < deadline:
