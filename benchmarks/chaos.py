@@ -144,7 +144,7 @@ def await_moment(phase: str, share: float, folder: Path, whole: Path, seconds: f
 
 def strike(target: str, command: subprocess.Popen, mark: str) -> str:
     """Kill the target; returns what was killed, which is the command where there is no such process at this moment."""
-    words_of = {"worker": "spawn_main", "server": "salmu.flows.running.processes"}
+    words_of = {"worker": "multiprocessing.forkserver", "server": "salmu.flows.running.processes"}
     if target in words_of:
         for process in marked(mark):
             with contextlib.suppress(psutil.Error):

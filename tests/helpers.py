@@ -3,10 +3,9 @@
 import time
 
 import httpx
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from salmu.data.store import Store
-from salmu.flows.running.processes import begin_worker
+from salmu.flows.running.processes import WorkerProcesses, begin_worker
 from salmu.flows.running.stages import STAGES, finished, planned, upstream_views
 
 
@@ -37,9 +36,9 @@ def run_stages(store: Store, settings: dict) -> Store:
     return store
 
 
-def process_pool(workers: int) -> ProcessPoolTaskRunner:
+def process_pool(workers: int) -> WorkerProcesses:
     """Worker processes as a run has them."""
-    return ProcessPoolTaskRunner(max_workers=workers, initializer=begin_worker)
+    return WorkerProcesses(max_workers=workers, initializer=begin_worker)
 
 
 class _Patient(httpx.HTTPTransport):

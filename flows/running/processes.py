@@ -3,14 +3,17 @@ even if it is killed."""
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
+from concurrent.futures import ProcessPoolExecutor
 
 import httpx
 import prefect.context
@@ -18,6 +21,7 @@ import prefect.engine
 from prefect.context import SettingsContext, SyncClientContext, hydrated_context, refresh_global_settings_context
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL
+from prefect.task_runners import ProcessPoolTaskRunner
 
 from salmu.data.errors import UserError
 
@@ -74,10 +78,38 @@ def kept_context(context: dict | None = None, client=None):
 
 def begin_worker() -> None:
     """What a worker process does first: it ends with its parent, which alone hears Ctrl-C."""
-    exit_with_parent(multiprocessing.parent_process().pid)  # as the parent passed it on when it started this process
+    run = multiprocessing.parent_process().sentinel  # of the run, also where another process forked this one
+    threading.Thread(target=_exit_after, args=(run,), daemon=True, name="exit-with-run").start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prefect.engine.handle_engine_signals = plain_errors
     prefect.context.hydrated_context = kept_context
+
+
+def _exit_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
+
+
+class WorkerProcesses(ProcessPoolTaskRunner):
+    """Prefect's process pool, whose workers are forks of one process that has torch, Prefect and the stages loaded
+    (preload.py) and does nothing else: they need not import them again. Prefect's own are new processes that do."""
+
+    def __enter__(self):
+        super().__enter__()
+        spawning = self._executor  # it starts no process before its first task
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["salmu.flows.running.preload"])
+        begin = (dict(os.environ), spawning._initializer, spawning._initargs)
+        self._executor = ProcessPoolExecutor(spawning._max_workers, context, _begin_fork, begin)
+        return self
+
+
+def _begin_fork(environment: dict[str, str], initializer, arguments: tuple) -> None:
+    """The surroundings are those of now, not of when the first worker was wanted."""
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None  # as TMPDIR says now
+    initializer(*arguments)
 
 
 @contextlib.contextmanager

@@ -15,10 +15,10 @@ from contextlib import nullcontext
 from typing import Literal, get_args
 
 import httpx
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from salmu.data.errors import UserError
-from salmu.flows.running.processes import begin_worker
+from salmu.flows.running.processes import WorkerProcesses, begin_worker
 
 Kind = Literal["process", "thread", "ray", "dask", "workpool"]
 KINDS = get_args(Kind)
@@ -68,7 +68,7 @@ def task_runner() -> TaskRunner:
             return DaskTaskRunner(address=address)
         local = {"n_workers": workers(), "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
         return DaskTaskRunner(cluster_kwargs=local)
-    return ProcessPoolTaskRunner(max_workers=workers(), initializer=begin_worker)
+    return WorkerProcesses(max_workers=workers(), initializer=begin_worker)
 
 
 def lost_worker(error: BaseException) -> bool:

@@ -16,10 +16,9 @@ from prefect import Task, get_client
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
-from prefect.task_runners import ProcessPoolTaskRunner
 
 from salmu.data.errors import UserError
-from salmu.flows.running.processes import begin_worker
+from salmu.flows.running.processes import WorkerProcesses, begin_worker
 from salmu.flows.running.runners import lost_worker, with_gpus
 
 PROBE = "import torch; torch.ones(8, device='cuda').sum().item()"
@@ -153,7 +152,7 @@ class Pool:
 
     def __init__(self, what: str, wants_gpus: bool, gpus_a_worker: int = 1):
         self.what, self.runner = what, FlowRunContext.get().task_runner
-        self.local = isinstance(self.runner, ProcessPoolTaskRunner)
+        self.local = isinstance(self.runner, WorkerProcesses)
         self.wants_gpus, self.gpus_a_worker = wants_gpus, gpus_a_worker
         self.on_gpus = wants_gpus and self.local and bool(gpus())
 
@@ -194,5 +193,5 @@ class Pool:
     def _start(self, devices: list[str]) -> None:
         size = min(self.gpus_a_worker, len(devices))
         groups = [devices[start : start + size] for start in range(0, len(devices) - size + 1, size)]
-        self.runner = ProcessPoolTaskRunner(max_workers=len(groups), initializer=claim_gpus, initargs=(groups,))
+        self.runner = WorkerProcesses(max_workers=len(groups), initializer=claim_gpus, initargs=(groups,))
         self.runner.__enter__()

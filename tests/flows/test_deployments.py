@@ -283,7 +283,7 @@ def test_a_run_whose_machine_died_is_found_and_put_on_again(server, run, retried
     shutil.copytree(run, tmp_path / "two")
     store = Store(tmp_path / "two")
     parameters = {"run": "two", "root": str(tmp_path), "overrides": {"portraits.per_identity": 9}}
-    answer = started(server, "dataset/dataset", **parameters)
+    answer = started(server, "stage-portraits/portraits", **parameters)
     assert answer.status_code == 201, answer.text
     flow_run = answer.json()["id"]
     eventually(lambda: store.manifest("portraits"), lambda manifest: 1 <= len(manifest.shards) < 5)

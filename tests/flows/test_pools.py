@@ -1,6 +1,7 @@
 """Workers that die give their shards back; a GPU belongs to one worker at a time."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -115,10 +116,9 @@ def _when_begun(store: Store, disturb) -> None:
 
 def workers() -> list[psutil.Process]:
     found = []
-    for child in psutil.Process().children():
+    for child in multiprocessing.active_children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
+            found.append(psutil.Process(child.pid))
     return found
 
 

@@ -33,7 +33,7 @@ import salmu.flows
 from salmu.flows.running import processes
 
 def killed(url, server):
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), processes.begin_worker)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), processes.begin_worker)
     pool.submit(print)
     print(server.pid, *(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
