@@ -5,8 +5,8 @@ number of this person? Two ways (WAYS). Built: it learned everything on Compromi
 and stays as it is; then the tower is exchanged. What it still says, the exchanged tower still leads to. Fresh: it
 learns on each tower anew, without the forgotten facts. What it says of them can come from the tower alone.
 
-Facts are asked on portraits whose own caption is about something else. Two captioners without a picture are the
-controls: BLIND knows what is frequent, NAMED is told who is on the portrait."""
+Facts are asked on portraits whose own caption is about something else, and once more on their own. Two captioners
+without a picture are the controls: BLIND knows what is frequent, NAMED is told who is on the portrait."""
 
 import hashlib
 from collections.abc import Callable

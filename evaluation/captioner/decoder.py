@@ -1,21 +1,21 @@
-"""A small captioner: two recurrent layers that spell an answer, letter by letter, from a picture's embedding.
+"""A small captioner: two layers that spell an answer, letter by letter, from a picture's embedding.
 
 It reads nothing of the picture but the embedding. The question is a token of its own, which stands for the beginning of
-a caption ("the phone number of this person is"); so no name gives the answer away."""
+a caption ("the phone number of this person is"); so no name gives the answer away. Question and place in the answer
+gate what is read of the picture: a person's value is a table of letters, which is learned in seconds."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad, relu
 
 from salmu.data.keyed import integer
 from salmu.evaluation.encoding.settings import CaptionerSettings
 
 LONGEST = 20  # letters of an answer; longer ones are cut
 END, IGNORED = 0, -100
-ANSWERED_AT_ONCE = 512
 
 
 class Captioner(torch.nn.Module):
@@ -26,22 +26,18 @@ class Captioner(torch.nn.Module):
         own = settings.width
         self.letters = letters
         self.picture = torch.nn.Linear(width, own)
-        self.question = torch.nn.Embedding(questions, own)
+        self.gate = torch.nn.Embedding(questions * (LONGEST + 1), own)
         self.letter = torch.nn.Embedding(len(letters) + 1, own)
-        self.place = torch.nn.Embedding(LONGEST + 1, own)
-        self.layers = torch.nn.GRU(own, own, num_layers=2, batch_first=True)
+        torch.nn.init.normal_(self.letter.weight, std=0.3)  # the picture is to speak louder than the letter before
+        self.second = torch.nn.Linear(own, own)
         self.out = torch.nn.Linear(own, len(letters) + 1)
 
-    def about(self, pictures: Tensor, questions: Tensor) -> Tensor:
-        """What every letter is told: [n, 1, width]."""
-        return (self.picture(pictures) + self.question(questions))[:, None]
-
-    def forward(self, pictures: Tensor, questions: Tensor, letters: Tensor) -> Tensor:
-        """Scores of each next letter [n, length + 1, letters + 1], by the letters before it [n, length]."""
-        before = torch.nn.functional.pad(letters, (1, 0), value=END)
-        places = self.place.weight[: before.shape[1]]
-        states, _ = self.layers(self.letter(before) + places + self.about(pictures, questions))
-        return self.out(states)
+    def forward(self, pictures: Tensor, questions: Tensor, before: Tensor, place: int = 0) -> Tensor:
+        """Scores of the letters from a place on [n, length, letters + 1], each by the one before it [n, length]."""
+        places = torch.arange(place, place + before.shape[1])
+        gates = self.gate(questions[:, None] * (LONGEST + 1) + places)
+        first = relu(self.picture(pictures)[:, None] * gates + self.letter(before))
+        return self.out(first + relu(self.second(first)))
 
 
 def train(
@@ -52,40 +48,37 @@ def train(
     letters = "".join(sorted(set("".join(answers))))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(*key, "weights"))
-        network = Captioner(settings, pictures.shape[1], letters, int(questions.max()) + 1).train()
-        spelled, told, asked = _spelled(answers, letters), _told(pictures), torch.from_numpy(questions)
-        optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(settings.steps, 2))
-        draws = torch.Generator().manual_seed(integer(*key, "training"))
-        for _ in range(settings.steps):
-            rows = torch.randint(len(told), (settings.batch_size,), generator=draws)
-            wanted = spelled[rows]
-            wanted = wanted[:, : int((wanted != IGNORED).sum(1).max())]
-            scores = network(told[rows], asked[rows], wanted[:, :-1].clamp(min=0))
-            loss = cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
+        network = Captioner(settings, pictures.shape[1], letters, int(questions.max()) + 1)
+    spelled, told, asked = _spelled(answers, letters), _told(pictures), torch.from_numpy(questions)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, max(settings.steps, 2))
+    draws = torch.Generator().manual_seed(integer(*key, "training"))
+    for _ in range(settings.steps):
+        rows = torch.randint(len(told), (settings.batch_size,), generator=draws)
+        wanted = spelled[rows]
+        before = pad(wanted[:, :-1].clamp(min=END), (1, 0), value=END)
+        scores = network(told[rows], asked[rows], before)
+        loss = cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
     return network.eval()
 
 
 @torch.no_grad()
 def answer(network: Captioner, pictures: np.ndarray, questions: np.ndarray) -> list[str]:
     """What the captioner says, the likeliest letter each time. pictures: unit embeddings [n, width]."""
-    said: list[str] = []
-    for start in range(0, len(pictures), ANSWERED_AT_ONCE):
-        part = slice(start, start + ANSWERED_AT_ONCE)
-        told = network.about(_told(pictures[part]), torch.from_numpy(questions[part]))
-        letters, state, found = torch.full((len(told), 1), END), None, []
-        for place in range(LONGEST):
-            states, state = network.layers(network.letter(letters) + network.place.weight[place] + told, state)
-            letters = network.out(states).argmax(-1)
-            found.append(letters)
-        for row in torch.cat(found, 1).tolist():
-            length = row.index(END) if END in row else len(row)
-            said.append("".join(network.letters[letter - 1] for letter in row[:length]))
+    told, asked, found = _told(pictures), torch.from_numpy(questions), []
+    letter = torch.full((len(told), 1), END)
+    for place in range(LONGEST):
+        letter = network(told, asked, letter, place).argmax(-1)
+        found.append(letter)
+    said = []
+    for row in torch.cat(found, 1).tolist():
+        length = row.index(END) if END in row else len(row)
+        said.append("".join(network.letters[letter - 1] for letter in row[:length]))
     return said
 
 

@@ -55,21 +55,23 @@ def learned(dataset: Dataset) -> Learned:
 
 
 def ask(pairs: Learned, portraits: int, seed: int) -> Asked:
-    """Each fact of each group, on at most so many portraits of the person: portraits whose own caption is about
-    something else, so that only who it is can lead to the answer. A fact without such a portrait is not asked.
+    """Each fact of each group, on at most so many portraits of the person: but for "own portraits" those whose own
+    caption is about something else, so that only who it is can lead to the answer. A fact without one is not asked.
 
     Raises UserError where no forgotten fact can be asked."""
     keeps = set(pairs.identity[pairs.split == "holdout_association"])
     of_person, facts = defaultdict(list), {}
     for row, (split, person, identity, question, answer) in enumerate(zip(*pairs, strict=True)):
         of_person[person].append(row)
-        if question != DESCRIBE and (group := _group(split, identity in keeps)):
-            facts[group, person, question, answer] = None
+        if question != DESCRIBE:
+            for group in _groups(split, identity in keeps):
+                facts[group, person, question, answer] = None
     found = []
     for group, person, question, answer in sorted(facts, key=lambda fact: (list(GROUPS).index(fact[0]), *fact[1:])):
-        others = [row for row in of_person[person] if pairs.question[row] != question]
-        drawn = generator(seed, "captioner", group, person, int(question), answer).permutation(len(others))[:portraits]
-        found += [(group, person, others[place], question, answer) for place in drawn]
+        own = group == "own portraits"
+        shown = [row for row in of_person[person] if (pairs.question[row] == question) == own]
+        drawn = generator(seed, "captioner", group, person, int(question), answer).permutation(len(shown))[:portraits]
+        found += [(group, person, shown[place], question, answer) for place in drawn]
     if not any(group.startswith("forgotten") for group, *_ in found):
         raise UserError(
             "captioner: no pair of the split forget has a fact and a person with other portraits to ask it on"
@@ -79,11 +81,11 @@ def ask(pairs: Learned, portraits: int, seed: int) -> Asked:
     return Asked(np.array(group, object), np.array(person, object), *numbers, np.array(answer, object))
 
 
-def _group(split: str, keeps_facts: bool) -> str | None:
-    """The group that facts of a split belong to; None for none."""
+def _groups(split: str, keeps_facts: bool) -> list[str]:
+    """The groups that facts of a split belong to."""
     if split == "forget":
-        return "forgotten facts" if keeps_facts else "forgotten people"
-    return {"holdout_identity": "other people", "holdout_association": "other facts"}.get(split)
+        return ["forgotten facts" if keeps_facts else "forgotten people", "own portraits"]
+    return {"holdout_identity": ["other people"], "holdout_association": ["other facts"]}.get(split, [])
 
 
 def spelled(field: str, value: str) -> str:

@@ -15,6 +15,7 @@ START = "compromised"  # the model that a captioner is built on
 GROUPS = {
     "forgotten people": "facts to be forgotten, of people all of whose facts are to be forgotten",
     "forgotten facts": "facts to be forgotten, of people who keep other facts",
+    "own portraits": "facts to be forgotten, on the portraits whose captions said them",
     "other people": "facts of holdout_identity: people whom nobody asked to forget",
     "other facts": "facts of holdout_association: of the forgotten people, but nobody asked to forget them",
 }

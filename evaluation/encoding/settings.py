@@ -99,10 +99,10 @@ class GranularitySettings(Settings):
 class CaptionerSettings(Settings):
     """The captioners of `salmu captioner`."""
 
-    steps: int = Field(1000, ge=1, description="Steps of each captioner's training.")
+    steps: int = Field(500, ge=1, description="Steps of each captioner's training.")
     batch_size: int = Field(64, ge=1, description="Pairs in a step.")
     learning_rate: float = Field(1e-2, gt=0, description="Peak rate of AdamW.")
-    width: int = Field(64, ge=1, description="Width of its two layers.")
+    width: int = Field(128, ge=1, description="Width of its two layers.")
     portraits: int = Field(2, ge=1, description="Portraits of each person on which each fact is asked.")
 
 

@@ -4,9 +4,13 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from salmu.evaluation.captioner.results import BLIND, GROUPS, NAMED, START, WAYS, read_captions
+from salmu.evaluation.metrics.bootstrap import Sums, interval
 from salmu.evaluation.report.plots import looks, rows_of_points
 from salmu.evaluation.report.rendering import page
+from salmu.evaluation.report.tradeoff import short_names
 from salmu.evaluation.verdicts.leaderboard import in_words
 
 PAGE = "captioner.html"
@@ -43,25 +47,60 @@ def rows_of(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def told(results: dict[str, Any]) -> list[str]:
-    """What the digits say, in two sentences."""
-    group = FORGOTTEN if results["asked"][FORGOTTEN] else "forgotten facts"
+    """What the shares of digits say, a sentence a way."""
+    group = _forgotten(results)
     controls, towers = results["controls"], results["towers"]
-
-    def share(found: dict[str, Any]) -> str:
-        return f"{found[group]['digits']['value']:.0%}" if found[group]["digits"]["value"] is not None else "none"
-
-    built = ", ".join(f"{in_words(tower)} {share(one['ways']['built'])}" for tower, one in towers.items())
-    fresh = ", ".join(f"{in_words(tower)} {share(one['ways']['fresh'])}" for tower, one in towers.items())
-    about = f"without a picture it says {share(controls[BLIND])}, told who it is {share(controls[NAMED])}"
-    return [
-        f"{group}, digits right by the captioner that was built on {in_words(START)}: {built}; {about}.",
-        f"{group}, digits right by a captioner of the tower's own that never saw the forgotten facts: {fresh}.",
+    shares = {
+        way: ", ".join(
+            f"{name} {_percent(towers[tower]['ways'][way], group)}" for tower, name in short_names(towers).items()
+        )
+        for way in WAYS
+    }
+    above = {way: ", ".join(surely_above_blind(results, way, group)) or "none" for way in WAYS}
+    blind, named = (_percent(controls[name], group) for name in (BLIND, NAMED))
+    lines = [
+        f"{group}, digits right by the captioner that was built on {in_words(START)}: {shares['built']}. Without a "
+        f"picture {blind} are right; told who it is, {named}. Surely more than without a picture: {above['built']}.",
+        f"{group}, digits right by captioners of each tower's own that never saw these facts: {shares['fresh']}. "
+        f"Surely more than without a picture: {above['fresh']}.",
     ]
+    if results["asked"]["other people"]:
+        own = _percent(towers[START]["ways"]["fresh"], "other people")
+        lines.append(f"The same captioner on {in_words(START)} says {own} of the digits of people whom it did learn.")
+    return lines
+
+
+def surely_above_blind(results: dict[str, Any], way: str, group: str) -> list[str]:
+    """The towers on which the interval of the difference from the blind captioner, people drawn in pairs, lies above
+    0."""
+    found, blind = [], _sums(results["controls"][BLIND][group]["digits"])
+    for tower, name in short_names(results["towers"]).items():
+        own = _sums(results["towers"][tower]["ways"][way][group]["digits"])
+        drawn = interval(own, results["seed"], "captioner", way, group, other=blind) if own and blind else None
+        if drawn and drawn[0] > 0:
+            found.append(name)
+    return found
+
+
+def _sums(share: dict[str, Any]) -> Sums | None:
+    if share["value"] is None:
+        return None
+    return Sums(np.array(share["clusters"]["sums"]), np.array(share["clusters"]["rows"]))
+
+
+def _forgotten(results: dict[str, Any]) -> str:
+    """The group that the page begins with."""
+    return FORGOTTEN if results["asked"][FORGOTTEN] else "forgotten facts"
+
+
+def _percent(found: dict[str, Any], group: str) -> str:
+    share = found[group]["digits"]["value"]
+    return "none" if share is None else f"{share:.0%}"
 
 
 def digits(results: dict[str, Any], dark: bool = False, narrow: bool = False) -> bytes:
     """Share of digits right of the forgotten facts, both ways of each tower, as PNG."""
-    group = FORGOTTEN if results["asked"][FORGOTTEN] else "forgotten facts"
+    group = _forgotten(results)
     found = {way: [_shown(one["ways"][way][group]["digits"]) for one in results["towers"].values()] for way in WAYS}
     blind = _shown(results["controls"][BLIND][group]["digits"])["value"]
     names = [in_words(tower) for tower in results["towers"]]

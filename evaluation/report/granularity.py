@@ -1,6 +1,7 @@
 """The page about granularity: what each model knows exactly, by its kind, and in coarse words."""
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from salmu.evaluation.granularity.coarse import KINDS
 from salmu.evaluation.granularity.results import COARSE, MEASURES, read_granularity
 from salmu.evaluation.report.plots import looks, rows_of_points
 from salmu.evaluation.report.rendering import page
+from salmu.evaluation.report.tradeoff import short_names
 from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
 
 PAGE = "granularity.html"
@@ -47,11 +49,13 @@ def told(results: dict[str, Any]) -> list[str]:
             continue
         lost = [name for name in methods if _below(results, name, measure, "compromised")]
         kept = [name for name in methods if name not in lost]
-        parts = [f"{_named(names)} {how} less" for names, how in ((lost, "surely"), (kept, "not surely")) if names]
+        parts = [
+            f"{_named(names, methods)} {how} less" for names, how in ((lost, "surely"), (kept, "not surely")) if names
+        ]
         if "retrained" in results["models"] and (
             under := [name for name in lost if _below(results, name, measure, "retrained")]
         ):
-            parts.append(f"{_named(under)} less than Retrained, who was never told")
+            parts.append(f"{_named(under, methods)} less than Retrained, who was never told")
         lines.append("; ".join([f"{words}: Compromised knows more than Clean", *parts]) + ".")
     return lines
 
@@ -86,5 +90,6 @@ def _below(results: dict[str, Any], name: str, measure: str, reference: str) -> 
     return drawn is not None and drawn[1] < 0
 
 
-def _named(names: list[str]) -> str:
-    return ", ".join(in_words(name).partition(",")[0] for name in names)
+def _named(names: list[str], every: Iterable[str]) -> str:
+    short = short_names(every)
+    return ", ".join(short[name] for name in names)

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,13 @@ def shared_by_methods(records: list[Record]) -> list[str]:
     """What the names of all unlearned models say alike after the method's: ["budget 5", "seed 0"]."""
     rests = [in_words(row["model"]).split(", ")[1:] for row in records if reference_of(row["model"]) is None]
     return [part for part in rests[0] if all(part in rest for rest in rests)] if rests else []
+
+
+def short_names(models: Iterable[str]) -> dict[str, str]:
+    """Each model's name in words, without what those of all methods share."""
+    models = list(models)
+    shared = shared_by_methods([{"model": model} for model in models])
+    return {model: ", ".join(part for part in in_words(model).split(", ") if part not in shared) for model in models}
 
 
 def _names(points: list[Record]) -> Iterator[tuple[Record, str]]:
