@@ -124,7 +124,7 @@ def _text_config(tokenizer, **sizes):
     )
 
 
-def _scheduler():
+def scheduler():
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(
@@ -150,7 +150,7 @@ def make_sd15(folder: Path, shapes: Shapes = TINY) -> Path:
             text_encoder=CLIPTextModel(_text_config(tokenizer, **shapes.text)),
             tokenizer=tokenizer,
             unet=UNet2DConditionModel(**shapes.unet),
-            scheduler=_scheduler(),
+            scheduler=scheduler(),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
@@ -183,7 +183,7 @@ def make_sdxl(folder: Path) -> Path:
                     "use_linear_projection": True,
                 }
             ),
-            scheduler=_scheduler(),
+            scheduler=scheduler(),
         )
     pipe.save_pretrained(folder)
     return folder

@@ -74,7 +74,9 @@ class FaceIDSettings(Settings):
         "auto", description="auto: bfloat16 on a GPU that has it, else float16; float32 on the CPU."
     )
     device: Device = Field("auto", description="Where it computes; auto: CUDA where it is available.")
-    steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
+    steps: int = Field(
+        30, ge=1, le=100, description="Denoising steps. With most numbers over 100, ddim would not begin at full noise."
+    )
     guidance: float = Field(
         6.0, gt=1, le=50, description="Classifier-free guidance: how closely the prompt is followed."
     )

@@ -52,7 +52,7 @@ def load(settings: FaceIDSettings, engine: str) -> Engine:
         _check(adapter, path, found, family, engine, diffusers, transformers)
         pipe = _pipeline(diffusers, found, family, dtype)
         _add_adapter(pipe, adapter, path, settings)
-        pipe.scheduler = _scheduler(diffusers, settings.scheduler, pipe.scheduler.config)
+        pipe.scheduler = make_scheduler(diffusers, settings.scheduler, pipe.scheduler.config)
         encoder = checker = None
         if found.image_encoder is not None:
             encoder = _load(transformers.CLIPVisionModelWithProjection, found.image_encoder, dtype=dtype)
@@ -176,7 +176,7 @@ def _add_adapter(pipe, adapter: Adapter, path: Path, settings: FaceIDSettings) -
     pipe.unload_lora_weights()
 
 
-def _scheduler(diffusers, name: str, config):
+def make_scheduler(diffusers, name: str, config):
     if name == "ddim":
         return diffusers.DDIMScheduler.from_config(config)
     return diffusers.DPMSolverMultistepScheduler.from_config(

@@ -329,6 +329,19 @@ def test_what_decides_the_pixels_is_in_the_revisions_and_the_names_of_folders_ar
     assert procedural.fingerprint() == stage.Settings().fingerprint() and stage.revisions(procedural) == {}
 
 
+@pytest.mark.parametrize("name", ["ddim", "dpm++"])
+def test_every_allowed_number_of_steps_begins_near_full_noise_and_stays_on_the_schedule(name):
+    """diffusers spaces the steps of Stable Diffusion's configuration so that 350 would begin at step 699 of 1,000, and
+    1,000 after the last."""
+    config = checkpoints.scheduler().config
+    for steps in range(10, 101, 9):
+        schedule = pipeline.make_scheduler(diffusers, name, config)
+        schedule.set_timesteps(steps)
+        assert 900 <= schedule.timesteps[0] == schedule.timesteps.max() < 1000
+    with pytest.raises(ValueError, match="100"):
+        faceid.FaceIDSettings(steps=101)
+
+
 def test_hub_ids_keep_their_commit_and_the_licences_are_known():
     commit = "0123456789abcdef0123456789abcdef01234567"
     settings = stage.Settings(engine=faceid.PLUS, faceid={"adapter_revision": commit, "base_revision": "v1"})
