@@ -161,6 +161,7 @@ def train(
             "which": which,
             "pair": number,
             "fingerprint": fingerprint,
+            **({"other_captions": len(captions)} if captions else {}),
             "settings": without_folders(settings.model_dump(mode="json")),
             **_data(pair, sensitive),
             "steps": plan.steps,

@@ -71,6 +71,7 @@ def test_captions_take_the_place_of_those_of_their_pairs(dataset, compromised, t
     out = shutil.copytree(compromised, tmp_path / "copy")
     assert not train(SETTINGS, dataset, out, "compromised")
     assert train(SETTINGS, dataset, out, "compromised", captions={names[1]: "another caption"})
+    assert export.read_record(out)["other_captions"] == 1
 
 
 def test_same_settings_same_weights(dataset, compromised, tmp_path):
