@@ -79,6 +79,11 @@ def wholly_forgotten(people: dict[str, Person]) -> set[str]:
     return {who for who, person in people.items() if set(person.facts) >= every & set(SUBJECTS[_kind(person)])}
 
 
+def forgotten_shares(people: dict[str, Person]) -> dict[str, float]:
+    """1 for a concept that is wholly forgotten; 0 for one that is to be kept with other subjects, so its look stays."""
+    return dict.fromkeys(people, 0.0) | dict.fromkeys(wholly_forgotten(people), 1.0)
+
+
 def are_concepts(people: dict[str, Person]) -> bool:
     """Whether a forget set is about concepts."""
     return bool(people) and _subjects(people) <= set(KIND_OF)

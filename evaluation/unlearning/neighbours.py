@@ -131,9 +131,9 @@ def is_wholly_forgotten(person: Person) -> bool:
     return set(person.facts) >= set(DATA_FIELDS)
 
 
-def wholly_forgotten(people: dict[str, Person]) -> set[str]:
-    """Those of whom every attribute is in the forget set."""
-    return {who for who, person in people.items() if is_wholly_forgotten(person)}
+def forgotten_shares(people: dict[str, Person]) -> dict[str, float]:
+    """Of each person, what part of all attributes is in the forget set."""
+    return {who: len(set(person.facts) & set(DATA_FIELDS)) / len(DATA_FIELDS) for who, person in people.items()}
 
 
 @functools.cache

@@ -120,7 +120,7 @@ def ready(
     aim, about = targets(work, settings, _by_field(made, told))
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
     texts = before(work, pool.tokens)
-    wanted = torch.where(_silent(pool).to(texts.device)[:, None], texts, aim(facts, texts))
+    wanted = torch.where(silent(pool).to(texts.device)[:, None], texts, aim(facts, texts))
     maker = maker_for(pool.people)
     words, reworded = maker.paraphrases(pool.people, settings.paraphrases, seed, worded), ()
     if words and settings.drawn_paraphrases:
@@ -141,7 +141,7 @@ def ready(
     return Ready(wanted, aims, figures)
 
 
-def _silent(pool) -> Tensor:
+def silent(pool) -> Tensor:
     """Which forget captions neither state a value nor name anybody, bool [n]: they stay where they are."""
     rows = zip(pool.columns["identity_id"], pool.columns["value"], pool.texts, strict=True)
     return torch.tensor([value is None and pool.people[who].name not in text for who, value, text in rows])

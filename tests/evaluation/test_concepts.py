@@ -209,8 +209,10 @@ def test_a_method_that_makes_captions_makes_them_about_concepts(home):
     assert moved.tolist() == [value is not None for value in chosen["forget"].columns["value"]]
     people, roles = chosen["forget"].people, {one.id: one.role for one in plan(SMALL).concepts}
     assert concept_neighbours.wholly_forgotten(people) == {who for who in people if roles[who] == "forget"}
+    columns = chosen["forget"].columns
+    rows = zip(columns["identity_id"], columns["value"], strict=True)
     faces = work.prepared.faces.moved.tolist()
-    assert faces == [roles[who] == "forget" for who in chosen["forget"].columns["identity_id"]]
+    assert faces == [roles[who] == "forget" or value is not None for who, value in rows]
     kept = concept_neighbours.others(people, [], 20, 0)
     assert kept and all(roles[one.person] == "association" and people[one.person].name in one.text for one in kept)
     assert not any(one.field in people[one.person].facts for one in kept)
