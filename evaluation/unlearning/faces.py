@@ -4,10 +4,11 @@ and what was said of them, and all other pictures that can be had are held where
     t_x  = the direction of v_x - a s_p (m_p - c_p) - b max(0, (v_x - m) u_x) u_x
     loss = w mean_M |f(x) - t_x|^2 + h mean_H |f(x) - f0(x)|^2
 
-M: portraits of the forget set; H: the pictures of the step's retain pairs, drawn portraits of nobody, and drawn scenes;
-f0: the image tower before. v_x: embedding of portrait x of person p by f0; m_p: mean of p's portraits; c_p: mean of
-those of the people who look most like p; s_p: share of p's attributes that are to be forgotten; m: mean of all
-portraits; u_x: where the caption of x lies from the mean caption, by the text tower before, of length 1.
+M: portraits of the forget set that are to be moved; H: its others, the pictures of the step's retain pairs, drawn
+portraits of nobody, and drawn scenes; f0: the image tower before. v_x: embedding of portrait x of person p by f0; m_p:
+mean of p's portraits; c_p: mean of those of the people who look most like p; s_p: 1 where all of p is to be forgotten,
+else 0, or with `partly` the share of p's attributes; m: mean of all portraits; u_x: where the caption of x lies from
+the mean caption, by the text tower before, of length 1.
 
 The first term takes away what tells p from people alike. What differs between two portraits of p stays, and so does
 what p shares with people alike. The second term takes away what training has tied to the caption: by it, the captions
@@ -38,17 +39,24 @@ class FaceSettings(BaseModel):
         ge=0,
         le=1,
         description="Share of what tells a wholly forgotten person's portraits from those of people alike that goes "
-        "(a); less of it where only some attributes are to be forgotten; 0: the image tower is frozen.",
+        "(a); 0: the image tower is frozen.",
     )
-    ties: float = Field(0.4, ge=0, le=1, description="Share of what ties a portrait to its own caption that goes (b).")
-    move_faces: float = Field(2.0, gt=0, description="Weight of the portraits that are moved (w).")
-    more_portraits: int = Field(8, ge=0, description="Further portraits that are moved for each forget pair.")
-    hold_pictures: float = Field(12.0, ge=0, description="Weight of the pictures that are held (h).")
+    partly: bool = Field(
+        False,
+        description="Move the portraits of people who keep some attributes too, by the share of their attributes that "
+        "are to be forgotten.",
+    )
+    ties: float = Field(
+        0.0, ge=0, le=1, description="Share of what ties a portrait of the forget set to its own caption that goes (b)."
+    )
+    move_faces: float = Field(1.0, gt=0, description="Weight of the portraits that are moved (w).")
+    more_portraits: int = Field(0, ge=0, description="Further portraits that are moved for each forget pair.")
+    hold_pictures: float = Field(8.0, ge=0, description="Weight of the pictures that are held (h).")
     made_portraits: int = Field(500, ge=0, description="Portraits of nobody that are drawn and held.")
     made_scenes: int = Field(
         1000, ge=0, description="Scenes that are drawn and held, where retain_scenes declares that source."
     )
-    drawn_pictures: int = Field(8, ge=0, description="How many of both are used for each forget pair.")
+    drawn_pictures: int = Field(2, ge=0, description="How many of both are used for each forget pair.")
 
 
 class Faces(NamedTuple):
@@ -61,8 +69,8 @@ class Faces(NamedTuple):
 
 
 def faces_of(work, settings) -> Faces | None:
-    """Where the forget set's portraits shall be, and drawn pictures that are held. None where nobody else is there to
-    look like, and where `settings.faces` is 0."""
+    """Where the forget set's portraits shall be, and drawn pictures that are held. None where nothing is to be moved,
+    where nobody else is there to look like, and where `settings.faces` is 0."""
     pool, (images, texts, _) = work.forget.pool, work.forget.before
     rows, person = sorted(set(work.forget.order.tolist())), pool.columns["identity_id"]
     names = sorted({person[row] for row in rows})
@@ -74,6 +82,7 @@ def faces_of(work, settings) -> Faces | None:
     alike = likeness.fill_diagonal_(-torch.inf).topk(min(ALIKE, len(names) - 1)).indices
     shares = maker_for(pool.people).forgotten_shares(pool.people)
     leaving = torch.tensor([shares[who] for who in names], device=images.device)[member, None]
+    leaving = leaving if settings.partly else leaving.floor()
     apart = (means - means[alike].mean(1))[member]
     told = ~silent(pool)[rows].to(images.device)[:, None]
     said = F.normalize(texts - texts.mean(0), dim=1)

@@ -200,7 +200,7 @@ def test_a_model_is_measured_once_and_the_page_shows_it(home):
 def test_a_method_that_makes_captions_makes_them_about_concepts(home):
     """Forgotten captions get a stranger's place; those that name nobody stay; kept subjects are held."""
     clip, dataset = load_model(write_model(home / "models" / "start", 5)), open_dataset(home / "dataset")
-    few = {"strangers": 6, "others": 6, "made_portraits": 2, "batch_size": 8, "budget": 1, "seed": 0}
+    few = {"strangers": 6, "others": 6, "made_portraits": 2, "batch_size": 8, "budget": 1, "seed": 0, "ties": 0.4}
     settings = get("as_retrained").settings(**few)
     chosen = pools({"forget", "retain"}, settings, clip, dataset)
     work = Work(get("as_retrained"), settings, clip, chosen, len(chosen["forget"]))

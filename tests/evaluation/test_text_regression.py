@@ -191,7 +191,7 @@ def test_a_person_cannot_be_told_by_one_stranger(bench):
 
 
 def test_portraits_move_towards_those_of_people_alike_as_far_as_their_people_are_forgotten(bench):
-    work, far = bench("as_retrained", ties=0, **DRAWN), bench("as_retrained", faces=0.4, ties=0, **DRAWN)
+    work, far = bench("as_retrained", partly=True, **DRAWN), bench("as_retrained", faces=0.4, partly=True, **DRAWN)
     faces, images = work.prepared.faces, work.forget.before[0]
     person = np.array(work.forget.pool.columns["identity_id"])
     people = work.forget.pool.people
@@ -206,6 +206,9 @@ def test_portraits_move_towards_those_of_people_alike_as_far_as_their_people_are
         assert spread[1] > 0.5 * spread[0], "what differs between two portraits of a person stays"
     shift, wholly = (faces.wanted - images).norm(dim=1), np.isin(person, list(gone))
     assert shift[wholly].mean() > shift[~wholly].mean() > 0
+    usual = bench("as_retrained", **DRAWN).prepared.faces
+    assert usual.moved.tolist() == wholly.tolist()
+    torch.testing.assert_close(usual.wanted[~usual.moved], images[~usual.moved])
     assert len(faces.made) == len(faces.before) == 7
     assert work.prepared.figures["portraits_moved"] == faces.moved.sum()
 
@@ -224,7 +227,8 @@ def test_what_ties_a_portrait_to_its_own_caption_goes(bench):
 
 
 def test_portraits_reach_their_places_and_other_pictures_stay(bench):
-    work = bench("as_retrained", budget=10, learning_rate=3e-3, drawn_paraphrases=1, neighbours=3, **DRAWN)
+    few = {"drawn_paraphrases": 1, "neighbours": 3, "more_portraits": 4, "ties": 0.4}
+    work = bench("as_retrained", budget=10, learning_rate=3e-3, **few, **DRAWN)
     spend(work)
     faces, images = work.prepared.faces, work.forget.before[0]
 
@@ -234,7 +238,8 @@ def test_portraits_reach_their_places_and_other_pictures_stay(bench):
 
     portraits = now(work.forget.pool.pixels(np.arange(48)))
     missed, asked = ((rows - faces.wanted).norm(dim=1) for rows in (portraits, images))
-    assert (missed < 0.6 * asked).float().mean() > 0.8
+    far = asked > 0.04
+    assert far.sum() > 10 and (missed < 0.6 * asked)[far].float().mean() > 0.8
     assert (now(faces.made) - faces.before).norm(dim=1).mean() < 0.5 * (portraits - images).norm(dim=1).mean()
 
 
