@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from salmu.data.documents import read_checked
 from salmu.data.errors import UserError
-from salmu.data.files import size
+from salmu.data.files import size, write_atomic
 from salmu.data.keyed import digest
 
 KEY = "content_digest"
@@ -44,6 +44,12 @@ def read_sealed(path: Path, model: type[BaseModel], remedy: str) -> dict[str, An
     if not is_intact(document):
         raise UserError(f"{path}: damaged: its content is not that of its content_digest; {remedy}")
     return document
+
+
+def write_sealed(path: Path, document: dict[str, Any]) -> None:
+    """Write a document with the digest of its content. Raises UserError when the disk refuses."""
+    content = json.dumps(sealed(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, content.encode())
 
 
 def _content(document: dict[str, Any], under: str | None) -> dict[str, Any]:

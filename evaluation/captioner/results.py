@@ -1,13 +1,10 @@
 """captioner/results.json of a run: what captioners on each image tower say of portraits, with intervals."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from salmu.data.files import write_atomic
-from salmu.data.sealed import read_sealed, sealed
+from salmu.data.sealed import read_sealed, write_sealed
+from salmu.evaluation.metrics.measured import Part, Share
 
 FOLDER, RESULTS = "captioner", "results.json"
 START = "compromised"  # the model that a captioner is built on
@@ -25,18 +22,6 @@ WAYS = {
     "fresh": "the tower itself, with all captions but the forgotten ones",
 }
 BLIND, NAMED = "blind", "told who it is"  # captioners without a picture
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-class Share(Part):
-    """The mean over the questions of a group, with its 95 % interval over people."""
-
-    value: Number | None
-    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
 
 
 class Said(Part):
@@ -67,5 +52,4 @@ def read_captions(run_folder: Path) -> dict[str, Any] | None:
 
 def write_captions(results: dict[str, Any], run_folder: Path) -> None:
     """Write the results of a run, with a digest of their content. Raises UserError when the disk refuses."""
-    content = json.dumps(sealed(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(run_folder / FOLDER / RESULTS, content.encode())
+    write_sealed(run_folder / FOLDER / RESULTS, results)

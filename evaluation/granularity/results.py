@@ -1,13 +1,10 @@
 """granularity/results.json of a run: what each model knows exactly and coarsely, with intervals."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from salmu.data.files import write_atomic
-from salmu.data.sealed import read_sealed, sealed
+from salmu.data.sealed import read_sealed, write_sealed
+from salmu.evaluation.metrics.measured import Bounds, Number, Part
 
 FOLDER, RESULTS = "granularity", "results.json"
 COARSE = "coarse"  # the model that was told the coarse facts in the place of those to be forgotten
@@ -17,12 +14,6 @@ MEASURES = {
     "kind": "the sentence with another value of the right kind, among the same sentence with values of other kinds",
     "coarse": "the sentence that names the right kind, among the same sentence with other kinds",
 }
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
 
 
 class Clusters(Part):
@@ -75,5 +66,4 @@ def read_granularity(run_folder: Path) -> dict[str, Any] | None:
 
 def write_granularity(results: dict[str, Any], run_folder: Path) -> None:
     """Write the results of a run, with a digest of their content. Raises UserError when the disk refuses."""
-    content = json.dumps(sealed(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(run_folder / FOLDER / RESULTS, content.encode())
+    write_sealed(run_folder / FOLDER / RESULTS, results)

@@ -1,13 +1,10 @@
 """propagation/results.json of a run: what each tower's generators drew, with intervals."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from salmu.data.files import write_atomic
-from salmu.data.sealed import read_sealed, sealed
+from salmu.data.sealed import read_sealed, write_sealed
+from salmu.evaluation.metrics.measured import Number, Part, Share
 
 START, EXACT = "compromised", "exact"  # the model that generators are built on; Retrained with generators of its own
 FOLDER, RESULTS, PICTURES = "propagation", "results.json", "pictures"
@@ -21,19 +18,6 @@ QUESTIONS = {
     "other facts": "captions of holdout_association: facts of the forgotten people that nobody asked to forget",
     "neutral": "captions without personal data",
 }
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-class Share(Part):
-    """The mean over the pictures of a question, with its 95 % interval over people."""
-
-    value: Number | None
-    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
-    chance: Number | None = None
 
 
 class Found(Part):
@@ -79,5 +63,4 @@ def read_propagation(run_folder: Path) -> dict[str, Any] | None:
 
 def write_propagation(results: dict[str, Any], run_folder: Path) -> None:
     """Write the results of a run, with a digest of their content. Raises UserError when the disk refuses."""
-    content = json.dumps(sealed(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(results_file(run_folder), content.encode())
+    write_sealed(results_file(run_folder), results)
