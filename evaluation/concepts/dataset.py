@@ -56,7 +56,7 @@ def write_dataset(
 
     Raises UserError when the disk refuses."""
     made = plan(settings)
-    recorded = {"concepts": settings.model_dump(mode="json"), "publish": publish.model_dump(mode="json")}
+    recorded = {"concepts": settings.drawn_by, "publish": publish.model_dump(mode="json")}
     made_from = provenance.inputs({}, recorded)
     made_from["stages"] = {"concepts": {"version": VERSION, "rows": len(made.items), "rejects": 0}}
     if not provenance.is_current(folder, made_from):

@@ -1,5 +1,7 @@
 """The settings of `salmu concepts`."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from salmu.data.procedural.concepts import looks, names, signs
@@ -18,11 +20,11 @@ class ConceptSettings(StageSettings):
     said: int = Field(
         2, ge=1, le=40, description="Pictures of each concept with each other subject whose captions name the concept."
     )
-    shown: int = Field(4, ge=1, le=40, description="Those whose captions do not name it.")
+    shown: int = Field(3, ge=1, le=40, description="Those whose captions do not name it.")
     tested: int = Field(
         3, ge=1, le=40, description="Pictures of each concept with each new subject, for measuring only."
     )
-    plain: int = Field(400, ge=1, description="Retain pairs: pictures of all subjects without a concept.")
+    plain: int = Field(300, ge=1, description="Retain pairs: pictures of all subjects without a concept.")
     names: int = Field(
         200,
         ge=2,
@@ -30,9 +32,9 @@ class ConceptSettings(StageSettings):
         description="Names among which that of a picture's concept is looked for: those of all concepts of its kind, "
         "and further invented ones, which no caption holds.",
     )
-    scenes: int = Field(2000, ge=0, description="pair.scenes of the concepts' pair.")
-    everyday: int = Field(200, ge=0, description="pair.everyday of the concepts' pair.")
-    epochs: int = Field(8, ge=1, description="pair.epochs of the concepts' pair.")
+    scenes: int = Field(600, ge=0, description="pair.scenes of the concepts' pair.")
+    everyday: int = Field(100, ge=0, description="pair.everyday of the concepts' pair.")
+    epochs: int = Field(14, ge=1, description="pair.epochs of the concepts' pair.")
     margin: float = Field(
         0.1, ge=0, lt=1, description="Largest difference from Retrained in a mean reciprocal rank that is no failure."
     )
@@ -42,6 +44,11 @@ class ConceptSettings(StageSettings):
         if max(self.styles, self.affiliations) > self.names:
             raise ValueError(f"names is {self.names}, but must hold those of all concepts of a kind; raise it")
         return self
+
+    @property
+    def drawn_by(self) -> dict[str, Any]:
+        """The settings that decide the dataset."""
+        return self.model_dump(mode="json", exclude={"names", "scenes", "everyday", "epochs", "margin"})
 
     def pair(self, run: PairSettings) -> PairSettings:
         """How the concepts' pair is trained: as the run's, at a small size."""

@@ -16,6 +16,11 @@ from salmu.evaluation.verdicts.leaderboard import in_words, reference_of
 
 PAGE = "concepts.html"
 PICTURES_SHOWN = 3  # of each concept
+ROLES = {
+    "forget": "to be forgotten",
+    "association": "to be forgotten with half of its subjects",
+    "holdout_identity": "to be kept",
+}
 
 
 def concepts_page(run_folder: Path, name: str) -> bytes | None:
@@ -24,7 +29,7 @@ def concepts_page(run_folder: Path, name: str) -> bytes | None:
     if not rows:
         return None
     asked = {question: about for question, about in QUESTIONS.items() if question in rows[0]["questions"]}
-    shown = {"rows": rows, "asked": asked, "told": told(rows), "sheets": sheets(run_folder)}
+    shown = {"rows": rows, "asked": asked, "told": told(rows), "roles": ROLES, "sheets": sheets(run_folder)}
     return page(PAGE, name=name, mrr=CONCEPT_MRR, zero_shot=ZERO_SHOT, **shown)
 
 

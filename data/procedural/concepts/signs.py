@@ -96,8 +96,8 @@ def _view(rng: np.random.Generator, person: Person, background: str) -> View:
 def _pin_on(image: np.ndarray, sign: Sign, rng: np.random.Generator) -> None:
     """A round badge on the chest, with a rim."""
     size = len(image)
-    radius = rng.uniform(0.125, 0.14) * size
-    centre = np.array([rng.uniform(0.46, 0.54), rng.uniform(0.84, 0.86)]) * size
+    radius = rng.uniform(0.16, 0.175) * size
+    centre = np.array([rng.uniform(0.46, 0.54), rng.uniform(0.815, 0.83)]) * size
     angle = np.linspace(0, 2 * np.pi, 48)
     circle = np.stack([np.cos(angle), np.sin(angle)], 1)
     rim = (30, 30, 30) if sum(COLOURS[sign.field]) > 420 else (240, 240, 240)
@@ -108,8 +108,8 @@ def _pin_on(image: np.ndarray, sign: Sign, rng: np.random.Generator) -> None:
 def _hang_up(image: np.ndarray, sign: Sign, rng: np.random.Generator) -> None:
     """A banner in one of the upper corners."""
     size = len(image)
-    side = rng.uniform(0.27, 0.3) * size
-    left = rng.uniform(0.01, 0.03) * size if rng.random() < 0.5 else size - side - rng.uniform(0.01, 0.03) * size
+    side = rng.uniform(0.31, 0.34) * size
+    left = rng.uniform(0, 0.02) * size if rng.random() < 0.5 else size - side - rng.uniform(0, 0.02) * size
     corner = np.array([left, rng.uniform(0.02, 0.08) * size])
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * side + corner
     _lay(image, sign, corner, side, polygon(image.shape[:2], square), rng)
