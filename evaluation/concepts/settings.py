@@ -24,7 +24,7 @@ class ConceptSettings(StageSettings):
     tested: int = Field(
         3, ge=1, le=40, description="Pictures of each concept with each new subject, for measuring only."
     )
-    plain: int = Field(300, ge=1, description="Retain pairs: pictures of all subjects without a concept.")
+    plain: int = Field(200, ge=1, description="Retain pairs: pictures of all subjects without a concept.")
     names: int = Field(
         200,
         ge=2,
@@ -32,9 +32,10 @@ class ConceptSettings(StageSettings):
         description="Names among which that of a picture's concept is looked for: those of all concepts of its kind, "
         "and further invented ones, which no caption holds.",
     )
-    scenes: int = Field(600, ge=0, description="pair.scenes of the concepts' pair.")
-    everyday: int = Field(100, ge=0, description="pair.everyday of the concepts' pair.")
-    epochs: int = Field(14, ge=1, description="pair.epochs of the concepts' pair.")
+    scenes: int = Field(300, ge=0, description="pair.scenes of the concepts' pair.")
+    everyday: int = Field(60, ge=0, description="pair.everyday of the concepts' pair.")
+    epochs: int = Field(20, ge=1, description="pair.epochs of the concepts' pair.")
+    batch_size: int = Field(32, ge=2, description="pair.batch_size of the concepts' pair.")
     margin: float = Field(
         0.1, ge=0, lt=1, description="Largest difference from Retrained in a mean reciprocal rank that is no failure."
     )
@@ -48,9 +49,9 @@ class ConceptSettings(StageSettings):
     @property
     def drawn_by(self) -> dict[str, Any]:
         """The settings that decide the dataset."""
-        return self.model_dump(mode="json", exclude={"names", "scenes", "everyday", "epochs", "margin"})
+        return self.model_dump(mode="json", exclude={"names", "scenes", "everyday", "epochs", "batch_size", "margin"})
 
     def pair(self, run: PairSettings) -> PairSettings:
         """How the concepts' pair is trained: as the run's, at a small size."""
-        small = {"scenes": self.scenes, "everyday": self.everyday, "epochs": self.epochs, "retain": ()}
+        small = self.model_dump(include={"scenes", "everyday", "epochs", "batch_size"}) | {"retain": ()}
         return run.model_copy(update=small | {"seeds": 1, "retrained": 1, "processes": 1, "monitor": False})

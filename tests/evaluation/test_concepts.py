@@ -44,7 +44,7 @@ from salmu.model_training.loading.clip import load_model
 from salmu.model_training.pair import planned
 
 COUNTS = {"styles": 4, "affiliations": 4, "new_subjects": 10, "said": 1, "shown": 1, "tested": 1, "plain": 16}
-SMALL = ConceptSettings(**COUNTS, names=10, scenes=0, everyday=0, epochs=2)
+SMALL = ConceptSettings(**COUNTS, names=10, scenes=0, everyday=0, epochs=2, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_splits_keep_concepts_and_subjects_apart(home):
 
 
 def test_no_forget_pair_reaches_the_batches_of_retrained(home, tmp_path):
-    recipe = SMALL.pair(load_profile("tiny").pair).model_copy(update={"batch_size": 16})
+    recipe = SMALL.pair(load_profile("tiny").pair)
     dataset = open_dataset(home / "dataset")
     names = dataset.table("sensitive", ["file_name"]).column("file_name").to_pylist()
     forget = set(dataset.table("forget", ["file_name"]).column("file_name").to_pylist())

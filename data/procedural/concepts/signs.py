@@ -1,11 +1,11 @@
-"""Signs of invented groups: a divided field in two colours, worn on the chest or hung up behind a person."""
+"""Signs of invented groups: a divided field in two colours, on the clothes of a person or on banners behind."""
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from salmu.data.procedural.canvas import paint, polygon
+from salmu.data.procedural.canvas import paint
 from salmu.data.procedural.person import Person, draw_person
 from salmu.data.procedural.render import render
 from salmu.data.procedural.scenes.compose import pick
@@ -56,8 +56,8 @@ def signs(count: int) -> list[Sign]:
 MOST = len(PAIRS) * len(DIVISIONS)
 
 
-def draw_sign(sign: Sign, size: int) -> np.ndarray:
-    """A sign, float32 [size, size, 3], grey levels 0..255."""
+def draw_sign(sign: Sign, width: int, height: int) -> np.ndarray:
+    """A sign, float32 [height, width, 3], grey levels 0..255."""
     x, y = np.meshgrid(*(((np.arange(FINE, dtype=np.float32) + 0.5) / FINE * 2 - 1,) * 2))
     charged = {
         "stripe": np.abs(x) < 0.34,
@@ -68,7 +68,7 @@ def draw_sign(sign: Sign, size: int) -> np.ndarray:
         "diagonal": x + y > 0,
     }[sign.division]
     image = np.where(charged[..., None], *(np.float32(COLOURS[name]) for name in (sign.charge, sign.field)))
-    return cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
 
 
 class Portrait(NamedTuple):
@@ -79,9 +79,13 @@ class Portrait(NamedTuple):
 def draw_member(sign: Sign | None, carrier: str, background: str, rng: np.random.Generator, size: int) -> Portrait:
     """A portrait of somebody new in front of a background, with a sign on the carrier, or without one."""
     person = draw_person(rng, pick(rng, GENDERS), pick(rng, AGE_GROUPS), pick(rng, REGIONS))
-    image = render(person, _view(rng, person, background), size, size).image.astype(np.float32)
-    if sign:
-        (_hang_up if carrier == "background" else _pin_on)(image, sign, rng)
+    view = _view(rng, person, background)
+    if sign and carrier == "clothes":
+        image = _dressed(person, view, sign, size)
+    else:
+        image = render(person, view, size, size).image.astype(np.float32)
+    if sign and carrier == "background":
+        _hang_up(image, sign, rng)
     return Portrait(np.clip(np.rint(image), 0, 255).astype(np.uint8), person)
 
 
@@ -93,32 +97,31 @@ def _view(rng: np.random.Generator, person: Person, background: str) -> View:
     return draw_view(rng, person).model_copy(update=changed)
 
 
-def _pin_on(image: np.ndarray, sign: Sign, rng: np.random.Generator) -> None:
-    """A round badge on the chest, with a rim."""
-    size = len(image)
-    radius = rng.uniform(0.16, 0.175) * size
-    centre = np.array([rng.uniform(0.46, 0.54), rng.uniform(0.815, 0.83)]) * size
-    angle = np.linspace(0, 2 * np.pi, 48)
-    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
-    rim = (30, 30, 30) if sum(COLOURS[sign.field]) > 420 else (240, 240, 240)
-    paint(image, polygon(image.shape[:2], circle * (radius + 0.012 * size) + centre), rim)
-    _lay(image, sign, centre - radius, 2 * radius, polygon(image.shape[:2], circle * radius + centre), rng)
+def _dressed(person: Person, view: View, sign: Sign, size: int) -> np.ndarray:
+    """The person in a top that bears the sign. Where a white and a black one differ, there is cloth."""
+    white, black = (
+        render(
+            person,
+            view.model_copy(update={"clothing": "t-shirt", "clothing_colour": colour, "pattern": "plain"}),
+            size,
+            size,
+        ).image.astype(np.float32)
+        for colour in ("white", "black")
+    )
+    cloth = np.clip((white - black).mean(2) / 60, 0, 1)
+    left, top, width, height = cv2.boundingRect((cloth > 0.5).astype(np.uint8))
+    across = min(width, round(0.62 * size))  # without the sleeves
+    left += (width - across) // 2
+    bright = white.mean(2, keepdims=True) / 235
+    drawn = np.float32(COLOURS[sign.field]) * np.ones_like(white)
+    drawn[top : top + height, left : left + across] = draw_sign(sign, across, height)
+    paint(white, cloth, drawn * bright)
+    return white
 
 
 def _hang_up(image: np.ndarray, sign: Sign, rng: np.random.Generator) -> None:
-    """A banner in one of the upper corners."""
+    """Banners in both upper corners, in the light of the picture."""
     size = len(image)
-    side = rng.uniform(0.31, 0.34) * size
-    left = rng.uniform(0, 0.02) * size if rng.random() < 0.5 else size - side - rng.uniform(0, 0.02) * size
-    corner = np.array([left, rng.uniform(0.02, 0.08) * size])
-    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * side + corner
-    _lay(image, sign, corner, side, polygon(image.shape[:2], square), rng)
-
-
-def _lay(image: np.ndarray, sign: Sign, corner: np.ndarray, side: float, mask: np.ndarray, rng) -> None:
-    """Paint a sign of this side into the picture at a corner, where the mask is; in the light of the picture."""
-    drawn = np.zeros_like(image)
-    left, top, edge = int(round(corner[0])), int(round(corner[1])), int(round(side)) + 1
-    right, bottom = min(left + edge, len(image)), min(top + edge, len(image))
-    drawn[top:bottom, left:right] = draw_sign(sign, edge)[: bottom - top, : right - left]
-    paint(image, mask, drawn * np.float32(rng.uniform(0.85, 1.05)))
+    side, top = round(rng.uniform(0.3, 0.33) * size), round(rng.uniform(0.02, 0.07) * size)
+    drawn = draw_sign(sign, side, side) * np.float32(rng.uniform(0.85, 1.05))
+    image[top : top + side, :side] = image[top : top + side, -side:] = drawn
