@@ -128,7 +128,7 @@ def shares(row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> dict[str, An
     found = {key: round(value, 3) for key, value in (gone | kept).items()}
     if row["model"] not in ("clean", "compromised", "retrained"):
         counts = {group: "{} of {}".format(*met_of(row, group)) for group in ("gone", "kept")}
-        missed = {one.metric: one.state for one in outcomes(row).values() if not one.met}
+        missed = {one.metric: one.state for one in outcomes(row).values() if one.state in ("above", "below")}
         return found | {"RetFail": round(row["RetFail"], 4), **counts, "missed": missed}
     return found | {"RetFail": round(row["RetFail"], 4), "gone": "", "kept": "", "missed": {}}
 
