@@ -23,13 +23,16 @@ def nothing(reason: str) -> Outcome:
     return Outcome(np.zeros(0), np.zeros(0), None, {"reason": reason})
 
 
-def document(outcome: Outcome, *key, replicates: int) -> dict[str, Any]:
+def document(outcome: Outcome, *key, replicates: int, share: bool = False) -> dict[str, Any]:
     """An outcome for the result file: `value` with its 95 % interval, and sums and rows by person, from which
-    differences of models are drawn in pairs. The draws are those of `key`."""
+    differences of models are drawn in pairs. The draws are those of `key`. `share`: neither end of the interval lies
+    outside 0 to 1, as no value does."""
     if not len(outcome.values):
         return {"value": None, **outcome.about}
     found = by_cluster(outcome.values, outcome.people)
     drawn = interval(found, *key, replicates=replicates)
+    if share and drawn:
+        drawn = np.clip(drawn, 0, 1).tolist()
     return {
         "value": found.mean,
         "interval": list(drawn) if drawn else None,

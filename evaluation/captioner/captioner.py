@@ -20,13 +20,13 @@ from salmu.data.keyed import digest
 from salmu.data.pictures import decode_files
 from salmu.data.readers import SPLITS, Dataset, open_dataset
 from salmu.data.schemas import DATA_FIELDS
-from salmu.evaluation.attacks.outcome import Outcome, document, nothing
+from salmu.evaluation.attacks.outcome import Outcome, document
 from salmu.evaluation.captioner.decoder import Captioner, answer, train
 from salmu.evaluation.captioner.questions import NUMBERS, Asked, Learned, ask, digits_right, learned
-from salmu.evaluation.captioner.results import BLIND, GROUPS, NAMED, START, WAYS, read_captions, write_captions
+from salmu.evaluation.captioner.results import BLIND, GROUPS, NAMED, WAYS, read_captions, write_captions
 from salmu.evaluation.encoding.embeddings import Encoder
+from salmu.evaluation.encoding.run_models import START, models_of
 from salmu.evaluation.encoding.settings import EvaluationSettings
-from salmu.evaluation.propagation.propagate import towers_of
 from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
 
@@ -49,11 +49,7 @@ def caption(
     kept. `progress` counts towers.
 
     Raises UserError where the run's dataset or models are missing, or there is no fact to ask about."""
-    dataset, chosen, towers = (
-        open_dataset(run_folder / "dataset"),
-        settings.captioner,
-        towers_of(run_folder, exact=False),
-    )
+    dataset, chosen, towers = open_dataset(run_folder / "dataset"), settings.captioner, models_of(run_folder)
     with reproducible(settings.threads):
         digests = {name: load_model(folder, settings.device).weights_digest for name, folder in towers.items()}
         drawn_by = (settings.seed, settings.bootstrap_replicates, settings.batch_size, settings.threads)
@@ -143,14 +139,9 @@ def said(setup: Setup, network: Captioner, pictures: np.ndarray, *key) -> dict[s
             "digits": Outcome(np.array(right), asked.person[digits], None, {}),
             "values": Outcome((answers[rows] == asked.answer[rows]).astype(float), asked.person[rows], None, {}),
         }
-        told[group] = {name: _document(one, settings, *key, group, name) for name, one in outcomes.items()}
-    return told
-
-
-def _document(outcome: Outcome, settings: EvaluationSettings, *key) -> dict[str, Any]:
-    if not len(outcome.values):
-        outcome = nothing("nothing to ask")
-    told = document(outcome, settings.seed, "captioner", *key, replicates=settings.bootstrap_replicates)
-    if told.get("interval"):
-        told["interval"] = np.clip(told["interval"], 0, 1).tolist()
+        about = (settings.seed, "captioner", *key, group)
+        told[group] = {
+            name: document(one, *about, name, replicates=settings.bootstrap_replicates, share=True)
+            for name, one in outcomes.items()
+        }
     return told

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from salmu.data.sealed import read_sealed, write_sealed
-from salmu.evaluation.metrics.measured import Part, Share
+from salmu.evaluation.metrics.results_file import Mean, Part
 
 FOLDER, RESULTS = "captioner", "results.json"
-START = "compromised"  # the model that a captioner is built on
 # group -> the facts that are asked
 GROUPS = {
     "forgotten people": "facts to be forgotten, of people all of whose facts are to be forgotten",
@@ -27,8 +26,8 @@ BLIND, NAMED = "blind", "told who it is"  # captioners without a picture
 class Said(Part):
     """How right the answers of a group are."""
 
-    digits: Share  # share of a number's digits that are right, each in its place
-    values: Share  # share of the values that are right as a whole
+    digits: Mean  # share of a number's digits that are right, each in its place
+    values: Mean  # share of the values that are right as a whole
 
 
 class Tower(Part):

@@ -1,16 +1,13 @@
 """concepts/results/<model>.json of a run: what each model knows of the concepts, and how methods failed."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-
-from salmu.data.files import listed, write_atomic
-from salmu.data.sealed import read_sealed, sealed
+from salmu.data.files import listed
+from salmu.data.sealed import read_sealed, write_sealed
 from salmu.evaluation.concepts.questions import CONCEPT_MRR, CONCEPTS, NEW_SUBJECTS, OTHERS, PICTURES, SUBJECTS
 from salmu.evaluation.metrics.bootstrap import Sums, interval
+from salmu.evaluation.metrics.results_file import Bounds, Clusters, Number, Part
 
 FOLDER, RESULTS = "concepts", "results"
 FAILURES = {  # -> the questions that show it, and on which side of Retrained
@@ -18,25 +15,13 @@ FAILURES = {  # -> the questions that show it, and on which side of Retrained
     "other concepts harmed": ((OTHERS,), -1),
     "same concepts harmed": ((SUBJECTS, NEW_SUBJECTS), -1),
 }
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-class Clusters(Part):
-    """Of each concept, in order of the ids: the sum of the values of its pictures, and their number."""
-
-    sums: list[Number]
-    rows: list[int]
 
 
 class Mean(Part):
     """The mean over the pictures of a question, with its 95 % interval over concepts."""
 
     value: Number
-    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+    interval: Bounds | None
     chance: Number
     clusters: Clusters
 
@@ -81,14 +66,13 @@ def read_all(home: Path) -> dict[str, dict[str, Any]]:
 
 def write_measured(results: dict[str, Any], path: Path) -> None:
     """Write the results of a model, with a digest of their content. Raises UserError when the disk refuses."""
-    content = json.dumps(sealed(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, content.encode())
+    write_sealed(path, results)
 
 
 def apart(results: dict[str, Any], reference: dict[str, Any], question: str) -> tuple[float, list[float]]:
     """How far a model's ConceptMRR lies above the reference's, with a 95 % interval: the same concepts are drawn for
     both."""
-    own, other = (_sums(one["questions"][question][CONCEPT_MRR]) for one in (results, reference))
+    own, other = (Sums.read(one["questions"][question][CONCEPT_MRR]["clusters"]) for one in (results, reference))
     bounds = interval(own, results["settings"]["seed"], "concepts", question, CONCEPT_MRR, other=other)
     difference = own.mean - other.mean
     return difference, list(bounds) if bounds else [difference, difference]
@@ -113,7 +97,3 @@ def is_sound(compromised: dict[str, Any], clean: dict[str, Any]) -> bool:
     Else there is nothing to forget."""
     own, other = (one["questions"][PICTURES][CONCEPT_MRR]["value"] for one in (compromised, clean))
     return apart(compromised, clean, PICTURES)[1][0] > 0 and own >= 2 * other
-
-
-def _sums(mean: dict[str, Any]) -> Sums:
-    return Sums(np.array(mean["clusters"]["sums"]), np.array(mean["clusters"]["rows"]))

@@ -18,13 +18,13 @@ from salmu.data.tables import digest as tables_digest
 from salmu.evaluation.attacks.outcome import Outcome, document
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.pairs import Pairs, encoded_pairs
+from salmu.evaluation.encoding.run_models import models_of
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.granularity.coarse import coarse_captions
 from salmu.evaluation.granularity.questions import Asked, Gallery, ask
 from salmu.evaluation.granularity.results import COARSE, FOLDER, read_granularity, write_granularity
 from salmu.evaluation.metrics.bootstrap import Sums, interval
 from salmu.evaluation.metrics.retrieval import chance, rank_among
-from salmu.evaluation.propagation.propagate import towers_of
 from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loop import reproducible
 from salmu.model_training.pair import train
@@ -48,7 +48,7 @@ def granularity(
 
     Raises UserError where the run's dataset or models are missing, or nothing can be asked."""
     dataset, chosen = open_dataset(run_folder / "dataset"), settings.granularity
-    models = towers_of(run_folder, exact=False)
+    models = models_of(run_folder)
     if chosen.coarse_model:
         models[COARSE] = train_coarse(run_folder, dataset, pair, training)
     with reproducible(settings.threads):
@@ -131,10 +131,8 @@ def reciprocal_ranks(
 
 def _rank(settings: EvaluationSettings, values: np.ndarray, people: np.ndarray, sizes: np.ndarray, *key) -> dict:
     outcome = Outcome(values, people, chance(sizes), {})
-    told = document(outcome, settings.seed, "granularity", *key, replicates=settings.bootstrap_replicates)
-    if told["interval"]:
-        told["interval"] = np.clip(told["interval"], 0, 1).tolist()
-    return told
+    key = (settings.seed, "granularity", *key)
+    return document(outcome, *key, replicates=settings.bootstrap_replicates, share=True)
 
 
 def compared(results: dict[str, Any], settings: EvaluationSettings) -> dict[str, Any]:
@@ -142,15 +140,10 @@ def compared(results: dict[str, Any], settings: EvaluationSettings) -> dict[str,
     models, count = results["models"], settings.bootstrap_replicates
     for model in models.values():
         for measure, found in model["measures"].items():
-            own, found["minus"] = _sums(found), {}
+            own, found["minus"] = Sums.read(found["own"]["clusters"]), {}
             for name in REFERENCES:
                 if name in models:
-                    other = _sums(models[name]["measures"][measure])
+                    other = Sums.read(models[name]["measures"][measure]["own"]["clusters"])
                     drawn = interval(own, settings.seed, "granularity", measure, "own", other=other, replicates=count)
                     found["minus"][name] = {"value": own.mean - other.mean, "interval": list(drawn) if drawn else None}
     return results
-
-
-def _sums(found: dict[str, Any]) -> Sums:
-    clusters = found["own"]["clusters"]
-    return Sums(np.array(clusters["sums"]), np.array(clusters["rows"]))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from salmu.data.sealed import read_sealed, write_sealed
-from salmu.evaluation.metrics.measured import Bounds, Number, Part
+from salmu.evaluation.metrics.results_file import Bounds, Clusters, Number, Part
 
 FOLDER, RESULTS = "granularity", "results.json"
 COARSE = "coarse"  # the model that was told the coarse facts in the place of those to be forgotten
@@ -14,11 +14,6 @@ MEASURES = {
     "kind": "the sentence with another value of the right kind, among the same sentence with values of other kinds",
     "coarse": "the sentence that names the right kind, among the same sentence with other kinds",
 }
-
-
-class Clusters(Part):
-    sums: list[Number]
-    rows: list[int]
 
 
 class Rank(Part):

@@ -19,6 +19,11 @@ class Sums(NamedTuple):
     sums: np.ndarray
     rows: np.ndarray
 
+    @classmethod
+    def read(cls, clusters: dict[str, list]) -> "Sums":
+        """From a result file, which keeps the names to itself."""
+        return cls(np.array(clusters["sums"], float), np.array(clusters["rows"]))
+
     @property
     def mean(self) -> float:
         return float(np.sum(self.sums) / np.sum(self.rows))

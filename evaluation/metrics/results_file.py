@@ -11,6 +11,7 @@ from salmu.data.documents import MIB, read_checked
 
 LIMIT = 512 * MIB  # the published layout holds a number a row
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class Part(BaseModel):
@@ -63,13 +64,18 @@ class Curve(Part):
     points: Annotated[list[Point], Field(min_length=1)]
 
 
-class Attack(Part):
-    """What an attack found; `reason`: why it found nothing."""
+class Mean(Part):
+    """A mean with its 95 % interval over people, as attacks/outcome.py writes it; no value where nothing was asked."""
 
     value: Number | None = None
-    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None
+    interval: Bounds | None = None
     chance: Number | None = None
     clusters: Clusters | None = None
+
+
+class Attack(Mean):
+    """What an attack found; `reason`: why it found nothing."""
+
     reason: str | None = None
     curves: list[Curve] = []
     strongest: int | None = None
@@ -92,7 +98,7 @@ class Extended(Part):
     seed: int | None = None
     settings: dict[str, Any] = {}
     cost: dict[str, Any] = {}
-    intervals: dict[str, Annotated[list[Number], Field(min_length=2, max_length=2)] | None] = {}
+    intervals: dict[str, Bounds | None] = {}
     clusters: dict[str, Clusters | None] = {}
     chance: dict[str, Number | None] = {}
     InterIdMRR: Score = Score()

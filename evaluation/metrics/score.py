@@ -262,7 +262,7 @@ def difference(results: dict, reference: dict, metric: str) -> tuple[float, floa
 def sums_of(results: dict, metric: str) -> Sums | None:
     """What a bootstrap needs of a metric, where the result file has it."""
     found = results.get("extended", {}).get("clusters", {}).get(metric)
-    return Sums(np.array(found["sums"], float), np.array(found["rows"])) if found else None
+    return Sums.read(found) if found else None
 
 
 def drawn_by(results: dict) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from salmu.data.errors import UserError
-from salmu.data.files import listed, write_atomic
+from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.readers import open_dataset
 from salmu.evaluation.attacks.outcome import Outcome, document
+from salmu.evaluation.encoding.run_models import START, pair_of, unlearned_of
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.propagation.generator import draw, require_diffusers
 from salmu.evaluation.propagation.heads import (
@@ -34,20 +34,11 @@ from salmu.evaluation.propagation.heads import (
     seen_portraits,
 )
 from salmu.evaluation.propagation.questions import Asked, ask
-from salmu.evaluation.propagation.results import (
-    EXACT,
-    FOLDER,
-    PICTURES,
-    QUESTIONS,
-    START,
-    read_propagation,
-    write_propagation,
-)
+from salmu.evaluation.propagation.results import EXACT, FOLDER, PICTURES, QUESTIONS, read_propagation, write_propagation
 from salmu.evaluation.propagation.training import Built, generator_of
 from salmu.evaluation.propagation.ways import caption_states
 from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
-from salmu.model_training.settings import PAIR, RETRAINED
 from salmu.tasks.face_packs import FaceSettings, face_revision
 from salmu.tasks.faces import load_faces
 
@@ -120,17 +111,11 @@ def propagate(
     return results
 
 
-def towers_of(run_folder: Path, exact: bool = True) -> dict[str, Path]:
-    """Name -> folder of each model of the run's first pair, and of those that started from it, Compromised first.
-    EXACT is Retrained once more."""
-    there = listed(run_folder / "models")
-    if missing := [name for name in PAIR if name not in there]:
-        raise UserError(f"{run_folder / 'models' / missing[0]}: no model; make the run first: salmu run")
-    names = [START, *(name for name in (*PAIR, *sorted(filter(RETRAINED.fullmatch, there))) if name != START)]
-    found = {name: run_folder / "models" / name for name in names}
-    if exact and "retrained" in found:
-        found[EXACT] = found["retrained"]
-    return found | {name: run_folder / "unlearned" / name for name in sorted(listed(run_folder / "unlearned"))}
+def towers_of(run_folder: Path, exact: bool) -> dict[str, Path]:
+    """Name -> folder of the run's models; EXACT is Retrained once more."""
+    pair = pair_of(run_folder)
+    again = {EXACT: pair["retrained"]} if exact and "retrained" in pair else {}
+    return pair | again | unlearned_of(run_folder)
 
 
 def ask_tower(
@@ -170,13 +155,9 @@ def judged(setup: Setup, found: Seen, people: np.ndarray, *key) -> dict[str, Any
         values["same_gender"] = found.same_gender, None
     settings, told = setup.settings, {}
     for name, (rows, chance) in values.items():
-        outcome, drawn_by = (
-            Outcome(np.asarray(rows, float), people, chance, {}),
-            (settings.seed, "propagation", *key, name),
-        )
-        told[name] = document(outcome, *drawn_by, replicates=settings.bootstrap_replicates)
-        if told[name]["interval"]:
-            told[name]["interval"] = np.clip(told[name]["interval"], 0, 1).tolist()
+        outcome = Outcome(np.asarray(rows, float), people, chance, {})
+        drawn_by = (settings.seed, "propagation", *key, name)
+        told[name] = document(outcome, *drawn_by, replicates=settings.bootstrap_replicates, share=True)
     return told
 
 

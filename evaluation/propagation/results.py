@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from salmu.data.sealed import read_sealed, write_sealed
-from salmu.evaluation.metrics.measured import Number, Part, Share
+from salmu.evaluation.metrics.results_file import Mean, Number, Part
 
-START, EXACT = "compromised", "exact"  # the model that generators are built on; Retrained with generators of its own
+EXACT = "exact"  # Retrained with generators of its own
 FOLDER, RESULTS, PICTURES = "propagation", "results.json", "pictures"
 # question -> what its captions are
 QUESTIONS = {
@@ -23,9 +23,9 @@ QUESTIONS = {
 class Found(Part):
     """What the recogniser says of the pictures of a question."""
 
-    recognised: Share
-    reciprocal_rank: Share
-    same_gender: Share | None = None
+    recognised: Mean
+    reciprocal_rank: Mean
+    same_gender: Mean | None = None
 
 
 class Tower(Part):

@@ -4,9 +4,8 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from salmu.evaluation.captioner.results import BLIND, GROUPS, NAMED, START, WAYS, read_captions
+from salmu.evaluation.captioner.results import BLIND, GROUPS, NAMED, WAYS, read_captions
+from salmu.evaluation.encoding.run_models import START
 from salmu.evaluation.metrics.bootstrap import Sums, interval
 from salmu.evaluation.report.plots import looks, rows_of_points
 from salmu.evaluation.report.rendering import page
@@ -83,9 +82,7 @@ def surely_above_blind(results: dict[str, Any], way: str, group: str) -> list[st
 
 
 def _sums(share: dict[str, Any]) -> Sums | None:
-    if share["value"] is None:
-        return None
-    return Sums(np.array(share["clusters"]["sums"]), np.array(share["clusters"]["rows"]))
+    return Sums.read(share["clusters"]) if share["value"] is not None else None
 
 
 def _forgotten(results: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from salmu.data.files import read_bytes, size
 from salmu.data.pictures import decode
-from salmu.evaluation.propagation.results import EXACT, FOLDER, PICTURES, QUESTIONS, START, read_propagation
+from salmu.evaluation.encoding.run_models import START
+from salmu.evaluation.propagation.results import EXACT, FOLDER, PICTURES, QUESTIONS, read_propagation
 from salmu.evaluation.report.rendering import page
 from salmu.evaluation.verdicts.leaderboard import in_words
 

@@ -51,7 +51,7 @@ def attacked(results: dict[str, Any], controls: list[dict[str, Any]], margins: M
 def _bounds(name: str, results: dict, own: Found, controls: list[dict], theirs: list[Found]):
     """The paired 95 % interval of the difference from the mean of the controls; None where people cannot be paired."""
     clusters = [one.get("clusters") for one in (own, *theirs)]
-    sums = [found and Sums(np.array(found["sums"]), np.array(found["rows"])) for found in clusters]
+    sums = [found and Sums.read(found) for found in clusters]
     mean, about = mean_in_pairs(sums, [results, *controls]), drawn_by(results)
     if mean is None:
         return None
