@@ -3,8 +3,8 @@
     python benchmarks/chaos.py --kills 50 --out benchmarks/chaos.json
 
 One small run is made undisturbed, with its gallery and a published copy. Each trial copies it, takes away what one
-phase makes, starts the command that makes it, and kills with SIGKILL: the command, one of its workers, or its Prefect
-server. In the dataset stages the moments are numbers of committed shards, spread evenly; in the other phases, shares of
+phase makes, starts the command that makes it, and kills with SIGKILL: the command, one of its workers, the process that
+they are forked from, or its Prefect server. In the dataset stages the moments are numbers of committed shards, spread evenly; in the other phases, shares of
 the time that the phase took undisturbed, spread evenly from its first file on. Start-up begins with the command itself.
 
 Told for each trial: what was killed and when, attempts and exit codes until the command succeeded, processes of the
@@ -54,7 +54,7 @@ SETTINGS = {
     },
     "evaluation": {"threads": 1, "zero_shot_per_class": 1, "bootstrap_replicates": 100},
 }
-TARGETS = ("command", "worker", "server")
+TARGETS = ("command", "worker", "forkserver", "server")
 MARK = "SALMU_CHAOS"  # in the environment of every process of a trial
 MOST_ATTEMPTS = 6
 GRACE = 10  # seconds in which the processes of a killed command must have ended
@@ -144,13 +144,18 @@ def await_moment(phase: str, share: float, folder: Path, whole: Path, seconds: f
 
 def strike(target: str, command: subprocess.Popen, mark: str) -> str:
     """Kill the target; returns what was killed, which is the command where there is no such process at this moment."""
-    words_of = {"worker": "multiprocessing.forkserver", "server": "salmu.flows.running.processes"}
-    if target in words_of:
-        for process in marked(mark):
-            with contextlib.suppress(psutil.Error):
-                if words_of[target] in " ".join(process.cmdline()):
-                    process.kill()
-                    return target
+    for process in marked(mark):
+        with contextlib.suppress(psutil.Error):
+            line, parent = " ".join(process.cmdline()), process.ppid()
+            forked = "multiprocessing.forkserver" in line
+            is_of = {
+                "server": "salmu.flows.running.processes" in line,
+                "forkserver": forked and parent == command.pid,
+                "worker": forked and parent != command.pid,
+            }
+            if is_of.get(target):
+                process.kill()
+                return target
     command.send_signal(signal.SIGKILL)
     return "command"
 
