@@ -4,8 +4,9 @@
 
 One small run is made undisturbed, with its gallery and a published copy. Each trial copies it, takes away what one
 phase makes, starts the command that makes it, and kills with SIGKILL: the command, one of its workers, the process that
-they are forked from, or its Prefect server. In the dataset stages the moments are numbers of committed shards, spread evenly; in the other phases, shares of
-the time that the phase took undisturbed, spread evenly from its first file on. Start-up begins with the command itself.
+they are forked from, or its Prefect server. In the dataset stages the moments are numbers of committed shards, spread
+evenly; in the other phases, shares of the time that the phase took undisturbed, spread evenly from its first file on.
+Start-up begins with the command itself.
 
 Told for each trial: what was killed and when, attempts and exit codes until the command succeeded, processes of the
 command that were left 10 s after its end, and whether everything is equal to the undisturbed run: manifests, published
