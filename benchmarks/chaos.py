@@ -185,29 +185,37 @@ def without_times(value):
 
 
 def undisturbed(folder: Path) -> dict[str, float]:
-    """Make the run whole, with gallery and copy. Returns the seconds of each phase but the stages."""
-    profile = folder.with_suffix(".yaml")
+    """Make the run whole, with gallery and copy, then each phase once more. Returns the seconds of each phase."""
+    profile, log = folder.with_suffix(".yaml"), folder.with_suffix(".log")
     profile.write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
-    ends, began = {}, time.time()
     for command in ("run", "gallery", "publish"):
         more = ["--profile", str(profile)] if command == "run" else []
-        ends[f"before {command}"] = time.time()
-        process = started([*words(command, folder), *more], "undisturbed", folder.with_suffix(".log"))
-        if process.wait():
-            raise SystemExit(folder.with_suffix(".log").read_text())
-        ends[command] = time.time()
+        if started([*words(command, folder), *more], "undisturbed", log).wait():
+            raise SystemExit(log.read_text())
+    return {phase: lasted(phase, folder) for phase in PHASES if phase != "stages"}
 
-    def last(pattern: str) -> float:
-        return max(path.stat().st_mtime for path in folder.glob(pattern))
 
-    order = ["assembly/manifest.json", *(PHASES[phase].last for phase in list(PHASES)[2:7])]
-    moments = [last(pattern) for pattern in order]
-    found = {phase: moments[at + 1] - moments[at] for at, phase in enumerate(list(PHASES)[2:7])}
-    found["start-up"] = min(path.stat().st_ctime for path in folder.glob("candidates/part-*")) - began
-    found |= {
-        phase: ends[PHASES[phase].command] - ends[f"before {PHASES[phase].command}"] for phase in list(PHASES)[7:]
-    }
-    return {phase: round(max(value, 0.05), 2) for phase, value in found.items()}
+def lasted(phase: str, whole: Path) -> float:
+    """Seconds of a phase that nobody disturbs, from its first file on."""
+    folder = whole.parent / "undisturbed" / whole.name
+    without(phase, whole, folder)
+    command = started(words(PHASES[phase].command, folder), "undisturbed", whole.with_suffix(".log"))
+    await_moment(phase, 0.0, folder, whole, 0.0, lambda: command.poll() is None)
+    began = time.monotonic()
+    await_moment(phase, 1.0, folder, whole, float("inf"), lambda: command.poll() is None)
+    seconds = time.monotonic() - began
+    if command.wait():
+        raise SystemExit(whole.with_suffix(".log").read_text())
+    shutil.rmtree(folder.parent)
+    return round(seconds, 2)
+
+
+def without(phase: str, whole: Path, folder: Path) -> None:
+    """A copy of the whole run that lacks what the phase makes."""
+    shutil.copytree(whole, folder)
+    for name in PHASES[phase].removed:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def trial(number: int, seed: int, trials: int, folder: Path, whole: Path, seconds: dict[str, float]) -> dict:
@@ -216,10 +224,7 @@ def trial(number: int, seed: int, trials: int, folder: Path, whole: Path, second
     same = [other for other in range(trials) if ROUND[other % len(ROUND)] == phase]
     share = (same.index(number) + 0.5) / len(same)
     target = TARGETS[int(generator(seed, "chaos", number).integers(len(TARGETS)))]
-    shutil.copytree(whole, folder)
-    for name in PHASES[phase].removed:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    without(phase, whole, folder)
     mark, log, began = str(folder), folder.parent.with_suffix(".log"), time.perf_counter()
     command = started(words(PHASES[phase].command, folder), mark, log)
     await_moment(phase, share, folder, whole, seconds.get(phase, 0.0), lambda: command.poll() is None)
