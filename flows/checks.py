@@ -9,6 +9,7 @@ from typing import NamedTuple
 from salmu.data.errors import UserError
 from salmu.flows.names import PARTS
 from salmu.flows.settings import RunSettings
+from salmu.model_training.model_files import require_loss
 from salmu.tasks import photographs
 from salmu.tasks.assembly.splits import ROLES
 from salmu.tasks.candidates.sources import list_pictures
@@ -127,6 +128,10 @@ def _engines(settings: RunSettings) -> Iterator[Problem]:
         require_countries(settings.personas.countries)
     except UserError as error:
         yield Problem("personas", str(error))
+    try:
+        require_loss(settings.pair.model, settings.pair.loss)
+    except UserError as error:
+        yield Problem("pair", str(error))
     for name in ("faces", "clip"):
         if domain.reference and getattr(domain, name) != getattr(settings.analysis, name):
             yield Problem("domain", f"domain.{name} differs from analysis.{name}; give both the same value")

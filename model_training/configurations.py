@@ -10,8 +10,8 @@ import torch
 from salmu.data.documents import MIB, loaded
 from salmu.data.errors import UserError
 from salmu.model_training.loading.configuration import Model, require_own_towers
+from salmu.model_training.model_files import FOLDER, configuration_file
 
-FOLDER = Path(__file__).with_name("model_configs")
 OWN_TOKENIZER = "."  # text_cfg.hf_tokenizer_name: a tokenizer of the pair's own lies beside the weights
 
 
@@ -21,12 +21,10 @@ def configuration(model: str) -> dict:
     Raises UserError if there is none, or a file holds something else."""
     import open_clip
 
-    name, path = _registered(model)
-    found = open_clip.get_model_config(name)
+    configuration_file(model)
+    found = open_clip.get_model_config(_registered(model))
     if found is None:
-        known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json")))
-        problem = f"{path} is no model configuration" if path else f"no model configuration {model!r}"
-        raise UserError(f"pair.model: {problem}; there are {known}, and those of open_clip.list_models()")
+        raise UserError(f"pair.model: {model} is no model configuration of open_clip's kind")
     return found
 
 
@@ -47,26 +45,25 @@ def create_model(model: str, seed: int, resize: str = "squash") -> torch.nn.Modu
         torch.manual_seed(seed)
         preprocess = {"resize_mode": resize, "interpolation": "bicubic"}
         try:
-            network = open_clip.create_model(_registered(model)[0], force_preprocess_cfg=preprocess)
+            network = open_clip.create_model(_registered(model), force_preprocess_cfg=preprocess)
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # sizes that do not go together
             raise UserError(f"pair.model: no network can be built from {model}: {str(error)[:150]}") from None
     return network.to(memory_format=torch.channels_last).train()
 
 
-def _registered(model: str) -> tuple[str, Path | None]:
-    """open_clip's name of the model, and the file that it is from where the person named one."""
+def _registered(model: str) -> str:
+    """open_clip's name of the model."""
     import open_clip
 
     open_clip.add_model_config(FOLDER)
     if not model.endswith(".json"):
-        return model, None
+        return model
     path = Path(model)
-    if path.is_file():
-        checked = loaded(path, Model, MIB)
-        require_own_towers(checked, path)
-        if checked.text_cfg.hf_tokenizer_name not in (None, OWN_TOKENIZER):
-            raise UserError(
-                f"{path}: text_cfg.hf_tokenizer_name is {OWN_TOKENIZER!r}, a tokenizer of the pair's own, or left out"
-            )
-        open_clip.add_model_config(path)
-    return path.stem, path
+    checked = loaded(path, Model, MIB)
+    require_own_towers(checked, path)
+    if checked.text_cfg.hf_tokenizer_name not in (None, OWN_TOKENIZER):
+        raise UserError(
+            f"{path}: text_cfg.hf_tokenizer_name is {OWN_TOKENIZER!r}, a tokenizer of the pair's own, or left out"
+        )
+    open_clip.add_model_config(path)
+    return path.stem

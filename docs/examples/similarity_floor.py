@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Batch, Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
@@ -21,7 +21,7 @@ def loss(batch: Batch, settings: Settings) -> Tensor:
     """A scalar; `batch.forget` and `batch.retain` hold embeddings [b, width] with rows of length 1."""
     cosines = torch.einsum("bd,bd->b", batch.forget.images, batch.forget.texts)
     leaked = (cosines - settings.floor).clamp(min=0).mean()
-    return leaked + settings.retain_weight * info_nce(batch.retain, batch.scale)
+    return leaked + settings.retain_weight * contrastive_loss(batch.retain, batch.head)
 
 
 METHOD = Method(

@@ -15,6 +15,7 @@ from salmu.evaluation.attacks.decoded import decoded
 from salmu.evaluation.attacks.outcome import Outcome, nothing
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.metrics.membership import NO_OUTSIDERS, person_area
+from salmu.evaluation.unlearning.losses import FROZEN, Head, head_of
 from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.model_training.loading.clip import ClipModel
 
@@ -50,19 +51,25 @@ def drawn(person: np.ndarray, each: int, *key) -> np.ndarray:
 def gradient_norms(clip: ClipModel, pixels: Tensor, tokens: Tensor, images: Tensor, texts: Tensor) -> np.ndarray:
     """The norm of the gradient of each pair's loss [n]. `images`, `texts`: embeddings of neutral pairs [m, width]."""
     network: nn.Module = clip.network
-    weights = [weight for name, weight in network.named_parameters() if name != "logit_scale"]
+    weights = [weight for name, weight in network.named_parameters() if name not in FROZEN]
     wanted = [weight.requires_grad for weight in weights]
-    images, texts, scale = images.to(clip.device), texts.to(clip.device), network.logit_scale.exp().detach()
+    images, texts, head = images.to(clip.device), texts.to(clip.device), head_of(network)
     norms = []
     for weight in weights:
         weight.requires_grad_(True)
     for row in range(len(tokens)):
         image, text = embeddings(network, pixels[row : row + 1], tokens[row : row + 1], "fp32")
-        first = torch.zeros(1, dtype=torch.long, device=image.device)
-        by_image = F.cross_entropy(scale * image @ torch.cat([text, texts]).T, first)
-        by_text = F.cross_entropy(scale * text @ torch.cat([image, images]).T, first)
+        by_image = first_of_all(head, head.logits(image, torch.cat([text, texts])))
+        by_text = first_of_all(head, head.logits(text, torch.cat([image, images])))
         found = torch.autograd.grad((by_image + by_text) / 2, weights, allow_unused=True)
         norms.append(torch.stack([one.square().sum() for one in found if one is not None]).sum().sqrt().item())
     for weight, before in zip(weights, wanted, strict=True):
         weight.requires_grad_(before)
     return np.array(norms)
+
+
+def first_of_all(head: Head, logits: Tensor) -> Tensor:
+    """The model's loss for logits [1, m] of which the first alone is a pair, a scalar."""
+    if head.bias is None:
+        return F.cross_entropy(logits, torch.zeros(1, dtype=torch.long, device=logits.device))
+    return -F.logsigmoid(logits[0, 0]) - F.logsigmoid(-logits[0, 1:]).sum()

@@ -27,7 +27,7 @@ from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.metrics.bootstrap import clustered_interval
 from salmu.evaluation.metrics.retrieval import chance, own_rank
 from salmu.evaluation.metrics.score import possible
-from salmu.evaluation.unlearning.losses import pair_losses
+from salmu.evaluation.unlearning.losses import FROZEN, head_of, pair_losses
 from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.model_training.loading.clip import ClipModel
 from salmu.model_training.network import encode_text
@@ -89,8 +89,10 @@ def _people(dataset: Dataset, split: str) -> np.ndarray:
 def _learned(settings: EvaluationSettings, clip: ClipModel, pairs: Decoded, key: tuple, rest: "_Rest") -> list[_Point]:
     """The points of one curve after step 0. `key`: source, rate and rank."""
     chosen, (source, rate, rank) = settings.attacks.relearning, key
-    network = copy.deepcopy(clip.network).requires_grad_(True)
-    network.logit_scale.requires_grad_(False)
+    network = copy.deepcopy(clip.network)
+    head = head_of(network)
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(name not in FROZEN)
     learned = low_rank(network, rank, integer(settings.seed, "relearning", "lora", bits=32)) if rank else None
     learned = learned or [weight for weight in network.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -102,7 +104,7 @@ def _learned(settings: EvaluationSettings, clip: ClipModel, pairs: Decoded, key:
         rows = generator(settings.seed, "relearning", source, step).choice(len(pairs.tokens), size, replace=False)
         images, texts = embeddings(network, pairs.pixels[rows], pairs.tokens[rows], "fp32")
         optimiser.zero_grad()
-        pair_losses(images, texts, network.logit_scale.exp()).mean().backward()
+        pair_losses(images, texts, head).mean().backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimiser.step()
         if step + 1 in marks:

@@ -21,13 +21,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from salmu.evaluation.unlearning.losses import FROZEN, Head, head_of
 from salmu.evaluation.unlearning.pair_streams import Encoded, Pool, Stream, embeddings
 from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
 from salmu.evaluation.unlearning.wordings import Worded, worded_by
 from salmu.model_training.loading.clip import ClipModel
 
 PAIRS_A_STEP = {"batch_size": OneOf((16, 32, 64, 128)), "most_a_step": OneOf((2, 4, 8, 16))}
-FROZEN = ("logit_scale", "logit_bias")  # a lower temperature would look like forgetting
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Work:
         self.method, self.settings, self.network, self.count = method, settings, clip.network, count
         self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.scale = clip.network.logit_scale.detach().exp()
+        self.head = head_of(clip.network)
         self.streams = {
             part: Stream(pool, count, self, settings.seed, "unlearning", part) for part, pool in sorted(pools.items())
         }
@@ -162,9 +162,9 @@ class Batch:
         return self.work.retain.take(self.size)
 
     @property
-    def scale(self) -> Tensor:
-        """Factor of the cosines in the softmax, frozen."""
-        return self.work.scale
+    def head(self) -> Head:
+        """How the model makes logits of cosines, frozen."""
+        return self.work.head
 
     @property
     def key(self) -> tuple:

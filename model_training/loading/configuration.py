@@ -4,15 +4,17 @@ Unknown keys are refused: they would be arguments of constructors. A value that 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import ConfigDict, Field, PositiveFloat
 
 from salmu.data.documents import MIB, loaded
 from salmu.data.errors import UserError
 from salmu.data.settings import Settings
 from salmu.model_training.loading.folders import CONFIGURATION
+
+if TYPE_CHECKING:
+    import torch
 
 Width = Annotated[int, Field(ge=1, le=16384)]
 Heads = Annotated[int, Field(ge=1, le=256)]
@@ -163,7 +165,7 @@ def require_own_towers(model: Model, path: Path) -> None:
         raise UserError(f"{path}: model_cfg.vision_cfg.timm_model_name {name!r} is no model of timm {timm.__version__}")
 
 
-def build(model: Model) -> torch.nn.Module:
+def build(model: Model) -> "torch.nn.Module":
     """open_clip's network of a configuration, with random weights. Raises what torch, timm and open_clip raise for
     sizes that do not go together."""
     from open_clip.coca_model import CoCa

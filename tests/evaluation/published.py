@@ -111,8 +111,9 @@ def write_splits(folder: Path, splits: dict[str, list[dict]]) -> None:
         pq.write_table(pa.Table.from_pylist(rows, COLUMNS), folder / "data" / f"{split}-00000-of-00001.parquet")
 
 
-def write_model(folder: Path, seed: int = 0) -> Path:
-    """A random open_clip model of 0.1 million weights that reads characters, in the `local-dir:` layout."""
+def write_model(folder: Path, seed: int = 0, **more) -> Path:
+    """A random open_clip model of 0.1 million weights that reads characters, in the `local-dir:` layout. `more`: of its
+    configuration."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate(["<pad>", "<sot>", "<eot>", "<unk>", *alphabet])}
     inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
@@ -144,7 +145,7 @@ def write_model(folder: Path, seed: int = 0) -> Path:
             "eos_id": 2,
             "pad_id": 0,
         },
-    }
+    } | more
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = open_clip.CLIP(**config)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import unit
+from published import write_model
 from pydantic import ValidationError
 from result_files import clustered
 
@@ -35,7 +36,7 @@ from salmu.evaluation.encoding.settings import (
 from salmu.evaluation.metrics.membership import NO_OUTSIDERS
 from salmu.evaluation.metrics.retrieval import own_rank
 from salmu.evaluation.scoring.evaluate import evaluate
-from salmu.evaluation.unlearning.losses import pair_losses
+from salmu.evaluation.unlearning.losses import head_of, pair_losses
 from salmu.evaluation.unlearning.pair_streams import embeddings
 from salmu.evaluation.verdicts.attacks import attacked
 from salmu.evaluation.verdicts.leaderboard import records
@@ -199,11 +200,12 @@ def test_a_map_learned_on_retain_captions_undoes_a_turn_of_the_texts(random_pair
     assert np.abs(ridge(np.eye(3), np.ones((3, 2)), 1e-6) - 1).max() < 1e-3  # widths may differ
 
 
-def test_gradients_compare_each_forgotten_person_with_each_outsider(model_dir, dataset_dir, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"init_logit_bias": -3.0}], ids=["softmax", "sigmoid"])
+def test_gradients_compare_each_forgotten_person_with_each_outsider(more, dataset_dir, tmp_path):
     shutil.copytree(dataset_dir, tmp_path / "dataset")
     data = tmp_path / "dataset" / "data"
     shutil.copy(data / "holdout_identity-00000-of-00001.parquet", data / "outsiders-00000-of-00001.parquet")
-    dataset, clip = open_dataset(tmp_path / "dataset"), load_model(model_dir)
+    dataset, clip = open_dataset(tmp_path / "dataset"), load_model(write_model(tmp_path / "model", **more))
     encoder = Encoder(clip, 256, dataset.digest)
     pairs = {split: encoded_pairs(dataset, split, encoder) for split in ("forget", "outsiders", "retain_disjoint")}
     outcome = gradient_membership(clip, dataset, pairs, 2, 0)
@@ -213,7 +215,7 @@ def test_gradients_compare_each_forgotten_person_with_each_outsider(model_dir, d
     batch = decoded(clip, dataset, "forget", np.array([3]))
     images, texts = embeddings(clip.network.requires_grad_(True), batch.pixels, batch.tokens, "fp32")
     images, texts = (torch.cat(both) for both in zip((images, texts), neutral(pairs, 1), strict=True))
-    pair_losses(images, texts, clip.network.logit_scale.exp().detach())[0].backward()
+    pair_losses(images, texts, head_of(clip.network))[0].backward()
     squares = [weight.grad.square().sum() for weight in clip.network.parameters() if weight.grad is not None]
     assert norm == pytest.approx(sum(squares).sqrt().item(), rel=1e-4)
     rows = drawn(pairs["forget"].person, 2, 0, "forget")

@@ -44,7 +44,7 @@ def squared_gradients(work: Work, stream, sizes: list[int]) -> dict[str, np.ndar
     for size in sizes:
         pairs = stream.take(size)
         work.network.zero_grad()
-        ClipLoss()(*pairs.through(work.network), work.scale).backward()
+        ClipLoss()(*pairs.through(work.network), work.head.scale).backward()
         for name, weight in work.weights.items():
             total[name] += weight.grad.double().numpy() ** 2
     return {name: value / len(sizes) for name, value in total.items()}

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 import torch
 from open_clip import ClipLoss
+from random_batches import SCALE, batch_of, pairs
 
 from salmu.evaluation.metrics.matching import derangement
-from salmu.evaluation.unlearning.losses import embedding_drift, info_nce, matching_drift, mean_cosine, pair_losses
+from salmu.evaluation.unlearning.losses import (
+    Head,
+    contrastive_loss,
+    embedding_drift,
+    matching_drift,
+    mean_cosine,
+    pair_losses,
+)
 from salmu.evaluation.unlearning.methods import (
     alignment_calibration,
     cliperase,
@@ -25,32 +33,7 @@ from salmu.evaluation.unlearning.methods import (
 )
 from salmu.evaluation.unlearning.registry import get
 
-SCALE = 14.0
-
-
-def unit(rng, rows=6, width=8):
-    values = rng.normal(size=(rows, width))
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
-
-
-def pairs(seed: int) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """The same embeddings as arrays and as tensors."""
-    rng = np.random.default_rng(seed)
-    arrays = {name: unit(rng) for name in ("images", "texts", "images_before", "texts_before")}
-    tensors = {name: torch.tensor(value) for name, value in arrays.items()}
-    facts = np.array([0, 1, 2, 0, 3, 4])
-    length = {"__len__": lambda self: 6}
-    double = type("Double", (SimpleNamespace,), length)(**tensors, facts=torch.tensor(facts))
-    return SimpleNamespace(**arrays, facts=facts), double
-
-
-def batch_of(progress: float = 0.0) -> tuple[SimpleNamespace, SimpleNamespace, SimpleNamespace]:
-    (forget, forget_tensors), (retain, retain_tensors) = pairs(0), pairs(1)
-    scale = torch.tensor(SCALE, dtype=torch.float64)
-    batch = SimpleNamespace(
-        forget=forget_tensors, retain=retain_tensors, scale=scale, progress=progress, key=(0, "losses")
-    )
-    return forget, retain, batch
+HEAD = Head(torch.tensor(SCALE, dtype=torch.float64))
 
 
 def log_softmax(logits: np.ndarray, axis: int) -> np.ndarray:
@@ -79,19 +62,19 @@ def same(loss: torch.Tensor, expected: float) -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_info_nce_is_open_clips_loss_and_the_mean_over_pairs():
+def test_contrastive_loss_is_open_clips_loss_and_the_mean_over_pairs():
     forget, tensors = pairs(0)
     expected = ClipLoss()(tensors.images, tensors.texts, torch.tensor(SCALE, dtype=torch.float64)).item()
-    same(info_nce(tensors, torch.tensor(SCALE)), expected)
+    same(contrastive_loss(tensors, HEAD), expected)
     np.testing.assert_allclose(
-        pair_losses(tensors.images, tensors.texts, torch.tensor(SCALE)), contrastive(forget.images, forget.texts)
+        pair_losses(tensors.images, tensors.texts, HEAD), contrastive(forget.images, forget.texts)
     )
 
 
 def test_drifts_and_cosine():
     forget, tensors = pairs(0)
     same(mean_cosine(tensors), cosine(forget))
-    same(matching_drift(tensors, torch.tensor(SCALE)), matching(forget))
+    same(matching_drift(tensors, HEAD), matching(forget))
     moved = ((forget.images - forget.images_before) ** 2).sum(1) + ((forget.texts - forget.texts_before) ** 2).sum(1)
     same(embedding_drift(tensors), moved.mean())
 
@@ -225,7 +208,7 @@ def test_munba_gives_each_player_the_gain_of_nashs_bargain():
     for part in (batch.forget, batch.retain):
         part.images = part.images * weight
     batch.work = SimpleNamespace(weights={"w": weight})
-    players = [-info_nce(batch.forget, batch.scale), info_nce(batch.retain, batch.scale)]
+    players = [-contrastive_loss(batch.forget, batch.head), contrastive_loss(batch.retain, batch.head)]
     one, two = (torch.autograd.grad(player, weight, retain_graph=True)[0].numpy() for player in players)
     lengths, c = [np.linalg.norm(one), np.linalg.norm(two)], one @ two / np.linalg.norm(one) / np.linalg.norm(two)
     shared = np.sqrt((1 - c) / (1 - c**2 + 0.01))

@@ -7,15 +7,17 @@ pairs.
 S are the cosines of the forget batch, s their factor in the softmax. A contrastive loss consists of alignment, which
 draws pairs together, and of uniformity U, which drives all else apart. Of the forget pairs, uniformity may stay (g) and
 alignment is turned round (a); the similarity of mismatched pairs can be raised (b), so that forgetting shows in the
-matrix of similarities."""
+matrix of similarities. In the sigmoid loss uniformity is the mismatches' share: U(F) = mean_i sum_j!=i softplus(z_ij),
+z the logits."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce, mean_cosine
+from salmu.evaluation.unlearning.losses import Head, contrastive_loss, mean_cosine
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -32,18 +34,22 @@ class Settings(StoppableSettings):
 
 
 def loss(batch, settings: Settings) -> Tensor:
-    total = info_nce(batch.retain, batch.scale) + settings.alignment * mean_cosine(batch.forget)
+    total = contrastive_loss(batch.retain, batch.head) + settings.alignment * mean_cosine(batch.forget)
     pairs = batch.forget
     if len(pairs) > 1:  # a lone pair has no mismatch
         cosines = pairs.images @ pairs.texts.T
         off = ~torch.eye(len(pairs), dtype=torch.bool, device=cosines.device)
         total = total - settings.mismatches * cosines[off].mean()
-        total = total + settings.uniformity * uniformity(batch.scale * cosines, off)
+        total = total + settings.uniformity * uniformity(batch.head, cosines, off)
     return total
 
 
-def uniformity(logits: Tensor, off: Tensor) -> Tensor:
-    """Mean over rows and over columns of the logarithm of the mean of exp(logits) outside the diagonal."""
+def uniformity(head: Head, cosines: Tensor, off: Tensor) -> Tensor:
+    """Softmax: mean over rows and over columns of the logarithm of the mean of exp(logits) outside the diagonal.
+    Sigmoid: mean over rows of the sum of softplus(logits) outside it."""
+    logits = head.of(cosines)
+    if head.bias is not None:
+        return F.softplus(logits)[off].sum() / len(logits)
     apart = logits.masked_fill(~off, -torch.inf)
     return (apart.logsumexp(0).mean() + apart.logsumexp(1).mean()) / 2 - math.log(len(logits) - 1)
 

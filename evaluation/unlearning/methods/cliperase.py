@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce, matching_drift, mean_cosine
+from salmu.evaluation.unlearning.losses import contrastive_loss, matching_drift, mean_cosine
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -24,11 +24,11 @@ class Settings(StoppableSettings):
 
 
 def loss(batch, settings: Settings):
-    lowered = mean_cosine(batch.forget) if settings.forget == "cosine" else -info_nce(batch.forget, batch.scale)
+    lowered = mean_cosine(batch.forget) if settings.forget == "cosine" else -contrastive_loss(batch.forget, batch.head)
     return (
-        settings.retention * info_nce(batch.retain, batch.scale)
+        settings.retention * contrastive_loss(batch.retain, batch.head)
         + settings.forgetting * lowered
-        + settings.consistency * matching_drift(batch.retain, batch.scale)
+        + settings.consistency * matching_drift(batch.retain, batch.head)
     )
 
 

@@ -3,7 +3,8 @@
     loss = KL( softmax(z before, own caption at minus infinity) || softmax(z now) ) on F, and for captions likewise
 
 z are the logits: cosines times a factor. Once a caption's share of the softmax is nothing, nothing pushes its cosine
-further down; a small factor keeps pushing.
+further down; a small factor keeps pushing. On a model with the sigmoid loss each caption is a question of its own: the
+answer to the own one becomes no, all others stay.
 
 DELETE was made for classes. Here the classes of an image are captions: `batch`, those of the forget batch, all captions
 of the same fact taken out, or they would fight the mask; or `bank`, its own, which alone is taken out, and those of as
@@ -15,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from salmu.evaluation.unlearning.losses import Head, answers_kl
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -32,11 +34,11 @@ class Settings(StoppableSettings):
 
 
 def loss(batch, settings: Settings) -> Tensor:
-    pairs, factor = batch.forget, settings.factor or batch.scale
+    pairs, head = batch.forget, batch.head.scaled(settings.factor)
     if settings.classes == "batch":
         own = pairs.facts[:, None] == pairs.facts[None, :]
-        before, now = pairs.images_before @ pairs.texts_before.T, pairs.images @ pairs.texts.T
-        return (masked_kl(factor * before, factor * now, own) + masked_kl(factor * before.T, factor * now.T, own)) / 2
+        before, now = head.of(pairs.images_before @ pairs.texts_before.T), head.of(pairs.images @ pairs.texts.T)
+        return (masked(head, before, now, own) + masked(head, before.T, now.T, own)) / 2
     bank, total = batch.retain, 0.0
     before = (pairs.images_before * pairs.texts_before).sum(1, keepdim=True)
     now = (pairs.images * pairs.texts).sum(1, keepdim=True)
@@ -47,8 +49,13 @@ def loss(batch, settings: Settings) -> Tensor:
         old, new = torch.cat([before, ours_before @ theirs.T], 1), torch.cat([now, ours @ theirs.T], 1)
         own = torch.zeros_like(old, dtype=torch.bool)
         own[:, 0] = True
-        total = total + masked_kl(factor * old, factor * new, own) / 2
+        total = total + masked(head, head.of(old), head.of(new), own) / 2
     return total
+
+
+def masked(head: Head, before: Tensor, now: Tensor, own: Tensor) -> Tensor:
+    """The divergence for logits [b, m]; `own` bool: what is taken out."""
+    return masked_kl(before, now, own) if head.bias is None else refused_kl(before, now, own)
 
 
 def masked_kl(before: Tensor, now: Tensor, masked: Tensor) -> Tensor:
@@ -59,6 +66,11 @@ def masked_kl(before: Tensor, now: Tensor, masked: Tensor) -> Tensor:
     teacher = before.masked_fill(masked & usable, -torch.inf).log_softmax(1)
     terms = torch.where(teacher.isinf(), 0.0, teacher.exp() * (teacher - now.log_softmax(1)))
     return (terms * usable).sum() / len(before)
+
+
+def refused_kl(before: Tensor, now: Tensor, masked: Tensor) -> Tensor:
+    """Mean over rows of the summed KL(sigmoid(before) || sigmoid(now)), where the masked entries were a sure no."""
+    return answers_kl(before.masked_fill(masked, -torch.inf), now).sum() / len(before)
 
 
 METHOD = Method(

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 
 from salmu.data.keyed import generator
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
@@ -49,7 +49,7 @@ METHOD = Method(
     "and noise; its guarantee does not hold for networks; AdamW on batches and the scale of the noise are ours",
     sees=frozenset({"retain"}),
     settings=Settings,
-    loss=lambda batch, settings: info_nce(batch.retain, batch.scale),
+    loss=lambda batch, settings: contrastive_loss(batch.retain, batch.head),
     edit=edit,
     search={"learning_rate": Between(3e-4, 5e-3), "noise": Between(1e-4, 1e-2)},
 )

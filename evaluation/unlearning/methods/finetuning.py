@@ -4,7 +4,7 @@ loss = InfoNCE(R)"""
 
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
@@ -19,6 +19,6 @@ METHOD = Method(
     source="`ft` of MultiDelete (Cheng and Amiri, ECCV 2024), github.com/CLU-UML/MultiDelete: AdamW, 1e-5",
     sees=frozenset({"retain"}),
     settings=Settings,
-    loss=lambda batch, settings: info_nce(batch.retain, batch.scale),
+    loss=lambda batch, settings: contrastive_loss(batch.retain, batch.head),
     search={"learning_rate": Between(3e-4, 5e-3)},
 )

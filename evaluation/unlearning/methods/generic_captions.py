@@ -5,7 +5,7 @@ personal ones.
 
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
@@ -20,7 +20,7 @@ METHOD = Method(
     source="baseline of SALMUBench (Selvas-Sala, Kang and Gomez, CVPR 2026); its settings are not published, ours are",
     sees=frozenset({"forget"}),
     settings=Settings,
-    loss=lambda batch, settings: info_nce(batch.forget, batch.scale),
+    loss=lambda batch, settings: contrastive_loss(batch.forget, batch.head),
     captions="generic",
     search={"learning_rate": Between(3e-6, 3e-3)},
 )

@@ -7,7 +7,7 @@ The forget term has no floor; the retain term and the clipped gradient hold it b
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -19,8 +19,8 @@ class Settings(StoppableSettings):
 
 
 def loss(batch, settings: Settings) -> Tensor:
-    kept = settings.retention * info_nce(batch.retain, batch.scale)
-    return kept - settings.forgetting * info_nce(batch.forget, batch.scale)
+    kept = settings.retention * contrastive_loss(batch.retain, batch.head)
+    return kept - settings.forgetting * contrastive_loss(batch.forget, batch.head)
 
 
 METHOD = Method(

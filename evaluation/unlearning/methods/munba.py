@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -21,7 +21,7 @@ class Settings(StoppableSettings):
 
 def loss(batch, settings: Settings) -> Tensor:
     """A scalar whose gradient is the bargained one; its value means nothing."""
-    players = (-info_nce(batch.forget, batch.scale), info_nce(batch.retain, batch.scale))
+    players = (-contrastive_loss(batch.forget, batch.head), contrastive_loss(batch.retain, batch.head))
     weights = list(batch.work.weights.values())
     forget, retain = (
         torch.cat(

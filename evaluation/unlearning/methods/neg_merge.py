@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
 from salmu.evaluation.unlearning.training import schedule
@@ -62,7 +62,7 @@ def _finetune(work, pairs: int, rate: float, settings: Settings) -> None:
         for group in optimiser.param_groups:
             group["lr"] = rate * schedule(step, len(batches), 0.05)
         optimiser.zero_grad()
-        info_nce(batch, work.scale).backward()
+        contrastive_loss(batch, work.head).backward()
         torch.nn.utils.clip_grad_norm_(work.weights.values(), 1.0)
         optimiser.step()
 

@@ -6,7 +6,7 @@ It has no floor, so that a rate or budget too large destroys the model; clipped 
 
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, StoppableSettings
 
@@ -22,6 +22,6 @@ METHOD = Method(
     "clipped gradient and the stop are ours",
     sees=frozenset({"forget"}),
     settings=Settings,
-    loss=lambda batch, settings: -info_nce(batch.forget, batch.scale),
+    loss=lambda batch, settings: -contrastive_loss(batch.forget, batch.head),
     search={"learning_rate": Between(3e-6, 3e-4)},
 )

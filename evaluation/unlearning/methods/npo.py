@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce, pair_losses
+from salmu.evaluation.unlearning.losses import contrastive_loss, pair_losses
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -23,10 +23,10 @@ class Settings(StoppableSettings):
 
 def loss(batch, settings: Settings) -> Tensor:
     forget = batch.forget
-    now = pair_losses(forget.images, forget.texts, batch.scale)
-    before = pair_losses(forget.images_before, forget.texts_before, batch.scale)
+    now = pair_losses(forget.images, forget.texts, batch.head)
+    before = pair_losses(forget.images_before, forget.texts_before, batch.head)
     preference = 2 / settings.beta * F.softplus(settings.beta * (before - now)).mean()
-    return settings.forgetting * preference + settings.retention * info_nce(batch.retain, batch.scale)
+    return settings.forgetting * preference + settings.retention * contrastive_loss(batch.retain, batch.head)
 
 
 METHOD = Method(

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 
@@ -27,7 +27,7 @@ def masks(work, settings: Settings) -> dict[str, Tensor]:
     total = {name: torch.zeros_like(weight) for name, weight in work.weights.items()}
     looked_at = min(len(work.forget.pool), round(settings.looking * work.count))
     for pairs in work.forget.batches(looked_at, settings.batch_size):
-        for name, gradient in work.gradient(-info_nce(pairs, work.scale)).items():
+        for name, gradient in work.gradient(-contrastive_loss(pairs, work.head)).items():
             total[name] += len(pairs) * gradient
     sizes = torch.cat([gradient.abs().flatten() for gradient in total.values()]).cpu()  # not deterministic on GPUs
     threshold = sizes.kthvalue(max(1, round((1 - settings.salient) * len(sizes)))).values
@@ -42,7 +42,7 @@ METHOD = Method(
     sees=frozenset({"forget", "retain"}),
     settings=Settings,
     loss=lambda batch, settings: (
-        info_nce(batch.forget, batch.scale) + settings.retention * info_nce(batch.retain, batch.scale)
+        contrastive_loss(batch.forget, batch.head) + settings.retention * contrastive_loss(batch.retain, batch.head)
     ),
     masks=masks,
     captions="shuffled",

@@ -8,7 +8,7 @@ here both sides share each step."""
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce, matching_drift
+from salmu.evaluation.unlearning.losses import contrastive_loss, matching_drift
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -26,9 +26,9 @@ class Settings(StoppableSettings):
 
 
 def loss(batch, settings: Settings) -> Tensor:
-    kept = settings.obedience * matching_drift(batch.retain, batch.scale)
-    kept = kept + settings.retention * info_nce(batch.retain, batch.scale)
-    return kept - matching_drift(batch.forget, batch.scale) if batch.progress < settings.contradiction else kept
+    kept = settings.obedience * matching_drift(batch.retain, batch.head)
+    kept = kept + settings.retention * contrastive_loss(batch.retain, batch.head)
+    return kept - matching_drift(batch.forget, batch.head) if batch.progress < settings.contradiction else kept
 
 
 METHOD = Method(

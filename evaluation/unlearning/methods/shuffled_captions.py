@@ -4,7 +4,7 @@ loss = InfoNCE(x_i, y_p(i)), p a permutation without fixed points, drawn anew in
 
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
@@ -19,7 +19,7 @@ METHOD = Method(
     source="baseline of SALMUBench (Selvas-Sala, Kang and Gomez, CVPR 2026); its settings are not published, ours are",
     sees=frozenset({"forget"}),
     settings=Settings,
-    loss=lambda batch, settings: info_nce(batch.forget, batch.scale),
+    loss=lambda batch, settings: contrastive_loss(batch.forget, batch.head),
     captions="shuffled",
     search={"learning_rate": Between(1e-5, 3e-3)},
 )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce, pair_losses
+from salmu.evaluation.unlearning.losses import contrastive_loss, pair_losses
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf, StoppableSettings
 
@@ -24,9 +24,9 @@ class Settings(StoppableSettings):
 
 
 def loss(batch, settings: Settings) -> Tensor:
-    losses = pair_losses(batch.forget.images, batch.forget.texts, batch.scale)
+    losses = pair_losses(batch.forget.images, batch.forget.texts, batch.head)
     preference = 2 / settings.beta * F.softplus(-settings.beta * (losses - settings.margin)).mean()
-    return settings.forgetting * preference + settings.retention * info_nce(batch.retain, batch.scale)
+    return settings.forgetting * preference + settings.retention * contrastive_loss(batch.retain, batch.head)
 
 
 METHOD = Method(

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.losses import info_nce, mean_cosine
+from salmu.evaluation.unlearning.losses import contrastive_loss, mean_cosine
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.pair_streams import Encoded
 from salmu.evaluation.unlearning.settings import MethodSettings, OneOf
@@ -38,7 +38,7 @@ class Settings(MethodSettings):
 def edit(work, settings: Settings) -> dict[str, Any]:
     looked_at = min(len(work.forget.pool), round(settings.looking * work.count))
     g_forget = _mean_gradient(work, work.forget, looked_at, lambda pairs: 1 - mean_cosine(pairs), settings)
-    g_retain = _mean_gradient(work, work.retain, looked_at, lambda pairs: info_nce(pairs, work.scale), settings)
+    g_retain = _mean_gradient(work, work.retain, looked_at, lambda pairs: contrastive_loss(pairs, work.head), settings)
     best: tuple[bool, float, str, float] | None = None
     for name in pareto(work.start, g_forget, g_retain)[: settings.candidates]:
         found = _step_size(work, name, g_forget[name], settings)
@@ -81,7 +81,7 @@ def _step_size(work, name: str, gradient: Tensor, settings: Settings):
         _put(work, name, gradient, step)
         with torch.no_grad():
             accuracy = _own_first(work.forget.take(settings.sample))
-            loss = info_nce(work.retain.take(settings.sample), work.scale).item()
+            loss = contrastive_loss(work.retain.take(settings.sample), work.head).item()
         reached = accuracy <= settings.goal
         if best is None or reached or not best[0]:
             best = (reached, loss, step)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, MethodSettings
 
@@ -27,7 +27,7 @@ def importance(work, stream, settings: Settings) -> dict[str, torch.Tensor]:
     total, batches = {name: torch.zeros_like(weight) for name, weight in work.weights.items()}, 0
     for pairs in stream.batches(len(work.forget.pool), settings.batch_size):
         batches += 1
-        for name, gradient in work.gradient(info_nce(pairs, work.scale)).items():
+        for name, gradient in work.gradient(contrastive_loss(pairs, work.head)).items():
             total[name] += gradient.square()
     return {name: value / batches for name, value in total.items()}
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from salmu.evaluation.unlearning.losses import info_nce
+from salmu.evaluation.unlearning.losses import contrastive_loss
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, GradientSettings
 
@@ -36,7 +36,7 @@ METHOD = Method(
     "github.com/mlfoundations/task_vectors: AdamW, 1e-5",
     sees=frozenset({"forget"}),
     settings=Settings,
-    loss=lambda batch, settings: info_nce(batch.forget, batch.scale),
+    loss=lambda batch, settings: contrastive_loss(batch.forget, batch.head),
     edit=edit,
     search={"learning_rate": Between(1e-5, 1e-3), "strength": Between(0.3, 3)},
 )
