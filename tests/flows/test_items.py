@@ -59,8 +59,10 @@ def test_what_is_not_there_is_one_line(run, capsys, arguments, words):
 
 
 def test_clean_removes_what_no_manifest_names_and_nothing_else(run, capsys):
-    before = sorted(path for path in run.folder.rglob("*") if path.is_file())
-    stage = run.stage_folder("portraits")
+    def files() -> list:
+        return sorted(path for path in run.folder.rglob("*") if path.is_file() and path.name != ".lock")
+
+    before, stage = files(), run.stage_folder("portraits")
     strays = [stage / "part-00077.parquet", stage / "rejects-00000.parquet", stage / ".part-00001.parquet.12.tmp"]
     for path in strays:
         path.write_bytes(b"x" * 500_000)
@@ -70,9 +72,7 @@ def test_clean_removes_what_no_manifest_names_and_nothing_else(run, capsys):
     told = salmu(run, capsys, "clean", "--dry-run")
     assert "4 would be removed, 1.5 MB" in told and all(path.exists() for path in strays)
     assert "4 removed, 1.5 MB" in salmu(run, capsys, "clean")
-    lock = run.folder / ".lock"
-    assert sorted(path for path in run.folder.rglob("*") if path.is_file() and path != lock) == before
-    assert not work.folder.exists()
+    assert files() == before and not work.folder.exists()
 
 
 COMMANDS = ["status", "plan", "verify", "verify personas", "inspect portraits", "clean", "report", "gallery"]
