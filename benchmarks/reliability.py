@@ -77,23 +77,23 @@ def read_table(path: Path) -> tuple[list[str], list[str], np.ndarray]:
 
 def repeats(metrics: list[str], values: np.ndarray) -> list[dict[str, Any]]:
     """One row a metric."""
-    signs = _signs(values)
+    signs = compared(values)
 
     def taus(weights: np.ndarray) -> np.ndarray:
-        return np.mean([_tau(one, other, weights).diagonal() for one, other in combinations(signs, 2)], axis=0)
+        return np.mean([tau(one, other, weights).diagonal() for one, other in combinations(signs, 2)], axis=0)
 
-    found = _over_methods(taus, values.shape[1], "repeats")
+    found = over_methods(taus, values.shape[1], "repeats")
     return [{"metric": name} | dict(zip(("tau", "low", "high"), row)) for name, row in zip(metrics, found.tolist())]
 
 
 def agreement(metrics: list[str], values: np.ndarray) -> list[dict[str, Any]]:
     """One row for each two metrics, the strongest agreement first."""
-    signs = _signs(values)
+    signs = compared(values)
 
     def taus(weights: np.ndarray) -> np.ndarray:
-        return np.mean([_tau(one, one, weights) for one in signs], axis=0)
+        return np.mean([tau(one, one, weights) for one in signs], axis=0)
 
-    found = _over_methods(taus, values.shape[1], "agreement")
+    found = over_methods(taus, values.shape[1], "agreement")
     rows = [
         {"metrics": [metrics[one], metrics[other]]} | dict(zip(("tau", "low", "high"), found[one, other].tolist()))
         for one, other in combinations(range(len(metrics)), 2)
@@ -101,19 +101,19 @@ def agreement(metrics: list[str], values: np.ndarray) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -abs(row["tau"]))
 
 
-def _signs(values: np.ndarray) -> np.ndarray:
+def compared(values: np.ndarray) -> np.ndarray:
     """Which of two methods has more: [pairs, methods * methods, metrics]."""
     count = values.shape[1]
     return np.sign(values[:, :, None] - values[:, None]).reshape(len(values), count * count, -1)
 
 
-def _tau(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def tau(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of each metric with each other one, from the signs of two tables; 0 where all are alike."""
     both, alone = one.T * weights @ other, [np.einsum("wm,w,wm->m", part, weights, part) for part in (one, other)]
     return both / np.sqrt(np.maximum(np.outer(*alone), 1e-9))
 
 
-def _over_methods(statistic: Callable[[np.ndarray], np.ndarray], count: int, *key) -> np.ndarray:
+def over_methods(statistic: Callable[[np.ndarray], np.ndarray], count: int, *key) -> np.ndarray:
     """A statistic of weights of two methods, and its interval over methods: [..., 3]."""
     rng, every = generator(0, "reliability", *key), np.ones(count)
     weights = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(DRAWS)]

@@ -1,6 +1,9 @@
 """benchmarks/reliability.py: what it says of metrics whose answer is known."""
 
+import importlib
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,3 +55,23 @@ def test_the_kept_numbers_are_of_the_tables_that_come_with_the_project():
         found = kept["tables"][path.stem]
         assert (found["methods"], found["pairs"]) == (methods, len(values))
         assert [row["metric"] for row in found["repeats"]] == metrics
+
+
+def test_the_order_of_methods_is_compared_between_architectures(few_draws, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(reliability.__file__).parent))
+    architectures = importlib.import_module("architectures")
+    monkeypatch.setattr(sys.modules["reliability"], "DRAWS", 20)
+    methods = {f"method-{number}": number / 10 for number in range(8)}
+
+    def table(order, verdict):
+        rows = {name: {"RetFail": order * value, "GenKnow": 1 - value} for name, value in methods.items()}
+        return {name: row | {"verdict": verdict} for name, row in (rows | {"clean": rows["method-3"]}).items()}
+
+    tables = {"one": table(1, "partial"), "two": table(2, "partial"), "three": table(-1, "over-generalised")}
+    taus = {(row["metric"], *row["tables"]): row["tau"] for row in architectures.orders(tables)}
+    assert taus["RetFail", "one", "two"] == 1 and taus["RetFail", "one", "three"] == -1
+    assert taus["GenKnow", "two", "three"] == 1
+    told = {"taus": architectures.orders(tables), "verdicts": architectures.verdicts(tables)}
+    assert [row["same"] for row in told["verdicts"]] == [8, 0, 0] and told["verdicts"][0]["methods"] == 8
+    page = architectures.as_text(tables, told)
+    assert "| RetFail | 1.00 [" in page and "| same verdict | 8 of 8 | 0 of 8 | 0 of 8 |" in page
