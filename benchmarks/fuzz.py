@@ -51,6 +51,12 @@ ODD = (
     float("nan"),
     float("inf"),
 )
+ASKED = (
+    {"request_id": "T-104", "identity_id": "00000012"},
+    {"request_id": "T-105", "identity_id": "00000031", "data_field": "emails"},
+    {"file_name": "00000031_004_ar-1.00.jpg"},
+)
+REQUESTS = b"request_id,identity_id,data_field\nT-104,00000012,\nT-105,00000031,phone_number\n"
 TOKENS = (
     b"\x00",
     b"\xff\xfe",
@@ -153,7 +159,9 @@ def readers(run: Path) -> dict[str, Reader]:
     from salmu.data.readers import open_dataset
     from salmu.data.store.manifest_files import read_manifest
     from salmu.evaluation.metrics.results_file import read_results
+    from salmu.evaluation.requests.reading import read_requests
     from salmu.evaluation.unlearning.record import read_record
+    from salmu.evaluation.unlearning.wordings import worded_by
     from salmu.flows.settings import load_profile, parse_assignment
     from salmu.model_training.loading.configuration import Text, read_configuration
     from salmu.model_training.loading.tokenizer import read_tokenizer
@@ -164,6 +172,7 @@ def readers(run: Path) -> dict[str, Reader]:
     from salmu.tasks.captions.paraphrase import parsed
     from salmu.tasks.captions.server_answers import Passing
     from salmu.tasks.captions.server_answers import content as completion
+    from salmu.tasks.face_packs import FaceSettings, detection_size
 
     def profile(content: bytes, folder: Path):
         return load_profile(str(written(content, folder, "mine.yaml")))
@@ -220,6 +229,15 @@ def readers(run: Path) -> dict[str, Reader]:
         written((clip / "tokenizer_config.json").read_bytes(), folder, "tokenizer_config.json")
         return read_tokenizer(folder, Text(vocab_size=60_000, context_length=32, hf_tokenizer_name="own"))
 
+    def requests(suffix: str):
+        return lambda content, folder: read_requests(written(content, folder, f"requests{suffix}"), 100)
+
+    def wordings(content: bytes, folder: Path):
+        return worded_by(None, str(written(content, folder, "sentences.jsonl")))
+
+    def face_pack(content: bytes, folder: Path):
+        return detection_size(FaceSettings(pack=str(folder)), written(content, folder, "pack.json").parent)
+
     def reply(content: bytes, folder: Path):
         try:
             return parsed(completion(content))
@@ -257,6 +275,10 @@ def readers(run: Path) -> dict[str, Reader]:
             lambda: [(clip / "open_clip_config.json").read_bytes()], configuration, 0.08, True
         ),
         "tokenizer": Reader(lambda: [(clip / "tokenizer.json").read_bytes()], tokenizer, 0.005),
+        "requests CSV": Reader(lambda: [REQUESTS], requests(".csv"), 0.05),
+        "requests JSONL": Reader(lambda: as_json(*ASKED), requests(".jsonl"), 0.05, True),
+        "wordings": Reader(lambda: as_json({"data_field": "city", "text": "[name] of [value]"}), wordings, 0.05, True),
+        "face pack": Reader(lambda: as_json({"detection_size": 320}), face_pack, 0.02, True),
         "reply": Reader(lambda: as_json(spoken), reply, 0.05, True),
     }
 
