@@ -49,11 +49,12 @@ def runner_of_nobody():
 @pytest.fixture(scope="session")
 def smoke_run(prefect_server, tmp_path_factory) -> Path:
     """The folder of a run that two worker processes made without a disturbance, once for all processes of the tests.
-    Read it only, or copy it."""
+    Read it only, or copy it. A folder in SALMU_SMOKE_RUN keeps it for the next pytest."""
     import smoke_run
 
     folder = tmp_path_factory.getbasetemp()
-    return smoke_run.made_once(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return smoke_run.made_once(Path(os.environ.get("SALMU_SMOKE_RUN", shared)))
 
 
 @pytest.fixture(scope="session")
