@@ -23,6 +23,7 @@ __all__ = [
     "evaluate",
     "forget",
     "load_model",
+    "merge",
     "methods",
     "open_dataset",
     "open_run",
@@ -32,7 +33,7 @@ __all__ = [
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself would be most of the time of this import
 if TYPE_CHECKING:
-    from salmu.api import evaluate, forget, load_model, methods, open_dataset, open_run, run, unlearn
+    from salmu.api import evaluate, forget, load_model, merge, methods, open_dataset, open_run, run, unlearn
     from salmu.data.errors import UserError
     from salmu.results import Results, Run
 

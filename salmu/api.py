@@ -244,6 +244,28 @@ def unlearn(
     return target
 
 
+def merge(edit: str | Path, model: str | Path, out: str | Path, *, force: bool = False) -> Path:
+    """Put an edit into the model that it was made from, and write the result to the folder `out` in open_clip's layout.
+    The same as `salmu merge`. Returns the folder.
+
+    `edit`: the file edit.safetensors that `unlearn` writes where the method's settings have a `rank`. `force`: replace
+    what `out` holds. Raises UserError for a file that is no edit, is damaged, or was made from another model.
+
+    >>> import salmu
+    >>> few = {"learning_rate": 1e-3, "retain_scenes": 0, "rank": 4}
+    >>> parts = "runs/mine/models/compromised", "runs/mine/dataset", "edited"
+    >>> forgot = salmu.unlearn("negative_gradient", *parts, budget=0.5, settings=few)
+    >>> salmu.merge(forgot / "edit.safetensors", "runs/mine/models/compromised", "merged").name
+    'merged'
+    """
+    from salmu.data.files import location
+    from salmu.evaluation.unlearning.low_rank import merge
+
+    source, target = (Path(str(location(place))) for place in (model, out))
+    merge(Path(edit), source, target, replace=force)
+    return target
+
+
 def forget(
     requests: str | Path,
     model: str | Path,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from salmu.evaluation.unlearning.losses import FROZEN, Head, head_of
+from salmu.evaluation.unlearning.low_rank import LowRank
 from salmu.evaluation.unlearning.pair_streams import Encoded, Pool, Stream, embeddings
 from salmu.evaluation.unlearning.settings import Between, MethodSettings, OneOf
 from salmu.evaluation.unlearning.wordings import Worded, worded_by
@@ -84,6 +85,7 @@ class Work:
     ):
         """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
         self.anchor = anchor
+        self.change: LowRank | None = None  # what is learned in place of the weights, where the settings have a rank
         self.method, self.settings, self.network, self.count = method, settings, clip.network, count
         self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}

@@ -18,6 +18,7 @@ from salmu.data.private import without_folders
 from salmu.data.readers import Dataset, open_dataset
 from salmu.data.sealed import sealed
 from salmu.evaluation.encoding.cost import peak_memory_mb
+from salmu.evaluation.unlearning.low_rank import Edit, write_edit
 from salmu.evaluation.unlearning.method import Anchor, Work
 from salmu.evaluation.unlearning.pair_streams import Pool
 from salmu.evaluation.unlearning.record import RECORD, read_record
@@ -86,7 +87,7 @@ def unlearn(
     unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")
 
     def keep(budget: float, record: dict[str, Any]) -> None:
-        _write(clip, about | {"budget": budget} | _cost(clip, record), model_dir, unfinished / f"{budget:g}x")
+        _write(work, clip, about | {"budget": budget} | _cost(clip, record), model_dir, unfinished / f"{budget:g}x")
 
     try:
         with reproducible(settings.threads):
@@ -95,7 +96,7 @@ def unlearn(
             work = Work(chosen, settings, clip, pools(chosen.sees, settings, clip, dataset), count, held)
             record = spend(work, progress, unfinished, fingerprint, keep)
         record = about | _cost(clip, record) | {"fingerprint": fingerprint}
-        _write(clip, record, model_dir, out_dir, unfinished)
+        _write(work, clip, record, model_dir, out_dir, unfinished)
     except UserError:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -161,7 +162,9 @@ def _finished(out_dir: Path, fingerprint: str) -> bool:
         return False
 
 
-def _write(clip: ClipModel, record: dict[str, Any], source: Path, out_dir: Path, kept: Path | None = None) -> None:
+def _write(
+    work: Work, clip: ClipModel, record: dict[str, Any], source: Path, out_dir: Path, kept: Path | None = None
+) -> None:
     """Write the model's folder whole or not at all: the documents that a model is loaded from are copied from the
     source, nothing else; models at lower budgets are taken from `kept`."""
     weights = {name: weight.detach().cpu().contiguous() for name, weight in clip.network.state_dict().items()}
@@ -170,6 +173,9 @@ def _write(clip: ClipModel, record: dict[str, Any], source: Path, out_dir: Path,
             if (source / name).is_file():
                 write_atomic(folder / name, (source / name).read_bytes())
         write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+        if work.change:
+            digests = {key: record[key] for key in ("source_model_digest", "model_digest")}
+            write_edit(folder, work.change, Edit(method=record["method"], **digests))
         record = sealed(record | {"files": file_digests(folder)})
         write_atomic(folder / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
         for lower in sorted(kept.glob("*x")) if kept else ():

@@ -128,6 +128,14 @@ class GradientSettings(MethodSettings):
         description="Of AdamW. A larger one lets weights with small gradients move less, such as the embeddings of "
         "words that a step does not hold.",
     )
+    rank: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Learn a low-rank change of each matrix and kernel (LoRA), and write it beside the model, as "
+        "edit.safetensors; salmu merge puts it into the start model. It wants a larger learning rate. null: all "
+        "weights change.",
+    )
     warm_up: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     keep_at: tuple[float, ...] = Field(
         (), description="Budgets below the full one at which the model is written too, into checkpoints/<budget>x/."
@@ -143,6 +151,12 @@ class GradientSettings(MethodSettings):
     def _kept_below_the_budget(self) -> "GradientSettings":
         if any(not 0 < budget < self.budget for budget in self.keep_at):
             raise ValueError(f"keep_at must be between 0 and the budget, {self.budget:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _low_rank_by_adamw(self) -> "GradientSettings":
+        if self.rank and self.optimiser != "adamw":
+            raise ValueError("rank needs optimiser adamw")
         return self
 
 

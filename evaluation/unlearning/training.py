@@ -1,38 +1,24 @@
 """Spends a method's budget on a model: masks, steps, edit; with states from which a killed run goes on."""
 
-import io
 import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from salmu.data.errors import UserError
-from salmu.data.files import write_atomic
+from salmu.evaluation.unlearning.low_rank import LowRank
 from salmu.evaluation.unlearning.method import Batch, Work
 from salmu.evaluation.unlearning.optimisers import optimisers
 from salmu.evaluation.unlearning.pair_streams import shares
+from salmu.evaluation.unlearning.state import State, load_state, save_state
 
 CURVE_POINTS = 100
-STATE = "state.pt"
-
-
-@dataclass
-class State:
-    """All that the next step depends on, beside weights, optimiser and masks; draws follow from the step."""
-
-    step: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of the whole process, all threads
-    places: dict[str, int] = field(default_factory=dict)  # of the streams
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    stopped: bool = False
-    gradient: float = 0.0  # the largest norm so far
 
 
 def spend(
@@ -60,19 +46,24 @@ def spend(
 
 def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, began: tuple[float, float]) -> State:
     settings, weights = work.settings, work.weights
-    kept = _load(folder, fingerprint, work)
+    kept = load_state(folder, fingerprint, work)
     if kept:
         masks, state = kept["masks"], State(**kept["state"])
     else:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)  # what a run with other settings left
         masks, state = work.method.masks(work, settings) if work.method.masks else None, State()
-    changed = [weight for name, weight in weights.items() if masks is None or name in masks]
-    parts = optimisers(work, changed)
+    free = {name: weight for name, weight in weights.items() if masks is None or name in masks}
     partly = {name: mask for name, mask in (masks or {}).items() if not mask.all()}
+    if settings.rank:
+        work.change = _low_rank(work, free, partly)
+    changed = work.change.parameters if work.change else list(free.values())
+    parts = optimisers(work, changed)
     left = [stream.left for stream in work.streams.values()]
     if kept:
         left = kept["left"]
+        if work.change:
+            work.change.load(kept["change"])
         for part, known in zip(parts, kept["optimisers"], strict=True):
             part.load_state_dict(known)
         for part, place in state.places.items():
@@ -91,8 +82,18 @@ def _steps(work: Work, progress, folder: Path | None, fingerprint: str, keep, be
         if state.step in marks:
             keep(marks[state.step], _record(work, _timed(state, began)))
         if folder and state.step % settings.checkpoint_every == 0 and state.step < len(sizes):
-            _save(folder, fingerprint, work, parts, masks, left, _timed(state, began))
+            save_state(folder, fingerprint, work, parts, masks, left, _timed(state, began))
     return state
+
+
+def _low_rank(work: Work, free: dict[str, nn.Parameter], partly: dict[str, Tensor]) -> LowRank:
+    """The changes that are learned in place of the weights. Raises UserError for a method that they cannot carry."""
+    name = work.method.name
+    if work.method.edit:
+        raise UserError(f"{name}: no rank, since it edits the weights after its steps; leave rank out")
+    if partly:
+        raise UserError(f"{name}: no rank, since it changes single elements of the weights; leave rank out")
+    return LowRank(work.start, free, work.settings.rank, work.settings.seed, "unlearning")
 
 
 def _timed(state: State, began: tuple[float, float]) -> State:
@@ -132,11 +133,15 @@ def _step(batch: Batch, parts: list, rate: float, changed: list, partly, state: 
     for part in parts:
         part.zero_grad()
     loss.backward()
+    if work.change:
+        work.change.take_gradients()
     state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
     for part in parts:
         for group in part.param_groups:
             group["lr"] = rate
         part.step()
+    if work.change:
+        work.change.put()
     _restore(work, partly)
     if share := getattr(settings, "pull_back", 0.0) * rate:
         _pull_back(work, min(share, 1.0))
@@ -165,6 +170,10 @@ def _restore(work: Work, partly: dict[str, Tensor]) -> None:
 
 def _pull_back(work: Work, share: float) -> None:
     """Take back this share of what each weight has moved."""
+    if work.change:
+        work.change.pull_back(share)
+        work.change.put()
+        return
     with torch.no_grad():
         for name, weight in work.weights.items():
             weight.lerp_(work.start[name], share)
@@ -214,35 +223,3 @@ def _record(work: Work, state: State) -> dict[str, Any]:
         **({"prepared": work.prepared.figures} if work.method.prepare else {}),
         "curve": list(state.curve),
     }
-
-
-def _save(folder: Path, fingerprint: str, work: Work, parts: list, masks, left, state: State) -> None:
-    places = {part: stream.place for part, stream in work.streams.items()}
-    content = io.BytesIO()
-    torch.save(
-        {
-            "fingerprint": fingerprint,
-            "state": vars(state) | {"places": places},
-            "weights": {name: weight.detach() for name, weight in work.weights.items()},
-            "optimisers": [part.state_dict() for part in parts],
-            "masks": masks,
-            "left": left,
-            "passes": {part: torch.from_numpy(stream.passes) for part, stream in work.streams.items()},
-        },
-        content,
-    )
-    write_atomic(folder / STATE, content.getvalue())
-
-
-def _load(folder: Path | None, fingerprint: str, work: Work) -> dict[str, Any] | None:
-    """The state that a killed run left, its weights put into the network; None if there is none of this run."""
-    try:
-        kept = torch.load(folder / STATE, map_location=work.device, weights_only=True) if folder else None
-    except FileNotFoundError:
-        return None
-    if not kept or kept["fingerprint"] != fingerprint:
-        return None
-    with torch.no_grad():
-        for name, weight in work.weights.items():
-            weight.copy_(kept["weights"][name])
-    return kept

@@ -271,6 +271,11 @@ def parser() -> Parser:
     unlearn.add_argument("--seed", type=at_least(0), default=0)
     unlearn.add_argument("--out", metavar="DIR", required=True, help="folder to write")
     unlearn.add_argument("--force", action="store_true", help="replace whatever is in --out")
+    merge = command("merge", "put the edit of an unlearning with a rank into its start model", run=False, json=True)
+    merge.add_argument("--edit", metavar="FILE", required=True, help="edit.safetensors of an unlearned model")
+    merge.add_argument("--model", metavar="DIR", required=True, help="folder of the model that was unlearned")
+    merge.add_argument("--out", metavar="DIR", required=True, help="folder to write")
+    merge.add_argument("--force", action="store_true", help="replace whatever is in --out")
     forget = command(
         "forget",
         "work erasure requests, with evidence and a receipt of each",

@@ -26,6 +26,7 @@ COMMANDS = {  # name -> the module of this folder that holds its function, which
     "gallery": "dataset_commands",
     "evaluate": "model_commands",
     "unlearn": "model_commands",
+    "merge": "model_commands",
     "forget": "request_commands",
     "tune": "model_commands",
     "generator": "generator_command",

@@ -1,4 +1,4 @@
-"""Commands about models: evaluate, unlearn, tune, submission."""
+"""Commands about models: evaluate, unlearn, merge, tune, submission."""
 
 from pathlib import Path
 
@@ -81,6 +81,14 @@ def _cost_rows(record: dict) -> list[dict]:
         if seen.get("scenes_from"):
             saw["scenes decided by"] = seen["scenes_from"]
     return [{"figure": name, "value": str(value)} for name, value in (told | saw).items()]
+
+
+def merge(options) -> None:
+    from salmu.evaluation.unlearning.low_rank import merge
+
+    same = merge(Path(options.edit), Path(options.model), Path(options.out), replace=options.force)
+    told = "the unlearned model, to the bit" if same else "the unlearned model but for the last bits of its weights"
+    show(options, {"model": options.out, "same_bits": same}, f"model: {options.out} ({told})")
 
 
 def tune(options) -> None:
