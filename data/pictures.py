@@ -35,8 +35,10 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 QUARTERS = {turn for orientation, turn in TURNS.items() if orientation >= 5}  # those that swap width and height
+OVERSHOOT = 1.1  # a resized float picture may be a little above white
 WHITE = {"I": (2**8 - 1, 2**16 - 1, 2**31 - 1), "F": (1, 2**8 - 1, 2**16 - 1)}  # values that white may have in a mode
 
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # a reject tells what cannot be read
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused here, by a lower limit
 
 
@@ -128,8 +130,8 @@ def _eight_bits(values: np.ndarray, kind: str) -> np.ndarray:
         raise ValueError("a value is not finite")
     values -= min(values.min(), 0)
     most = values.max()
-    white = next((white for white in WHITE[kind] if most <= white), most)
-    return np.round(values * (255 / white)).astype(np.uint8)
+    white = next((white for white in WHITE[kind] if most <= OVERSHOOT * white), most)
+    return np.round(values * (255 / max(white, most))).astype(np.uint8)
 
 
 def _damaged(error: Exception) -> PictureError:

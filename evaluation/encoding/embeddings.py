@@ -1,5 +1,6 @@
 """Encode images and texts with a model, once: every metric is array work on the result."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.model_training.loading.clip import ClipModel
@@ -16,6 +18,7 @@ from salmu.model_training.loading.pixels import normalised, sized
 from salmu.model_training.network import encode_text
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+CHECKSUM = 16  # bytes at the end of a file of the cache
 PROBE = "Aa Zz, 0-9: Łé@+."  # its token ids tell tokenizers apart in the key of the cache
 
 
@@ -78,6 +81,8 @@ class Encoder:
         kind = AUTOCAST.get(self.precision)
         with torch.autocast(torch.device(self.model.device).type, kind, enabled=kind is not None):
             features = tower(batch.to(self.model.device))
+        if not torch.isfinite(features).all():
+            raise UserError(f"model {self.model.name}: an embedding is not finite (NaN or infinite); it is broken")
         return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
 
     def _image_tower(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -87,13 +92,16 @@ class Encoder:
         return encode_text(self.model.network, tokens)
 
     def _kept(self, name: str, count: int) -> np.ndarray | None:
-        """What the cache holds under this name, if it is whole."""
-        if self.cache is None:
-            return None
+        """What the cache holds under this name, if it is whole: bytes that differ from their checksum, which stands at
+        the end of the file, are encoded again."""
         try:
-            embeddings = np.load(self.cache / f"{name}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # not there, or damaged: encode again
+            content = (self.cache / f"{name}.npy").read_bytes() if self.cache else b""
+        except OSError:
             return None
+        array, checksum = content[:-CHECKSUM], content[-CHECKSUM:]
+        if not array or _checksum(array) != checksum:
+            return None
+        embeddings = np.load(io.BytesIO(array), allow_pickle=False)
         return embeddings if len(embeddings) == count else None
 
     def _keep(self, name: str, batches: list[np.ndarray]) -> np.ndarray:
@@ -101,5 +109,10 @@ class Encoder:
         if self.cache:
             content = io.BytesIO()
             np.save(content, embeddings, allow_pickle=False)
-            write_atomic(self.cache / f"{name}.npy", content.getvalue())
+            array = content.getvalue()
+            write_atomic(self.cache / f"{name}.npy", array + _checksum(array))
         return embeddings
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=CHECKSUM).digest()

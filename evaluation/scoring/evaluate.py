@@ -80,6 +80,8 @@ def _held(out: Path) -> str | None:
     """The fingerprint of the results that a file holds; None where there is no file, or it says nothing of that."""
     if not out.exists():
         return None
+    if not out.is_file():
+        raise UserError(f"{out}: not a file that results can be written to; name another")
     remedy = "remove it to have it written again, or name another file"
     try:
         results = read_results(out)

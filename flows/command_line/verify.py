@@ -78,7 +78,7 @@ def as_text(rows: list[dict[str, Any]], problems: list[dict[str, str]]) -> str:
         for row in rows
     ]
     files, total = (sum(row[name] for row in rows) for name in ("files", "bytes"))
-    found = f"{len(problems)} problems" if problems else "all as they should be"
+    found = f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "all as they should be"
     lines = [text_table(table), "", f"{files} files, {total / 1e6:.1f} MB: {found}", NOT_CHECKED]
     for problem in problems[:SHOWN]:
         lines += ["", f"{problem['path']}: {problem['problem']}", f"    {problem['command']}"]

@@ -135,7 +135,7 @@ def _by_name(name: str):
 @torch.no_grad()
 def _require_sound(clip: ClipModel) -> None:
     """Encode a picture and three texts. Raises UserError where tokens and network do not go together, or what comes out
-    is not finite."""
+    is not finite, or zero."""
     texts = ["", "a photo of a dog", "long " * 5000]
     try:
         tokens = clip.tokenizer(texts).to(clip.device)
@@ -157,3 +157,5 @@ def _require_sound(clip: ClipModel) -> None:
     for kind, values in (("text", text), ("image", image)):
         if not torch.isfinite(values).all():
             raise UserError(f"model {clip.name}: its {kind} embeddings are not finite (NaN or infinite); it is broken")
+        if not values.any(dim=1).all():
+            raise UserError(f"model {clip.name}: its {kind} embeddings are zero; it is broken")

@@ -1,6 +1,8 @@
 """The weights of a model folder: which file, what may be in it, and whether it fits the network."""
 
 import hashlib
+import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -47,8 +49,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
             found = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, torch, zipfile and pickle raise many types
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of old formats in several lines
+                found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # torch's text advises to run the file's code
+        raise UserError(
+            f"{path}: cannot be loaded, damaged or not weights alone; foreign code is never run, so save the weights "
+            "as safetensors"
+        ) from None
+    except Exception as error:  # safetensors, torch and zipfile raise many types
         reason = str(error).splitlines()[0] if str(error) else ""
         raise UserError(
             f"{path}: cannot be loaded, damaged or not weights alone: {type(error).__name__}: {reason[:150]}"

@@ -60,7 +60,18 @@ def list_pictures(images: Sequence[str]) -> list[Listed]:
             "candidates.source is 'images', but candidates.images is empty: name folders, .zip or .tar files of "
             f"pictures ({KINDS})"
         )
+    _require_once([Path(text).expanduser().resolve() for text in images])
     return _listed(images, [])
+
+
+def _require_once(paths: list[Path]) -> None:
+    """Raises UserError where two of the paths hold the same pictures: one lies in the other, or both are FFHQ's."""
+    for number, path in enumerate(paths):
+        for earlier in paths[:number]:
+            both = {path.name, earlier.name}
+            copies = len(both) == 2 and both <= set(FFHQ) and path.parent == earlier.parent
+            if copies or path.is_relative_to(earlier) or earlier.is_relative_to(path):
+                raise UserError(f"candidates.images: {earlier} and {path} hold the same pictures; name one of them")
 
 
 def left_out(images: Sequence[str]) -> list[str]:

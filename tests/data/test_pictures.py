@@ -30,6 +30,7 @@ DEEP = {
     "16 bits in 32": saved(RAMP.round().astype(np.int32), "TIFF"),
     "32 bits": saved((RAMP * 2**15).astype(np.int32), "TIFF"),
     "float up to 1": saved((RAMP / RAMP.max()).astype(np.float32), "TIFF"),
+    "float a little above 1": saved((RAMP / RAMP.max() * 1.004).astype(np.float32), "TIFF"),
     "float up to 255": saved((RAMP / 257).astype(np.float32), "TIFF"),
     "float around 0": saved((RAMP - 1000).astype(np.float32), "TIFF"),
 }

@@ -121,13 +121,13 @@ def test_what_verify_refuses_is_not_sent(folder, tmp_path):
     judges = [lambda dataset: verify_personas(published_rows(dataset.identities, dataset.proofs))]
     refused("problems in 6 personas", judges)  # the small run's are written by hand
     (copy / "notes.txt").write_text("mine")
-    refused("1 problems, first: .*notes.txt: not in provenance.json")
+    refused("1 problem, first: .*notes.txt: not in provenance.json")
     (copy / "notes.txt").unlink()
     tar = copy / "webdataset" / "forget-000000.tar"
     content = bytearray(tar.read_bytes())
     content[600] ^= 1
     tar.write_bytes(content)
-    refused("1 problems, first: .*forget-000000.tar: differs from its SHA-256")
+    refused("1 problem, first: .*forget-000000.tar: differs from its SHA-256")
     tar.unlink()
     refused("forget-000000.tar: missing")
     shutil.copy(folder / "webdataset" / tar.name, tar)
@@ -169,7 +169,7 @@ def test_an_edit_inside_the_provenance_is_seen(change, folder, tmp_path):
     with pytest.raises(UserError, match="provenance.json: damaged, its folder_digest"):
         open_dataset(copy)
     forged(copy, lambda document: None, "folder_digest")
-    with pytest.raises(UserError, match="1 problems, first: .*(inputs_digest is not that of|differs from its SHA-256)"):
+    with pytest.raises(UserError, match="1 problem, first: .*(inputs_digest is not that of|differs from its SHA-256)"):
         check_files(copy)
 
 

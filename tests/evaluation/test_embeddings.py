@@ -1,5 +1,6 @@
 """Models are loaded by any of open_clip's names; what was encoded once is not encoded again."""
 
+import io
 import json
 import shutil
 
@@ -88,9 +89,15 @@ def test_the_cache_is_used_for_the_same_weights_and_data_and_mended_when_damaged
     other.texts(TEXTS)
     assert other.encoded["texts"] == 3
     (kept,) = second.cache.glob("texts-*.npy")
-    kept.write_bytes(kept.read_bytes()[:100])
-    third = Encoder(load_model(model_dir), 8, "data", tmp_path)
-    assert (third.texts(TEXTS) == expected).all() and third.encoded["texts"] == 3
+    whole, narrow = kept.read_bytes(), io.BytesIO()
+    np.save(narrow, np.zeros((3, 1), np.float32))
+    flipped = bytearray(whole)
+    flipped[-40] ^= 64
+    for damaged in (whole[:100], b"", bytes(flipped), narrow.getvalue(), b"PK\x03\x04" + whole):
+        kept.write_bytes(damaged)
+        third = Encoder(load_model(model_dir), 8, "data", tmp_path)
+        assert (third.texts(TEXTS) == expected).all() and third.encoded["texts"] == 3
+        assert kept.read_bytes() == whole
 
 
 def test_a_damaged_image_is_named():

@@ -213,6 +213,7 @@ def nothing_that_names_a_tokenizer(folder: Path) -> None:
         (nothing_that_names_a_tokenizer, "CLIP's own vocabulary.* ids up to 49407, but .* embeddings for 512"),
         (weights(poisoned), "weight text_projection is not finite"),
         (weights(negative_variance), "its image embeddings are not finite"),
+        (weights(lambda tensors: tensors["text_projection"].zero_()), "its text embeddings are zero; it is broken"),
         (weights(lambda tensors: tensors.pop("text_projection")), "1 missing, the first text_projection"),
         (weights(lambda tensors: tensors.update(more=torch.zeros(1))), "1 unexpected, the first more"),
         (raw(WEIGHTS, b"nothing"), "cannot be loaded, damaged or not weights alone"),

@@ -412,3 +412,16 @@ def test_a_file_that_is_gone_since_it_was_listed_is_one_clear_line(tmp_path, fin
 def test_unknown_sources_are_refused():
     with pytest.raises(ValidationError, match="procedural"):
         stage.Settings(source="internet")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("faces", "faces"), ("faces", "faces/part"), ("faces/part", "faces"), ("images1024x1024", "thumbnails128x128")],
+)
+def test_pictures_that_are_named_twice_are_refused(names, tmp_path):
+    for folder in {*names, "faces/part"}:
+        save(tmp_path / folder / "1.jpg")
+    with pytest.raises(UserError, match="candidates.images: .* and .* hold the same pictures; name one of them"):
+        names_of(reading(*(tmp_path / name for name in names)))
+    save(tmp_path / "others" / "1.jpg")
+    assert len(names_of(reading(tmp_path / "faces" / "part", tmp_path / "others"))) == 2
