@@ -18,8 +18,8 @@ def check_files(folder, digest: str | None = None) -> dict[str, dict]:
     files, problems = compare_files(folder, digest)
     if problems:
         raise UserError(
-            f"{len(problems)} problem{'s' * (len(problems) > 1)}, first: {': '.join(problems[0])}; remove files that do "
-            "not belong there, or the whole folder, and publish it again (salmu run brings a run up to date)"
+            f"{len(problems)} problem{'s' * (len(problems) > 1)}, first: {': '.join(problems[0])}; remove files that "
+            "do not belong there, or the whole folder, and publish it again (salmu run brings a run up to date)"
         )
     return files
 

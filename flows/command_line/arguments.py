@@ -185,7 +185,9 @@ def parser() -> Parser:
     verify = command("verify", "check every file of a run, or judge its personas again", json=True)
     verify.add_argument("what", nargs="?", choices=["files", "personas"], default="files", help="default: files")
     verify.add_argument("--dataset", metavar="DIR", help="a published folder instead of a run's")
-    verify.add_argument("--digest", metavar="HEX", help="the folder_digest that DIR must have, from your notes")
+    verify.add_argument(
+        "--digest", metavar="HEX", type=str.strip, help="the folder_digest that DIR must have, from your notes"
+    )
     verify.add_argument("--receipt", metavar="FILE", help="the receipt of an erasure request instead of a run's files")
     publish = command("publish", "send the finished dataset to a folder, a URL or the Hugging Face hub", json=True)
     publish.add_argument("--to", required=True, metavar="TARGET", help="folder, fsspec URL, or hf://OWNER/NAME")

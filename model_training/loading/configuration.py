@@ -25,6 +25,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Ratio = Annotated[float, Field(gt=0, le=16)]
 Number = Annotated[float, Field(ge=-1000, le=1000)]
 Channels = Annotated[list[Number], Field(min_length=3, max_length=3)]
+Deviations = Annotated[list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)]
 
 
 class Part(Settings):
@@ -129,7 +130,7 @@ class Preprocess(Part):
     size: Square | None = None  # that of the network counts
     mode: Literal["RGB"] | None = None
     mean: Channels | None = None
-    std: Channels | None = None
+    std: Deviations | None = None
     interpolation: Literal["bicubic", "bilinear", "random"] | None = None
     resize_mode: Literal["shortest", "longest", "squash"] | None = None
     fill_color: Annotated[int, Field(ge=0, le=255)] | None = None

@@ -119,6 +119,10 @@ def model(key: str, value, part: str | None = None):
     return change
 
 
+def flat(folder: Path) -> None:
+    edit(folder / CONFIGURATION, lambda config: config.setdefault("preprocess_cfg", {}).update(std=[0.2, 0.0, 0.2]))
+
+
 def weights(change):
     def changed(folder: Path) -> None:
         tensors = load_file(folder / WEIGHTS)
@@ -200,6 +204,7 @@ def nothing_that_names_a_tokenizer(folder: Path) -> None:
         (model("layers", 3, "text_cfg"), "do not fit the configuration: 12 missing"),
         (model("layers", 1, "text_cfg"), "do not fit the configuration: 12 unexpected"),
         (model("eos_id", 5, "text_cfg"), "reads a text at its end token, id 5"),
+        (flat, "preprocess_cfg.std.1: .*greater than 0, got 0"),
         (raw(CONFIGURATION, b"[" * 10**5), "nested too deep"),
         (raw(CONFIGURATION, b"[]"), "open_clip_config.json: .*valid dictionary"),
         (raw(CONFIGURATION, b" " * 2**21), "bytes are more than such a file has"),
