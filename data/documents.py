@@ -59,6 +59,14 @@ def read_yaml(path: "Path | UPath") -> Any:
     return parse_yaml(read_bounded(path, LONGEST_YAML), str(path))
 
 
+def read_table(path: "Path | UPath") -> dict[Any, Any]:
+    """The YAML table in a file; empty for an empty file. Raises UserError as `read_yaml` does, and for another value."""
+    table = read_yaml(path)
+    if not isinstance(table, dict | None):
+        raise UserError(f"{path}: a table of settings (name: value) is expected, not {type(table).__name__}")
+    return table or {}
+
+
 def read_bounded(path: "Path | UPath", limit: int) -> bytes:
     """The bytes of a file. Raises UserError if it is missing, cannot be read, or has more than `limit` bytes."""
     bytes_there = size(path)
@@ -95,13 +103,16 @@ def _no_constant(name: str):
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which can make a small file endless, and without keys that stand twice."""
+    """YAML without aliases, which can make a small file endless, without tags, whose values may be anything, and without
+    keys that stand twice."""
 
     depth = 0
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read here; write the value out")
+        if getattr(self.peek_event(), "tag", None) is not None:
+            raise yaml.YAMLError("tags (!name, !!name) are not read here; write the value without one")
         self.depth += 1
         if self.depth > DEEPEST_YAML:
             raise yaml.YAMLError(f"nested more than {DEEPEST_YAML} levels deep")
@@ -128,5 +139,11 @@ def parse_yaml(content: bytes | str, where: str) -> Any:
         return yaml.load(text, _PlainLoader)  # noqa: S506  a SafeLoader
     except UnicodeDecodeError:
         raise UserError(f"{where}: not UTF-8 text; save it as UTF-8") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # also dates that do not exist
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        RecursionError,
+        ArithmeticError,
+    ) as error:  # also dates that do not exist
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())[:200]}") from None

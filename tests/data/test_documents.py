@@ -20,6 +20,11 @@ NO_SETTINGS = {
     "alias": b"a: &a [1]\nb: *a",
     "key twice": b"seed: 1\nseed: 2",
     "tag": b"!!python/name:os.getcwd {}",
+    "no truth": b"seed: !!bool x",
+    "no time": b"seed: !!timestamp foo",
+    "empty number": b'seed: !!int ""',
+    "tag of a list": b"seed: !mine [1]",
+    "beyond all floats": b"seed: 1" + b":59" * 200 + b".0",
     "two documents": b"a: 1\n---\nb: 2",
     "tab": b"a:\n\t- 1",
     "control character": b"a: \x01",
@@ -36,7 +41,9 @@ def test_a_profile_that_is_no_yaml_is_refused_in_one_line(content, tmp_path):
     assert len(str(error.value)) < 400
 
 
-@pytest.mark.parametrize("value", ["2024-02-30", "0b_", "9" * 5000, "[" * 60, "*a", "{a: 1, a: 2}"])
+@pytest.mark.parametrize(
+    "value", ["2024-02-30", "0b_", "9" * 5000, "[" * 60, "*a", "{a: 1, a: 2}", "!!bool x", '!!float ""']
+)
 def test_a_value_of_set_that_is_no_yaml_is_refused_in_one_line(value):
     with pytest.raises(UserError, match=r"--set publish.released=.*: not valid YAML") as error:
         parse_assignment(f"publish.released={value}")
