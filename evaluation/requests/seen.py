@@ -167,7 +167,7 @@ def _tars(folder: Path, files: list[Path]) -> SeenPairs:
     rows, places, rejects = [], [], []
     for path in files:
         with path.open("rb") as file:
-            for key, found in samples(file, {"txt": TEXT_BYTES, "json": JSON_BYTES}):
+            for key, found in samples(file, {"txt": TEXT_BYTES, "json": JSON_BYTES}, path):
                 key = printable(key)
                 picture = None if isinstance(found, str) else _picture(found)
                 row = found if isinstance(found, str) else _sample_row(key, found)

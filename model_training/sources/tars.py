@@ -41,14 +41,14 @@ def scan(url: str, settings: WebDatasetSource) -> Index:
     """Read a shard from beginning to end and decode every picture once.
 
     Samples without image or caption, unusable pictures and what a cut shard lost are rejects with a reason. Raises
-    UserError if the shard cannot be opened at all or `uids` is given and no sample has one."""
+    UserError if the shard cannot be opened or read to its end, or `uids` is given and no sample has one."""
     places, rejects, filtered, hasher = [], [], 0, hashlib.sha256()
     extensions, wanted, with_uid = settings.image.split(";"), uid_list(settings.uids), 0
     limits = dict.fromkeys(extensions, LARGEST_FILE) | {settings.text: TEXT_BYTES}
     if wanted is not None or settings.text == "json":
         limits["json"] = JSON_BYTES
     with _opened(url) as file:
-        for key, found in samples(_Hashed(file, hasher), limits):
+        for key, found in samples(_Hashed(file, hasher), limits, url):
             if isinstance(found, str):
                 rejects.append((printable(key), found))
                 continue
@@ -103,7 +103,10 @@ class _Hashed(io.RawIOBase):
         self.file, self.hasher = file, hasher
 
     def read(self, size: int = -1) -> bytes:
-        content = self.file.read(size)
+        try:
+            content = self.file.read(size)
+        except Exception as error:  # an object store's library raises errors of its own
+            raise OSError(str(error) or type(error).__name__) from error
         self.hasher.update(content)
         return content
 
@@ -115,10 +118,20 @@ def _opened(url: str):
         raise UserError(f"{url}: cannot be opened: {error}") from None
 
 
-def samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, Member] | str]]:
+def samples(file, limits: dict[str, int], where) -> Iterator[tuple[str, dict[str, Member] | str]]:
     """Key and members by extension of each sample; a reason instead of the members where the shard is damaged.
 
-    `limits`: the extensions that are read, with the most bytes of one; files that systems add are passed over."""
+    `limits`: the extensions that are read, with the most bytes of one; files that systems add are passed over. Raises
+    UserError, beginning with `where`, if the disk or the network fails: what lies behind may be whole."""
+    try:
+        yield from _samples(file, limits)
+        while file.read(2**20):
+            pass
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read: {error}; run the same command again") from None
+
+
+def _samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, Member] | str]]:
     current, found = None, {}
     try:
         for member, content in members(file):
@@ -135,11 +148,9 @@ def samples(file, limits: dict[str, int]) -> Iterator[tuple[str, dict[str, Membe
             found[extension] = Member(member.offset_data, member.size, content() if read else None)
         if found:
             yield current, found
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError) as error:
         # the members so far may lack the last one, which is where the damage is
         yield current or "", f"{DAMAGED}: {error}"
-    while file.read(2**20):
-        pass
 
 
 def _unusable(image: Member | None, extensions: list[str]) -> str | None:

@@ -279,6 +279,30 @@ def test_an_archive_whose_headers_make_no_sense_is_damaged(tmp_path, monkeypatch
     assert source.rows == 1 and "more than 3 members" in source.rejects[0][2]
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("payload is not completed")])
+def test_an_error_of_the_disk_or_the_network_stores_nothing(error, tmp_path, monkeypatch):
+    write_tar(tmp_path / "a.tar", [sample(number) for number in range(12)])
+    settings, index, opened = WebDatasetSource(urls=str(tmp_path)), tmp_path / "index", tars._opened
+
+    class Flaky(io.FileIO):
+        reads = 0
+
+        def read(self, size=-1):
+            self.reads += 1
+            if self.reads == self.bad:
+                raise error
+            return super().read(size)
+
+    for Flaky.bad in (1, 3, 5):
+        monkeypatch.setattr(tars, "_opened", lambda url: Flaky(url))
+        with pytest.raises(UserError, match=r"a.tar: cannot be read: .*; run the same command again"):
+            file_source(settings, index, workers=0)
+        monkeypatch.setattr(tars, "_opened", opened)
+        assert not list(tmp_path.glob("index/*"))
+    source = file_source(settings, index, workers=0)
+    assert source.rows == 12 and not source.rejects
+
+
 NAMED = {
     "": "no .tar files at",
     "/{00000..00003}.tar": r"3 of 4 shards of .* are missing, the first is .*00001.tar; fetch them",
