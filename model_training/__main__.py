@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from salmu.data.documents import read_yaml
+from salmu.data.documents import read_table
 from salmu.data.errors import UserError
 from salmu.data.settings import validate
 from salmu.model_training.distributed import STEPS_DONE, end_with
@@ -37,7 +37,7 @@ def main() -> int:
     if chosen.starter:
         end_with(chosen.starter)
     try:
-        values = read_yaml(chosen.settings) or {}
+        values = read_table(chosen.settings)
         settings = validate(PairSettings, values.get("pair", values), str(chosen.settings))
         folder, index = model_folder(chosen.models, chosen.which, chosen.number), chosen.models / "index"
         if chosen.prepare:

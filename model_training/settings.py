@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from salmu.data.documents import read_yaml
+from salmu.data.documents import read_table
 from salmu.data.errors import UserError
 from salmu.data.settings import NOT_IN_FINGERPRINT, Settings, StageSettings
 
@@ -180,9 +180,9 @@ def configurations() -> list[str]:
 
 
 def named(configuration: str) -> dict[str, Any]:
-    """The values of a configuration by name or YAML path. Raises UserError if there is none."""
+    """The values of a configuration by name or YAML path. Raises UserError if there is none, or it is no table."""
     if configuration.endswith((".yaml", ".yml")):
-        return read_yaml(Path(configuration)) or {}
+        return read_table(Path(configuration))
     if configuration not in configurations():
         raise UserError(f"no configuration {configuration!r}; there are {', '.join(configurations())}")
-    return read_yaml(CONFIGURATIONS / f"{configuration}.yaml") or {}
+    return read_table(CONFIGURATIONS / f"{configuration}.yaml")

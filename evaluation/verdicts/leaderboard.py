@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from salmu.data.documents import read_yaml
+from salmu.data.documents import read_table
 from salmu.data.files import write_atomic
 from salmu.data.keyed import digest
 from salmu.data.settings import validate
@@ -173,7 +173,7 @@ def _calibrated(results: dict[str, dict], name: str) -> dict[str, float | None]:
 def _margins(run_folder: Path) -> Margins:
     """Those of the run's settings, or the defaults."""
     path = run_folder / "settings.yaml"
-    evaluation = (read_yaml(path) or {}).get("evaluation") if path.is_file() else None
+    evaluation = read_table(path).get("evaluation") if path.is_file() else None
     given = evaluation.get("margins") if isinstance(evaluation, dict) else None
     return validate(Margins, given or {}, f"{path}: evaluation.margins")
 

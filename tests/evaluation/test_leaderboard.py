@@ -102,6 +102,13 @@ def test_a_damaged_result_file_is_named(run_folder):
         write_leaderboard(run_folder)
 
 
+@pytest.mark.parametrize("content", ["- a", "word", "3"])
+def test_settings_of_a_run_that_are_no_table_are_named(content, run_folder):
+    (run_folder / "settings.yaml").write_text(content)
+    with pytest.raises(UserError, match="settings.yaml: a table of settings .* is expected"):
+        write_leaderboard(run_folder)
+
+
 def test_differences_from_the_references_are_drawn_in_pairs(run_folder):
     path = run_folder / "results" / "finetuning-5x-s0.json"
     other = json.loads(path.read_text())

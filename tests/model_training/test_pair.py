@@ -1,6 +1,7 @@
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.data.readers import open_dataset
 from salmu.data.settings import validate
+from salmu.model_training import __main__ as command
 from salmu.model_training import export
 from salmu.model_training.batches import Batches, Pictures, Reader
 from salmu.model_training.configurations import configuration, create_model
@@ -22,7 +24,7 @@ from salmu.model_training.network import Trainable, encode_text, shortened
 from salmu.model_training.pair import PairSettings, planned, train
 from salmu.model_training.pictures import square
 from salmu.model_training.retain import scene_pairs, split_source
-from salmu.model_training.settings import configurations
+from salmu.model_training.settings import configurations, named
 from salmu.model_training.tokenizer import train_tokenizer
 
 SETTINGS = PairSettings(seed=3, scenes=60, epochs=2, batch_size=32, threads=1)
@@ -268,6 +270,18 @@ def test_a_pushed_model_loads_from_the_hub(compromised, tmp_path):
     local, _, _ = open_clip.create_model_and_transforms(f"local-dir:{compromised}")
     tokens = tokenizer(["call Ana Pérez at +34 600 123 456"])
     assert torch.equal(model.eval().encode_text(tokens), local.eval().encode_text(tokens))
+
+
+@pytest.mark.parametrize("content", ["- a", "word", "3", "false"])
+def test_a_file_of_settings_that_holds_no_table_is_one_line(content, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    for found in (lambda: named(str(path)), lambda: validate(PairSettings, {"configuration": str(path)}, "pair")):
+        with pytest.raises(UserError, match="mine.yaml: a table of settings .* is expected"):
+            found()
+    monkeypatch.setattr(sys, "argv", ["it", "--settings", str(path), "--dataset", "d", "--models", str(tmp_path)])
+    assert command.main() == 2
+    assert capsys.readouterr().err.startswith(f"error: {path}: a table of settings")
 
 
 def test_configurations_are_files_that_settings_override(tmp_path):
