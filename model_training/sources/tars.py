@@ -171,7 +171,8 @@ def _no_caption(text: Member | None, settings: WebDatasetSource) -> str | None:
     if text.content is None:
         return f"caption longer than {JSON_BYTES if settings.text == 'json' else TEXT_BYTES} bytes"
     try:
-        return None if _caption(text.content, settings) else "caption empty"
+        caption = _caption(text.content, settings)
+        return "caption has a NUL character" if "\0" in caption else None if caption else "caption empty"
     except UnicodeError:
         return "caption is not UTF-8"
     except (ValueError, RecursionError) as error:
@@ -191,11 +192,12 @@ def _caption(content: bytes, settings: WebDatasetSource) -> str:
 
 
 def _uid(found: dict[str, Member]) -> int | None:
-    """The sample's 128-bit uid, which DataComp writes in hexadecimal."""
+    """The sample's 128-bit uid, which DataComp writes in hexadecimal; None if it is none."""
     try:
-        return int(json.loads(found["json"].content)["uid"], 16)
+        uid = int(json.loads(found["json"].content)["uid"], 16)
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
+    return uid if 0 <= uid < 2**128 else None
 
 
 def uid_list(path: str | None) -> np.ndarray | None:
@@ -211,13 +213,32 @@ def uid_list(path: str | None) -> np.ndarray | None:
 
 @lru_cache(maxsize=1)
 def _uid_list(path: str, changed: int) -> np.ndarray:
-    try:
-        uids = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a list of uids that numpy can read: {error}") from None
-    if uids.dtype.names is None or [uids.dtype[name].str[1:] for name in uids.dtype.names] != ["u8", "u8"]:
-        raise UserError(f"{path}: pairs of uint64 are expected (dtype u8,u8), not {uids.dtype}")
-    return np.sort(uids)
+    """The list, which is read only if the header is that of one and the file is as long as it says."""
+    with open(path, "rb") as file:
+        try:
+            shape, dtype = _npy_header(file)
+        except OSError:
+            raise
+        except Exception as error:  # numpy takes the header for Python and raises whatever it meets
+            reason = str(error).partition("\n")[0][:120]
+            raise UserError(f"{path}: not a list of uids in numpy's format .npy: {reason}") from None
+        if dtype.names is None or [dtype[name].str[1:] for name in dtype.names] != ["u8", "u8"]:
+            raise UserError(f"{path}: pairs of uint64 are expected (dtype u8,u8), not {str(dtype)[:120]}")
+        if len(shape) != 1:
+            raise UserError(f"{path}: a list of uids has one dimension, not {len(shape)}")
+        there = (os.fstat(file.fileno()).st_size - file.tell()) // dtype.itemsize
+        if not 0 <= shape[0] <= there:
+            raise UserError(f"{path}: {shape[0]} uids in its header, {there} in the file; fetch it again")
+        return np.sort(np.fromfile(file, dtype, shape[0]))
+
+
+def _npy_header(file) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
 
 
 def _holds(uids: np.ndarray, uid: int) -> bool:

@@ -100,6 +100,50 @@ def test_a_uid_list_of_datacomp_keeps_its_pairs_only(shards, tmp_path):
         file_source(settings.model_copy(update={"caption_key": "other"}), tmp_path / "index", workers=0)
 
 
+def saved(array) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, array)
+    return sink.getvalue()
+
+
+LIST = np.zeros(2, "u8,u8")
+NO_UIDS = {
+    "npz": (b"PK\3\4" + bytes(60), "not a list of uids"),
+    "empty": (b"", "not a list of uids"),
+    "no dimension": (saved(LIST[0]), "one dimension, not 0"),
+    "two dimensions": (saved(LIST.reshape(1, 2)), "one dimension, not 2"),
+    "10^13 rows": (
+        saved(LIST).replace(b"(2,), }" + b" " * 13, b"(10000000000000,), }"),
+        "uids in its header, 2 in the",
+    ),
+    "fewer than none": (
+        saved(LIST).replace(b"(2,) ", b"(-2,)").replace(b"(2,), } ", b"(-2,), }"),
+        "-2 uids in its header",
+    ),
+    "cut": (saved(LIST)[:-3], "2 uids in its header, 1 in the file"),
+    "syntax": (saved(LIST).replace(b"(2,)", b"(((("), "not a list of uids"),
+    "version": (saved(LIST).replace(b"NUMPY\1", b"NUMPY\3"), "not a list of uids"),
+    "objects": (saved(np.array([None])), "pairs of uint64 are expected"),
+}
+
+
+@pytest.mark.parametrize("case", NO_UIDS)
+def test_a_file_that_is_no_list_of_uids_is_one_line(case, tmp_path):
+    content, message = NO_UIDS[case]
+    (tmp_path / "uids.npy").write_bytes(content)
+    with pytest.raises(UserError, match=f"uids.npy: .*{re.escape(message)}"):
+        tars.uid_list(str(tmp_path / "uids.npy"))
+
+
+def test_a_uid_that_has_not_128_bits_is_in_no_list(tmp_path):
+    odd = [sample(number, json={"uid": uid}) for number, uid in enumerate(("f" * 40, "-1", 3))]
+    write_tar(tmp_path / "a.tar", [*odd, sample(5)])
+    np.save(tmp_path / "uids.npy", np.array([(UIDS[5] >> 64, UIDS[5] & (2**64 - 1))], dtype="u8,u8"))
+    settings = WebDatasetSource(urls=str(tmp_path), uids=str(tmp_path / "uids.npy"))
+    source = file_source(settings, tmp_path / "index", workers=0)
+    assert texts(source) == ["a picture number 5"] and source.filtered == 3
+
+
 def test_a_source_without_a_pair_is_refused_with_the_commonest_reason(shards, tmp_path):
     settings = WebDatasetSource(urls=f"{shards}/00000.tar", text="json", caption_key="alt")
     with pytest.raises(
@@ -185,8 +229,8 @@ def test_two_columns_of_one_name_are_one_line(tmp_path):
 
 
 def test_texts_of_parquet_may_be_binary_or_a_dictionary_and_must_be_utf8(tmp_path, monkeypatch):
-    images = [picture("pq", number) for number in range(4)]
-    captions = [b"one", "fünf".encode(), b"\xff\xfe", b"long" * 2**15]
+    images = [picture("pq", number) for number in range(5)]
+    captions = [b"one", "fünf".encode(), b"\xff\xfe", b"long" * 2**15, b"a\0b"]
     pq.write_table(pa.table({"image": images, "text": captions}), tmp_path / "a.parquet")
     rows = {"image": pa.array(images[:1]).dictionary_encode(), "text": pa.array(["six"]).dictionary_encode()}
     pq.write_table(pa.table(rows), tmp_path / "b.parquet")
@@ -197,7 +241,8 @@ def test_texts_of_parquet_may_be_binary_or_a_dictionary_and_must_be_utf8(tmp_pat
     source = file_source(ParquetSource(urls=str(tmp_path)), tmp_path / "index", workers=0)
     assert texts(source) == ["one", "fünf", "six", "7"]
     assert sorted(reason for _, _, reason in source.rejects) == [
-        "caption is not UTF-8", "caption longer than 65536 bytes", *["no image member (jpg, jpeg, png, webp)"] * 2
+        "caption has a NUL character", "caption is not UTF-8", "caption longer than 65536 bytes",
+        *["no image member (jpg, jpeg, png, webp)"] * 2
     ]  # fmt: skip
     monkeypatch.setattr(parquet, "LARGEST_TAR", 5000)
     with pytest.raises(UserError, match="a.parquet: holds more than 5,000 bytes of pairs; split it"):
@@ -212,6 +257,7 @@ CAPTIONS = {
     "true": "caption: field 'caption' is true or false, not text",
     "null": "caption empty",
     '""': "caption empty",
+    '"a\\u0000b"': "caption has a NUL character",
     '"half a \\ud83d"': "caption is not UTF-8",
     "[" * 30_000: "caption: maximum recursion depth",
     "1" * 5_000: "caption: Exceeds the limit",
