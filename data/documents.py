@@ -60,7 +60,7 @@ def read_yaml(path: "Path | UPath") -> Any:
 
 
 def read_table(path: "Path | UPath") -> dict[Any, Any]:
-    """The YAML table in a file; empty for an empty file. Raises UserError as `read_yaml` does, and for another value."""
+    """The YAML table in a file, empty if the file is. Raises UserError as `read_yaml` does, and if it is no table."""
     table = read_yaml(path)
     if not isinstance(table, dict | None):
         raise UserError(f"{path}: a table of settings (name: value) is expected, not {type(table).__name__}")
@@ -90,9 +90,10 @@ def parse_json(content: bytes, where: str) -> Any:
         raise UserError(f"{where}: damaged, or not JSON: {reason}") from None
 
 
-def parsed(content: bytes) -> Any:
-    """The document in bytes of JSON. Raises ValueError, and RecursionError where it is nested without end."""
-    document = json.loads(content.decode("utf-8-sig"), parse_constant=_no_constant)
+def parsed(content: bytes, constants: bool = False) -> Any:
+    """The document in bytes of JSON; `constants`: NaN and Infinity too. Raises ValueError, and RecursionError where it
+    is nested without end."""
+    document = json.loads(content.decode("utf-8-sig"), parse_constant=None if constants else _no_constant)
     if SURROGATE.search(content):
         json.dumps(document, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     return document
@@ -103,8 +104,8 @@ def _no_constant(name: str):
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which can make a small file endless, without tags, whose values may be anything, and without
-    keys that stand twice."""
+    """YAML without aliases, which can make a small file endless, without tags, whose values may be anything, and
+    without keys that stand twice."""
 
     depth = 0
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from salmu.data.documents import MIB, parsed, read_bounded
 from salmu.data.errors import UserError
-from salmu.data.files import read_bytes, write_atomic
+from salmu.data.files import size, write_atomic
 from salmu.data.sealed import is_intact, sealed
 from salmu.data.suggestions import salmu_command
 
@@ -41,16 +42,16 @@ def write_summary(folder: Path, summary: Summary) -> None:
 
 def read_summary(folder: Path) -> Summary | None:
     """The summary kept in a stage's folder, or None. Raises UserError if it is damaged."""
-    try:
-        document = json.loads(read_bytes(folder / FILE))
-    except FileNotFoundError:
+    if size(folder / FILE) is None:
         return None
+    try:
+        document = parsed(read_bounded(folder / FILE, 64 * MIB), constants=True)
     except (ValueError, RecursionError):
         raise _damaged(folder, "not JSON") from None
     try:
         kept = Kept.model_validate(document)
-        figures = {title: read_bytes(folder / name) for title, name in kept.figures.items()}
-    except (ValueError, FileNotFoundError):
+        figures = {title: read_bounded(folder / name, 64 * MIB) for title, name in kept.figures.items()}
+    except (ValueError, UserError):
         raise _damaged(folder, "not a summary, or a figure is missing") from None
     if not is_intact(document):
         raise _damaged(folder, "its digest is another")

@@ -18,6 +18,8 @@ from salmu.data.keyed import digest
 
 TRIES, PAUSE = 5, 0.1  # seconds; whoever looks at a lock holds it for an instant
 
+LONGEST = 2**16  # bytes that are read of a lock; it has about 100
+
 
 class Holder(NamedTuple):
     """The process that works on a run, or, where `alive` is false, one that died while it did."""
@@ -68,15 +70,16 @@ def run_lock(folder) -> Iterator[None]:
 def holder(folder) -> Holder | None:
     """Who works on the run now; or who did when it died, if nobody has worked on it since. None: nobody."""
     try:
-        with open(lock_file(folder)) as file:
+        with open(lock_file(folder), "rb") as file:
             alive = not _locked(file, fcntl.LOCK_SH)
-            text = file.read()
+            content = file.read(LONGEST)
     except OSError:
         return None
     try:
-        known = parsed(text.encode())
+        known = parsed(content)
         return Holder(str(known["host"]), int(known["pid"]), str(known["since"]), alive)
-    except (ValueError, KeyError, TypeError, RecursionError):  # an empty file, or one that is just being written
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        # an empty file, one that is just being written, or a damaged one
         return Holder("", 0, "", True) if alive else None
 
 

@@ -304,8 +304,16 @@ def test_a_damaged_summary_is_one_line(tmp_path):
     write_summary(folder, Summary("two things", {"Sizes": [{"size": float("nan")}]}, {"Plot": b"png"}))
     path = folder / "summary.json"
     whole = path.read_text()
+    half = whole.replace("two", "\\ud83d")
     assert read_summary(folder).figures == {"Plot": b"png"}
-    for text in (whole[:-9], whole.replace("two", "ten"), whole.replace("summary-0", "../summary"), "[]", "[" * 9999):
+    for text in (
+        whole[:-9],
+        whole.replace("two", "ten"),
+        whole.replace("summary-0", "../summary"),
+        "[]",
+        "[" * 9999,
+        half,
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match="summary.json: damaged, .*; run salmu stage things --run run") as error:
             read_summary(folder)

@@ -510,6 +510,20 @@ def test_a_lock_tells_who_holds_the_run_and_that_a_holder_died(tmp_path):
         assert holder(tmp_path).alive
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"host": "caf\xe9"}', b'{"host": "a", "pid": 1e999, "since": ""}', b"[" * 9999, b"[]", b" " * 2**17]
+)
+def test_a_damaged_lock_is_one_that_nobody_holds_unless_the_system_says_so(content, tmp_path):
+    lock = tmp_path / ".lock"
+    lock.write_bytes(content)
+    assert holder(tmp_path) is None
+    with run_lock(tmp_path):
+        lock.write_bytes(content)
+        assert holder(tmp_path) == ("", 0, "", True)
+    with run_lock(tmp_path):
+        assert holder(tmp_path).pid == os.getpid()
+
+
 def test_the_examples_of_the_python_functions_hold_and_a_second_run_finds_everything_done(run, tmp_path, monkeypatch):
     mine = Path(shutil.move(run, tmp_path / "runs" / "mine"))
     made = [path for part in ("dataset", "models", "unlearned", "results") for path in (mine / part).rglob("*.*")]
