@@ -32,6 +32,7 @@ SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
 COLUMNS = ("image", "text", "identity_id", "file_name")
 TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_group", "country_code")
+NUMBERS = ("width", "height", "identity_similarity")
 IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])
 # A part of a split; older versions of the datasets library add a hash.
 PART = re.compile(r"(?P<split>.+)-(?P<number>[0-9]{5,})-of-(?P<count>[0-9]{5,})(-[0-9a-f]{16})?\.parquet")
@@ -265,8 +266,15 @@ def _require_columns(path: Path) -> None:
     for name in TEXTS:
         if name in schema.names:
             check_column(schema, name, lambda kind: is_text(kind) or pa.types.is_null(kind), "text", path)
+    for name in NUMBERS:
+        if name in schema.names:
+            check_column(schema, name, _is_number, "numbers", path)
     if only_paths(file.metadata, "image"):
         raise UserError(f"{path}: column 'image' holds paths only, no bytes; publish the dataset with its pictures")
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
 
 
 def _is_image(kind: pa.DataType) -> bool:

@@ -189,9 +189,17 @@ def _columns(portraits: list[dict], words: dict[str, list[str]]) -> dict[str, st
     for name, column in WORDS.items():
         codes = {word: code for code, word in enumerate(words[name])}
         columns[name] = [codes.get(row[column], NONE) for row in portraits]
-    similarities = (row["identity_similarity"] for row in portraits)
-    columns["similarity"] = [NONE if cosine is None else round((cosine + 1) * 10_000) for cosine in similarities]
+    columns["similarity"] = [_similarity(row) for row in portraits]
     return {name: base64.b64encode(np.array(codes, "<u2").tobytes()).decode() for name, codes in columns.items()}
+
+
+def _similarity(row: dict) -> int:
+    cosine = row["identity_similarity"]
+    if cosine is None or cosine != cosine:  # NaN: not measured
+        return NONE
+    if not abs(cosine) < 1.001:  # rounded a little beyond 1
+        raise UserError(f"gallery: portrait {row['file_name']}: identity_similarity {cosine} is no cosine, -1 to 1")
+    return round((cosine + 1) * 10_000)
 
 
 def _by_style(portraits: list[dict]) -> list[tuple[str | None, str | None, int]]:

@@ -4,8 +4,11 @@ import io
 import json
 import shutil
 from collections import Counter
+from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from small_run import jpeg, put, small_run
@@ -167,6 +170,32 @@ def test_a_published_folder_alone_is_enough(store, tmp_path):
     people = {one["id"]: one for one in received(tmp_path / "out", "index")["people"]}
     assert {id for id, one in people.items() if one["role"] == "sensitive"} == set(dataset.identities)
     assert [why[2] for one in people.values() for why in one["values"]].count("reserved") == 4 * 8
+
+
+def similarities(store, folder, values):
+    """The dataset without provenance, with this column; the gallery's numbers."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(store.folder / "dataset", folder / "dataset")
+    (folder / "dataset" / "provenance.json").unlink()
+    for path in (folder / "dataset" / "data").glob("*.parquet"):
+        table = pq.read_table(path)
+        column = (values * len(table))[: len(table)]
+        place = table.schema.get_field_index("identity_similarity")
+        change = table.append_column if place < 0 else partial(table.set_column, place)
+        pq.write_table(change("identity_similarity", pa.array(column)), path)
+    build_dataset(folder / "dataset", folder / "out")
+    return set(np.frombuffer(base64.b64decode(received(folder / "out", "portraits")["similarity"]), "<u2").tolist())
+
+
+def test_a_similarity_that_is_nan_is_not_measured_and_what_is_no_cosine_is_one_line(store, tmp_path):
+    assert similarities(store, tmp_path / "a", [float("nan"), 0.5, None, 1.0000001]) == {65_535, 15_000, 20_000}
+    for values, message in (
+        (["0.5"], "must be numbers, not string"),
+        ([87.0], "87.0 is no cosine"),
+        ([1e400], "inf is"),
+    ):
+        with pytest.raises(UserError, match=f"identity_similarity.* {message}"):
+            similarities(store, tmp_path / "a", values)
 
 
 def test_same_run_same_bytes_and_a_new_build_takes_the_place_of_the_old(store, gallery, tmp_path):
