@@ -2,14 +2,17 @@
 
 import re
 
-OF_SYSTEMS = {"__MACOSX", "@eaDir"}  # macOS writes the first into zips, Synology the second into every folder
+# of macOS, in zips; of Synology, in every folder; bins; and what a damaged disk gave back
+OF_SYSTEMS = {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found", "system volume information"}
 NOT_TEXT = re.compile(r"[\ud800-\udfff]")  # how Python holds the bytes of a name that is not UTF-8
 
 
 def is_content(path: str) -> bool:
     """Whether a relative path names data: not a hidden file or folder, nor one that a system adds by itself
-    (._1.jpg, .ipynb_checkpoints, @eaDir)."""
-    return not any(part in OF_SYSTEMS or part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+    (._1.jpg, .ipynb_checkpoints, @eaDir, lost+found)."""
+    return not any(
+        part.lower() in OF_SYSTEMS or part.startswith(".") and part not in (".", "..") for part in path.split("/")
+    )
 
 
 def is_utf8(name: str) -> bool:

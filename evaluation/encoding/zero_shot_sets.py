@@ -6,13 +6,15 @@
       test/nshards.txt, test/0.tar, 1.tar …           zeroshot_classification_templates.txt   (else open_clip's)
 
 In `classnames.txt` of class folders, line n names the n-th folder by name. ImageNet's folders (n01440764 …) need none.
-A folder without pictures, or one that a system adds (.ipynb_checkpoints, @eaDir, __MACOSX), is no class.
+A folder without pictures, or one that a system adds (.ipynb_checkpoints, @eaDir, lost+found), is no class.
 """
 
 import hashlib
 import io
+import os
 import re
 import tarfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +30,8 @@ from salmu.data.procedural import scenes
 from salmu.data.tars import members
 
 NAMES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
-IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+OTHER_IMAGES = {".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm", ".svg", ".tga"}  # not read
 LABEL_BYTES = 32
 SYNSET = re.compile(r"n\d{8}")
 IMAGENET_CLASSES, ALIKE = 1000, 900  # a set with so many classes, so many of them named as ImageNet's, is ImageNet-1k
@@ -147,6 +150,8 @@ def _samples(path: Path) -> dict[str, tuple[tuple[int, int] | None, int | None]]
 def _class_folders(folder: Path) -> tuple[tuple[str, ...], list, list[int]]:
     root = next((folder / part for part in ("val", "test") if (folder / part).is_dir()), folder)
     folders = {path: _images(path) for path in sorted(root.iterdir()) if path.is_dir() and is_content(path.name)}
+    for path in folders:
+        _require_read(path)
     empty = [path.name for path, images in folders.items() if not images]
     folders = {path: images for path, images in folders.items() if images}
     if not folders:
@@ -162,13 +167,40 @@ def _class_folders(folder: Path) -> tuple[tuple[str, ...], list, list[int]]:
         import open_clip
 
         classes = tuple(open_clip.IMAGENET_CLASSNAMES)
-    classes = classes or tuple(path.name.replace("_", " ") for path in folders)
+    classes = classes or _names(list(folders))
     if len(classes) != len(folders):
         without = f" ({len(empty)} more hold none, such as {empty[0]})" if empty else ""
         raise UserError(
             f"{folder / NAMES}: {len(classes)} names for {len(folders)} folders of images{without} in {root}"
         )
     return classes, places, labels
+
+
+def _names(folders: list[Path]) -> tuple[str, ...]:
+    """The folders' names as a prompt says them. Raises UserError for two that a model cannot tell apart."""
+    known: dict[str, Path] = {}
+    for path in folders:
+        same = " ".join(unicodedata.normalize("NFC", path.name).replace("_", " ").lower().split())
+        if same in known:
+            raise UserError(f"{path}: the same class name as {known[same].name}; rename or merge the folders")
+        known[same] = path
+    return tuple(path.name.replace("_", " ") for path in folders)
+
+
+def _require_read(folder: Path) -> None:
+    """Raises UserError if a class has pictures that are not read."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if is_content(name))
+        deeper = Path(place) != folder
+        for name in sorted(filter(is_content, files)):
+            path, kind = Path(place, name), Path(name).suffix.lower()
+            if kind in OTHER_IMAGES:
+                raise UserError(f"{printable(str(path))}: such files are not read; convert it to PNG, or remove it")
+            if deeper and kind in IMAGES:
+                raise UserError(
+                    f"{printable(str(path))}: a picture in a folder of a class's folder is not read; move it one level "
+                    "up, or name the folder whose subfolders are the classes"
+                )
 
 
 def _images(folder: Path) -> list[Path]:

@@ -112,6 +112,41 @@ def test_an_empty_folder_is_no_class(class_folders):
         open_zero_shot(class_folders)
 
 
+@pytest.mark.parametrize(
+    "name", ["#recycle", "@Recycle", "lost+found", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information"]
+)
+def test_a_folder_that_a_system_adds_is_no_class(name, class_folders):
+    (class_folders / "val" / name).mkdir()
+    (class_folders / "val" / name / "0.png").write_bytes(picture(0, 0))
+    assert open_zero_shot(class_folders).classes == ("0 red", "1 green", "2 blue")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_classes_of_gif_and_tiff_are_read(kind, class_folders):
+    (class_folders / "val" / "3_black").mkdir()
+    Image.new("RGB", (40, 40)).save(class_folders / "val" / "3_black" / f"a.{kind.lower()}", kind)
+    chosen = open_zero_shot(class_folders)
+    assert chosen.classes[3] == "3 black" and chosen.labels[-1] == 3 and len(list(chosen.images)) == 13
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("3_black/more/0.png", "3_black/more/0.png: a picture in a folder of a class's folder is not read"),
+        ("3_black/0.heic", "3_black/0.heic: such files are not read"),
+        ("0_red/0.AVIF", "0_red/0.AVIF: such files are not read"),
+        ("1__GREEN/0.png", "1_green: the same class name as 1__GREEN"),
+        ("1 green/0.png", "1_green: the same class name as 1 green"),
+    ],
+)
+def test_no_class_and_no_picture_is_lost_in_silence(file, said, class_folders):
+    path = class_folders / "val" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture(0, 0))
+    with pytest.raises(UserError, match=said):
+        open_zero_shot(class_folders)
+
+
 def test_a_damaged_image_of_a_set_is_named(class_folders):
     (class_folders / "val" / "0_red" / "0.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match="0_red/0.png at byte 0: not an image"):
