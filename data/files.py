@@ -25,10 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from salmu.data.errors import UserError
+from salmu.data.private import has_user, told_of
 
 if TYPE_CHECKING:
     from upath import UPath
 
+NAMES_BEFORE_AT = ("abfs", "abfss", "wasb", "wasbs", "sftp", "ssh")  # container@account, user@host: no secret
 AHEAD = 8  # files of an object store that are read at once
 Read = TypeVar("Read")
 
@@ -45,6 +47,11 @@ def location(text: "str | Path | UPath") -> "Path | UPath":
     protocol, separator, rest = text.partition("://")
     if not separator or protocol in ("file", "local"):
         return Path(rest if separator else text)
+    if has_user(text) and (protocol not in NAMES_BEFORE_AT or ":" in rest.rpartition("@")[0]):
+        raise UserError(
+            f"{text}: the address holds a user or a password, which is left out here; take it out, and put credentials "
+            "into the environment (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        )
     from upath import UPath
 
     try:
@@ -54,7 +61,7 @@ def location(text: "str | Path | UPath") -> "Path | UPath":
         package = getattr(error.__cause__, "name", None) or protocol
         raise UserError(f"{text}: {protocol}:// needs a package that is not installed: pip install {package}") from None
     except Exception as error:
-        raise UserError(f"{text}: {error}") from None
+        raise UserError(f"{text}: {told_of(text, error)}") from None
     return place
 
 
@@ -74,11 +81,10 @@ def reaching(place: "Path | UPath") -> Iterator[None]:
 
 def refused(place: "UPath", error: Exception) -> UserError:
     """What to tell when an object store does not do what it is asked."""
-    reason = str(error) or type(error).__name__
     return UserError(
-        f"{place}: the object store refused or did not answer: {reason}; check the bucket, the credentials and the "
-        "endpoint in the environment (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL), then run "
-        "again (finished work is kept)"
+        f"{place}: the object store refused or did not answer: {told_of(str(place), error)}; check the bucket, the "
+        "credentials and the endpoint in the environment (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+        "AWS_ENDPOINT_URL), then run again (finished work is kept)"
     )
 
 

@@ -8,20 +8,37 @@ from typing import Any
 PLACES = {"attributes", "images", "methods_from", "reference", "root", "urls", "zero_shot"}
 PUBLIC = "url"  # setting with an address that the card shows to everybody
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")  # OWNER/NAME, and OWNER/NAME@REVISION
-_URL = re.compile(
-    r"""(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^\s/?#'"<>]*@)?(?P<place>[^\s?#'"<>]*)"""
-    r"""(?P<query>\?[^\s'"<>]*=[^\s'"<>]*[^\s'"<>:,;.)])?"""
-)
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+# a password may hold anything, a slash and quotes too; digits and a slash after the colon are a port
+_USER = re.compile(rf"({_SCHEME})((?:[^\s/?#]*|(?!\[)[^\s/?#:@]*:(?!\d*/)\S*)@)")
+# `?` alone is a wildcard in the path of an object, never in a web address
+_QUERY = re.compile(rf"((?:https?://[^\s?]*|{_SCHEME}[^\s?]*(?=\?\S*=))\?)(\S*[^\s'\"<>:,;.)\]}}])", re.IGNORECASE)
+
+
+def has_user(text: str) -> bool:
+    """Whether a URL in a text names a user."""
+    return _USER.search(text) is not None
 
 
 def has_credentials(text: str) -> bool:
     """Whether a URL in a text names a user, or has a query with values (a signed URL has)."""
-    return any(found["user"] or found["query"] for found in _URL.finditer(text))
+    return has_user(text) or _QUERY.search(text) is not None
 
 
 def without_credentials(text: str) -> str:
     """The text, its URLs without user, password and query."""
-    return _URL.sub(lambda found: found["scheme"] + found["place"] + ("?…" if found["query"] else ""), text)
+    return _QUERY.sub(r"\1…", _USER.sub(r"\1", text))
+
+
+def told_of(address: str, error: Exception | str) -> str:
+    """What somebody else's library says of an address, without the user, the password and the query in it."""
+    text = without_credentials(" ".join(str(error).split()))
+    for secret in [found[2] for pattern in (_USER, _QUERY) for found in pattern.finditer(address)]:
+        text = text.replace(secret, "" if secret.endswith("@") else "…")
+        for part in re.split("[:@&]", secret):  # a library may take them apart
+            value = part.rpartition("=")[2]
+            text = text.replace(value, "…") if len(value) > 3 else text
+    return text or type(error).__name__
 
 
 def without_folders(value: Any, place: bool = False) -> Any:

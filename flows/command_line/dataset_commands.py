@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 from salmu.data.errors import UserError
 from salmu.data.files import location
+from salmu.data.private import without_credentials
 from salmu.data.provenance import read_provenance
 from salmu.data.publish.check import check_files
 from salmu.data.readers import Dataset, open_dataset
@@ -66,7 +67,12 @@ def publish(options) -> None:
     digest = read_provenance(location(folder)).folder_digest
     total = f"{len(sent)} files {'would be ' if options.dry_run else ''}sent, {sum(sent) / 1e6:.1f} MB"
     total += f"\nfolder_digest {digest}; who has the copy can compare: salmu verify --dataset DIR --digest {digest}"
-    told = {"target": options.to, "dry_run": options.dry_run, "folder_digest": digest, "files": rows}
+    told = {
+        "target": without_credentials(options.to),
+        "dry_run": options.dry_run,
+        "folder_digest": digest,
+        "files": rows,
+    }
     show(options, told, f"{text_table(rows)}\n{total}")
 
 

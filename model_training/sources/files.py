@@ -21,7 +21,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
 from salmu.data.foreign_names import is_content, is_utf8, printable
 from salmu.data.keyed import digest
-from salmu.data.private import without_folders
+from salmu.data.private import told_of, without_credentials, without_folders
 from salmu.model_training.pictures import Bytes
 from salmu.model_training.settings import ParquetSource, WebDatasetSource
 from salmu.model_training.sources import Shard, Source
@@ -59,7 +59,11 @@ def file_source(settings: Files, folder: Path, workers: int) -> Source:
         url, _, index = jobs[shard]
         return read(str(_tar(index)) if settings.kind == "parquet" else url, _places(index)[rows], tars)
 
-    rejects = [(url, *reject) for url, content in zip(urls, contents, strict=True) for reject in content["rejects"]]
+    rejects = [
+        (without_credentials(url), *reject)
+        for url, content in zip(urls, contents, strict=True)
+        for reject in content["rejects"]
+    ]
     found = Source(shards, pairs, rejects, sum(content["filtered"] for content in contents))
     if not found.rows:
         raise UserError(f"pair.retain: no pair of {settings.urls} can be used: {_commonest(found)}")
@@ -120,8 +124,8 @@ def _matches(pattern: str, suffix: str) -> list[str]:
     try:
         files, path = fsspec.core.url_to_fs(pattern)
         matches = files.glob(f"{path}/**/*{suffix}" if files.isdir(path) else path)
-    except (OSError, ImportError, ValueError) as error:
-        raise UserError(f"pair.retain: {pattern}: cannot be listed: {error}") from None
+    except Exception as error:  # each object store's library has errors of its own
+        raise UserError(f"pair.retain: {pattern}: cannot be listed: {told_of(pattern, error)}") from None
     return sorted(files.unstrip_protocol(match) for match in matches)
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from salmu.data.errors import UserError
 from salmu.data.foreign_columns import as_bytes, check_column, holds_files, is_binary, is_text, only_paths
 from salmu.data.pictures import LARGEST_FILE
+from salmu.data.private import told_of
 from salmu.model_training.settings import ParquetSource
 from salmu.model_training.sources.tars import TEXT_BYTES
 
@@ -48,7 +49,8 @@ def as_tar(url: str, settings: ParquetSource) -> Copy:
                     if sink.tell() > LARGEST_TAR:
                         raise UserError(f"{url}: holds more than {LARGEST_TAR:,} bytes of pairs; split it")
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{url}: cannot be read as Parquet: {str(error).partition(chr(10))[0]}") from None
+        reason = told_of(url, str(error).partition("\n")[0])
+        raise UserError(f"{url}: cannot be read as Parquet: {reason}") from None
     return Copy(sink.getvalue(), rejects)
 
 

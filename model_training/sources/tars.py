@@ -20,6 +20,7 @@ import numpy as np
 from salmu.data.errors import UserError
 from salmu.data.foreign_names import is_content, printable
 from salmu.data.pictures import LARGEST_FILE, NO_IMAGE, PictureError, decode
+from salmu.data.private import told_of
 from salmu.data.tars import members
 from salmu.model_training.settings import WebDatasetSource
 
@@ -50,7 +51,7 @@ def scan(url: str, settings: WebDatasetSource) -> Index:
     with _opened(url) as file:
         for key, found in samples(_Hashed(file, hasher), limits, url):
             if isinstance(found, str):
-                rejects.append((printable(key), found))
+                rejects.append((printable(key), told_of(url, found)))
                 continue
             if wanted is not None:
                 uid = _uid(found)
@@ -77,8 +78,9 @@ def read(url: str, places: np.ndarray, settings: WebDatasetSource) -> list[tuple
     ends = np.maximum(places[:, 0] + places[:, 1], places[:, 2] + places[:, 3])
     try:
         ranges = files.cat_ranges([path] * len(places), starts.tolist(), ends.tolist(), on_error="raise")
-    except OSError as error:
-        raise UserError(f"{url}: cannot be read: {error}; restore it, then run the same command to continue") from None
+    except Exception as error:  # each object store's library has errors of its own
+        reason = told_of(url, error)
+        raise UserError(f"{url}: cannot be read: {reason}; restore it, then run the same command to continue") from None
     pairs = []
     for content, start, end, (image, image_size, text, text_size) in zip(ranges, starts, ends, places, strict=True):
         if len(content) != end - start:
@@ -114,8 +116,8 @@ class _Hashed(io.RawIOBase):
 def _opened(url: str):
     try:
         return fsspec.open(url, "rb").open()
-    except OSError as error:
-        raise UserError(f"{url}: cannot be opened: {error}") from None
+    except Exception as error:  # each object store's library has errors of its own
+        raise UserError(f"{url}: cannot be opened: {told_of(url, error)}") from None
 
 
 def samples(file, limits: dict[str, int], where) -> Iterator[tuple[str, dict[str, Member] | str]]:

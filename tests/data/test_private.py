@@ -1,21 +1,41 @@
 """No user, password or query of a URL gets into a message or the settings."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from salmu.data.errors import UserError
-from salmu.data.private import has_credentials, without_credentials, without_folders
+from salmu.data.files import location
+from salmu.data.private import has_credentials, told_of, without_credentials, without_folders
 from salmu.flows.settings import load_profile
-from salmu.model_training.sources.files import expanded
+from salmu.model_training.settings import WebDatasetSource
+from salmu.model_training.sources.files import expanded, file_source
 
 SECRET = {
     "s3://AKIA:abc123@bucket/retain/000.tar": "s3://bucket/retain/000.tar",
     "https://bucket.example/000.tar?X-Amz-Signature=abc123&X-Amz-Expires=60": "https://bucket.example/000.tar?…",
     "http://me@host:8000/v1": "http://host:8000/v1",
+    "http://me:abc'123@host:8000/v1": "http://host:8000/v1",
+    'http://me:"abc123@host/v1': "http://host/v1",
+    "s3://AKIA:ab/abc123@bucket/x": "s3://bucket/x",
+    "https://host/x.tar?a='b&k=abc123": "https://host/x.tar?…",
+    "https://host/it's?k=abc123": "https://host/it's?…",
+    "http://host/v1?abc123": "http://host/v1?…",
     "postgresql+asyncpg://me:abc123@db/prefect": "postgresql+asyncpg://db/prefect",
 }
-PLAIN = ["s3://bucket/part-?.tar", "hf-hub:me/model", "http://127.0.0.1:8000/v1", "a@b.example", "C:/x?y=1", ""]
+PLAIN = [
+    "s3://bucket/part-?.tar",
+    "http://host:8000/v1@main",
+    "http://[::1]:8000/v1@main",
+    "is it http://host/?",
+    "hf-hub:me/model",
+    "http://127.0.0.1:8000/v1",
+    "a@b.example",
+    "C:/x?y=1",
+    "",
+]
 
 
 @pytest.mark.parametrize("url, shown", SECRET.items())
@@ -44,6 +64,37 @@ def test_settings_with_a_secret_are_refused_in_one_line_that_does_not_show_it(ke
     with pytest.raises(UserError, match="must not contain a user, password or query") as error:
         load_profile("tiny", {key: url})
     assert "abc123" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://AKIA:hunter2@bucket/x", "s3://AKIA:hun/ter2@bucket/x", "memory://b:hunter2@x"]
+)
+def test_a_place_with_a_user_is_refused_before_anything_is_tried(address):
+    with pytest.raises(UserError, match="holds a user or a password") as error:
+        location(address)
+    assert "ter2" not in str(error.value) and "AKIA" not in str(error.value)
+
+
+def test_the_container_of_an_azure_address_is_no_secret(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(UserError, match="needs a package that is not installed"):
+        location("abfs://container@account.dfs.core.windows.net/x")
+
+
+@pytest.mark.parametrize(
+    "words", ['Invalid bucket name "AKIA:hunter2@bucket"', "no such key: bucket/x?sig=hunter2", "user AKIA: hunter2?"]
+)
+def test_what_a_library_says_of_an_address_loses_its_secrets(words):
+    told = told_of("s3://AKIA:hunter2@bucket/x?sig=hunter2", ValueError(words))
+    assert "hunter2" not in told and told[:5] == words[:5]
+
+
+@pytest.mark.parametrize("url", ["s3://AKIA:hunter2@bucket/x.tar", "http://bob:hun'ter2@127.0.0.1:1/x.tar"])
+def test_a_retain_source_that_cannot_be_had_is_one_line_without_the_secret(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("RETAIN", url)
+    with pytest.raises(UserError, match="pair.retain") as error:
+        file_source(WebDatasetSource(urls="${RETAIN}"), tmp_path, 0)
+    assert "ter2" not in str(error.value)
 
 
 @pytest.mark.parametrize(

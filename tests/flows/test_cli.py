@@ -216,6 +216,9 @@ def test_plan_inspect_and_clean_speak_json_or_say_what_is_wrong(runs, tmp_path, 
     assert capsys.readouterr().err == "note: the first row; --rows shows more\n"
     cli.main(["publish", *where, "--to", str(tmp_path / "out"), "--dry-run", "--json"])
     assert {row["state"] for row in json.loads(capsys.readouterr().out)["files"]} == {"new"}
+    cli.main(["publish", *where, "--to", "memory://b/x?sig=hunter2", "--dry-run", "--json"])
+    assert json.loads(capsys.readouterr().out)["target"] == "memory://b/x?…"
+    assert "hunter2" not in refused(capsys, "publish", *where, "--to", "memory://bob:hunter2@b/x", "--json")
     for command in ("plan", "clean", "inspect portraits", "stage captions"):
         err = refused(capsys, *command.split(), "--run", "whoel", "--runs", str(runs))
         assert "no run in" in err and "did you mean 'whole'?" in err
