@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from salmu.data.errors import UserError
 from salmu.data.files import reaching, read_bytes, size
+from salmu.data.private import without_credentials
 from salmu.data.settings import validate
 
 if TYPE_CHECKING:
@@ -140,11 +141,13 @@ def parse_yaml(content: bytes | str, where: str) -> Any:
         return yaml.load(text, _PlainLoader)  # noqa: S506  a SafeLoader
     except UnicodeDecodeError:
         raise UserError(f"{where}: not UTF-8 text; save it as UTF-8") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        RecursionError,
-        ArithmeticError,
-    ) as error:  # also dates that do not exist
-        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, ArithmeticError) as error:  # dates that do not exist
+        raise UserError(f"{where}: not valid YAML: {_yaml_problem(error)}") from None
+
+
+def _yaml_problem(error: Exception) -> str:
+    """What is wrong and where, without the line itself: it may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    told = error.problem or error.context if mark else str(error)
+    place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return " ".join(without_credentials(str(told)).split())[:200] + place

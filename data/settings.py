@@ -5,8 +5,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from salmu.data.errors import UserError
-from salmu.data.private import has_credentials
+from salmu.data.private import has_credentials, without_credentials
 from salmu.data.suggestions import did_you_mean
+
+
+class Hidden(ValueError):
+    """Why a value is refused that may be a secret, so that no message shows it."""
 
 
 class Settings(BaseModel):
@@ -54,7 +58,10 @@ def _line(model: type[BaseModel], problem: dict) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         message = problem["msg"].removeprefix("Value error, ")
-        return f"{key}: {message[:1].lower()}{message[1:]}, got {problem['input']!r}"[:300]
+        told = f"{key}: {message[:1].lower()}{message[1:]}"
+        if isinstance(problem.get("ctx", {}).get("error"), Hidden):
+            return told
+        return without_credentials(f"{told}, got {problem['input']!r}")[:300]  # cut after, not within a secret
     for part in problem["loc"][:-1]:
         field = model.model_fields.get(str(part))
         model = (

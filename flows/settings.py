@@ -148,7 +148,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not re.fullmatch(r"[\w.]+", key):
         raise UserError(f"--set {text!r}: write stage.key=value, for instance --set portraits.per_identity=40")
-    return key, parse_yaml(value, f"--set {text[:200]}")
+    return key, parse_yaml(value, f"--set {key}=…")
 
 
 class _Plain(yaml.SafeDumper):

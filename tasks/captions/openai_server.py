@@ -4,6 +4,7 @@ The server is not trusted: a reply has a bounded size and a bounded time, from t
 received, and anything but a chat completion is an error of one line."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,18 @@ from pydantic import Field, field_validator
 
 from salmu.data import keyed
 from salmu.data.errors import UserError
-from salmu.data.settings import NOT_IN_FINGERPRINT, Settings
+from salmu.data.settings import NOT_IN_FINGERPRINT, Hidden, Settings
 from salmu.tasks.captions.prompting import Request
-from salmu.tasks.captions.server_answers import Gate, Passing, Reply, TimedOut, authorization, content, retry_after
+from salmu.tasks.captions.server_answers import (
+    Gate,
+    Passing,
+    Reply,
+    TimedOut,
+    authorization,
+    content,
+    retry_after,
+    without_key,
+)
 
 MAY_PASS = {408, 409, 425, 429}  # and all from 500 on: the same request may succeed later
 LONGEST_WAIT = 300.0  # seconds between two tries, whatever the server asks for
@@ -62,13 +72,20 @@ class OpenAiSettings(Settings):
     def _plain_address(cls, address: str) -> str:
         try:
             url = urlsplit(address)
-            known = url.scheme in ("http", "https") and url.hostname and (url.port or True) and not url.fragment
-            httpx.URL(address)
-        except (ValueError, httpx.InvalidURL):
+            known = url.scheme in ("http", "https") and url.hostname and (url.port or True)
+            known = known and not re.search(r"[@?#\\\s]", address) and httpx.URL(address).host
+        except (ValueError, httpx.InvalidURL):  # also a name that IDNA does not know
             known = False
         if not known:
-            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+            raise Hidden("must be an address such as http://127.0.0.1:8000/v1, without user, query and fragment")
         return address.rstrip("/")
+
+    @field_validator("api_key_variable")
+    @classmethod
+    def _a_name(cls, name: str) -> str:
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+            raise Hidden("must be the name of an environment variable (letters, digits and _), never the key itself")
+        return name
 
 
 class OpenAiModel:
@@ -77,18 +94,27 @@ class OpenAiModel:
     name, group = "openai", 1
 
     def __init__(self, settings: OpenAiSettings, temperature: float, top_p: float):
-        """Raises UserError for a key that no server can be sent."""
+        """Raises UserError for a key that no server can be sent, and for a proxy or certificates of the environment
+        that cannot be used."""
         self.settings, self.sampling = settings, {"temperature": temperature, "top_p": top_p}
         self.identity = [settings.model, self.sampling]
         self.schemas_taken, self.schemas_refused = 0, 0
         self.stopped = False
+        access = authorization(settings.api_key_variable)
+        self.key = access.get("Authorization", "").removeprefix("Bearer ")
+        try:
+            self.client = httpx.AsyncClient(
+                headers={"Accept-Encoding": "identity", **access},
+                timeout=settings.timeout,
+                limits=httpx.Limits(max_connections=settings.concurrency),
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+            raise UserError(
+                f"captions: no connection can be made with the proxy or the certificates of the environment ({error}); "
+                "correct or unset HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+            ) from None
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="captions", daemon=True).start()
-        self.client = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity", **authorization(settings.api_key_variable)},
-            timeout=settings.timeout,
-            limits=httpx.Limits(max_connections=settings.concurrency),
-        )
         self.free, self.gate = asyncio.Semaphore(settings.concurrency), Gate(settings.concurrency)
 
     def ask(self, groups: list[list[Request]]) -> Iterator[tuple[int, list[str]]]:
@@ -174,7 +200,7 @@ class OpenAiModel:
                 f"({reply.status}): {reply.text}; correct captions.openai"
                 + (" (max_tokens_field?)" if "max_completion_tokens" in reply.text else "")
             )
-        return content(reply.body)
+        return content(reply.body, self.key)
 
     async def _post(self, request: Request, with_schema: bool) -> Reply:
         body: dict[str, Any] = {
@@ -193,7 +219,12 @@ class OpenAiModel:
         except (TimeoutError, httpx.TimeoutException):
             raise TimedOut(f"no answer within {self.settings.timeout:g} s") from None
         except httpx.HTTPError as error:
-            raise Passing(f"cannot be reached ({error})") from None
+            raise Passing(f"cannot be reached ({without_key(str(error), self.key)})") from None
+        except (OSError, ValueError, httpx.InvalidURL) as error:  # a host or a proxy that is no name
+            raise UserError(
+                f"captions: {self.settings.base_url} cannot be asked ({without_key(str(error), self.key)}); correct "
+                "captions.openai.base_url, or the proxy of the environment"
+            ) from None
 
     async def _read(self, body: dict[str, Any]) -> Reply:
         """The answer, as far as LONGEST_REPLY allows; compressed ones were not asked for and are not unpacked."""
@@ -205,4 +236,4 @@ class OpenAiModel:
                 received += part
                 if len(received) > LONGEST_REPLY:
                     raise Passing(f"answers with more than {LONGEST_REPLY:,} bytes")
-            return Reply(response.status_code, response.headers, bytes(received))
+            return Reply(response.status_code, response.headers, bytes(received), self.key)

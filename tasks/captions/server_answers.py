@@ -48,10 +48,10 @@ class Gate:
 
 
 class Reply:
-    """Status, headers and body of an answer."""
+    """Status, headers and body of an answer to a request with a key."""
 
-    def __init__(self, status: int, headers: httpx.Headers, body: bytes):
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status: int, headers: httpx.Headers, body: bytes, key: str = ""):
+        self.status, self.headers, self.body, self.key = status, headers, body, key
 
     @property
     def ok(self) -> bool:
@@ -60,17 +60,25 @@ class Reply:
     @property
     def text(self) -> str:
         """The beginning of the body, for messages."""
-        return self.body[:200].decode("utf-8", "replace")
+        return without_key(self.body.decode("utf-8", "replace"), self.key)[:200]
 
 
-def content(body: bytes) -> str:
-    """The text of a chat completion; empty where the model said nothing. Text that comes in parts is joined."""
+def without_key(text: str, key: str) -> str:
+    """What a server says, without the API key that it may repeat; words of up to three letters are no key."""
+    for form in (key, key.replace("/", "\\/")) if len(key) > 3 else ():  # JSON may write a slash as \\/
+        text = text.replace(form, "[API key]")
+    return text
+
+
+def content(body: bytes, key: str = "") -> str:
+    """The text of a chat completion; empty where the model said nothing. Text that comes in parts is joined. `key`:
+    that of the request, left out where an error repeats it."""
     try:
         answer = json.loads(body)
         if isinstance(answer, dict) and answer.get("error"):
             error = answer["error"]
             told = error.get("message", error) if isinstance(error, dict) else error
-            raise Passing(f"answers with an error: {str(told)[:200]}")
+            raise Passing(f"answers with an error: {without_key(str(told), key)[:200]}")
         text = answer["choices"][0]["message"]["content"]
         if isinstance(text, list):
             text = "".join(part["text"] for part in text if part.get("type", "text") == "text")

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from salmu.data.documents import loaded, parse_yaml, read_lines, read_yaml
 from salmu.data.errors import UserError
+from salmu.data.settings import Settings, validate
 from salmu.flows.settings import load_profile, load_run, parse_assignment, save
 
 NO_SETTINGS = {
@@ -48,6 +49,21 @@ def test_a_value_of_set_that_is_no_yaml_is_refused_in_one_line(value):
     with pytest.raises(UserError, match=r"--set publish.released=.*: not valid YAML") as error:
         parse_assignment(f"publish.released={value}")
     assert len(str(error.value)) < 600
+
+
+def test_a_yaml_error_names_the_place_and_not_the_line():
+    with pytest.raises(UserError, match="x: not valid YAML: .* in line 2, column") as error:
+        parse_yaml("a: 1\nkey: sk-hunter2: [", "x")
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_secret_beyond_what_a_message_shows_is_taken_out_before_the_cut():
+    class Numbers(Settings):
+        number: int = 0
+
+    with pytest.raises(UserError, match="number: ") as error:
+        validate(Numbers, {"number": f"http://bob:hunter2{'x' * 400}@host/v1"}, "x")
+    assert "hunter2" not in str(error.value)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):

@@ -163,6 +163,13 @@ def test_the_limit_of_a_reply_has_the_name_that_the_server_knows(tmp_path):
         "http://[1/v1",
         "http://user:abc123@host/v1",
         "http://host/v1?key=abc123",
+        "http://host/v1?abc123",
+        "http://host/v1#abc123",
+        "http://us'er:abc'123@host/v1",
+        "http://user:ab/abc123@host/v1",
+        "user:abc123@host:1/v1",
+        "http://xn--/abc123",
+        "http://host/abc123 ?",
         "",
     ],
 )
@@ -170,6 +177,39 @@ def test_an_address_that_cannot_be_asked_or_holds_a_secret_is_refused_with_the_s
     with pytest.raises(UserError, match="base_url: (settings are kept|must be an address)") as error:
         validate(openai_server.OpenAiSettings, {"base_url": address}, "captions.openai")
     assert "abc123" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["sk-abc123", "", "abc123 ", "9abc123", "abc123\n"])
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_shown(name):
+    with pytest.raises(UserError, match="api_key_variable: must be the name of an environment variable") as error:
+        validate(openai_server.OpenAiSettings, {"api_key_variable": name}, "captions.openai")
+    assert "abc123" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "variable, value",
+    [("ALL_PROXY", "socks5://bob:abc123@h"), ("HTTP_PROXY", "foo://bob:abc123@h"), ("SSL_CERT_FILE", "/nope")],
+)
+def test_a_proxy_that_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    message = refusal(prepared(tmp_path, (0,)), asking("http://example.invalid/v1"))
+    assert "no connection can be made" in message and variable in message and "abc123" not in message
+
+
+def test_a_host_that_no_network_can_look_up_is_told_in_one_line(tmp_path):
+    assert "cannot be " in refusal(prepared(tmp_path, (0,)), asking(f"http://{'a' * 64}.com/v1", openai={"tries": 1}))
+
+
+@pytest.mark.parametrize("key", ["sk-secret", "sk/secret"])
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("before", [0, 194])
+def test_a_key_that_the_server_repeats_is_not_shown(tmp_path, monkeypatch, status, key, before):
+    monkeypatch.setenv("MY_KEY", key)
+    body = json.dumps({"error": {"message": "x" * before + f"bad key {key}"}}).replace("/", "\\/")
+    with FakeServer(lambda *_: Answer(status=status, body=body)) as server:
+        settings = asking(server.url, openai={"tries": 1, "api_key_variable": "MY_KEY"})
+        message = refusal(prepared(tmp_path, (0,)), settings)
+    assert "secret" not in message and "sk" not in message and ("bad key" in message or before)
 
 
 @pytest.mark.parametrize("key, sent", [("sk-secret\n", "Bearer sk-secret"), ("  sk-secret ", "Bearer sk-secret")])
