@@ -15,6 +15,7 @@ from typing import NamedTuple
 from salmu.data.documents import parsed
 from salmu.data.errors import UserError
 from salmu.data.keyed import digest
+from salmu.data.text import printable
 
 TRIES, PAUSE = 5, 0.1  # seconds; whoever looks at a lock holds it for an instant
 
@@ -77,7 +78,7 @@ def holder(folder) -> Holder | None:
         return None
     try:
         known = parsed(content)
-        return Holder(str(known["host"]), int(known["pid"]), str(known["since"]), alive)
+        return Holder(printable(str(known["host"])), int(known["pid"]), printable(str(known["since"])), alive)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         # an empty file, one that is just being written, or a damaged one
         return Holder("", 0, "", True) if alive else None

@@ -22,7 +22,7 @@ from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import SPLITS, open_dataset
 from salmu.data.store import Manifest, Reject, Shard, ShardResult, Store, manifest_files
 from salmu.flows.command_line.verify import checked
-from salmu.flows.running.lock import run_lock
+from salmu.flows.running.lock import holder, run_lock
 
 SCHEMA = pa.schema([("name", pa.string()), ("image", pa.binary())])
 SMALL = PublishSettings(rows_per_file=20, samples_per_tar=15)
@@ -263,6 +263,11 @@ def test_one_process_of_a_machine_works_on_a_run_at_a_url():
             pass
     with run_lock(location("memory://runs/tiny")):
         pass
+
+
+def test_a_holder_of_a_lock_that_holds_control_characters_is_shown_escaped(tmp_path):
+    (tmp_path / ".lock").write_text(json.dumps({"host": "a\x1b[31mb", "pid": 1, "since": "now\n\x07"}))
+    assert r"a\x1b[31mb" in str(holder(tmp_path)) and str(holder(tmp_path)).isprintable()
 
 
 def test_plain_paths_and_file_urls_are_paths(tmp_path):
