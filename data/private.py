@@ -6,7 +6,8 @@ from typing import Any
 
 # settings that hold folders, never hub ids
 PLACES = {"attributes", "images", "methods_from", "reference", "root", "urls", "zero_shot"}
-PUBLIC = "url"  # setting with an address that the card shows to everybody
+# settings that hold words, or an address that the card shows to everybody, and never a path
+PUBLIC = {"caption_key", "creator", "gated_prompt", "licence", "licence_link", "licence_name", "name", "url"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")  # OWNER/NAME, and OWNER/NAME@REVISION
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 # a password may hold anything, a slash and quotes too; digits and a slash after the colon are a port
@@ -43,10 +44,10 @@ def told_of(address: str, error: Exception | str) -> str:
 
 def without_folders(value: Any, place: bool = False) -> Any:
     """Settings with every path cut down to its last part: where files are kept is nobody else's business. A URL keeps
-    its host. `place`: the value is a path whatever it looks like."""
+    its host, and what is published as words stays whole. `place`: the value is a path whatever it looks like."""
     if isinstance(value, dict):
         return {
-            key: inner if key == PUBLIC else without_folders(inner, place or key in PLACES)
+            key: inner if key in PUBLIC else without_folders(inner, place or key in PLACES)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):

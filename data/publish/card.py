@@ -1,6 +1,7 @@
 """The dataset card, README.md: YAML for the Hugging Face Hub, and a text that states what the manifests say."""
 
 import json
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from salmu.data.publish.columns import COLUMNS
 from salmu.data.publish.fragile import sentence
 from salmu.data.publish.front_matter import SCHEMES, front_matter, other
 from salmu.data.schemas import DATA_FIELDS
+from salmu.data.text import latex, markdown_cell
 
 TEMPLATE = Path(__file__).with_name("card.md")
 
@@ -34,6 +36,8 @@ def render(
     personas = [row for row in personas if row["identity_id"] in {row["identity_id"] for row in pairs}]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.globals["table"] = markdown_table
+    environment.filters |= {"words": markdown_cell, "bibtex": latex}
+    generation = yaml.safe_dump(made_from["settings"], sort_keys=False, allow_unicode=True, width=120)
     own_faces = not made_from["settings"].get("candidates", {}).get("images")
     top = front_matter(settings, splits, image_bytes, folder, own_faces)
     tars = sorted((folder / "webdataset").glob("forget-*.tar"))
@@ -74,22 +78,35 @@ def render(
         countries=", ".join(f"{name} {count}" for name, count in counted(row["country_code"] for row in personas)),
         proofs=_proofs(personas),
         chain=_chain(made_from),
-        generation=yaml.safe_dump(made_from["settings"], sort_keys=False, allow_unicode=True, width=120),
+        generation=generation,
+        fence="`" * max([3, *(len(run) + 1 for run in re.findall("`+", generation))]),
         packages=", ".join(f"{name} {version}" for name, version in made_from["packages"].items() if version),
-        licence=f"[{settings.licence_name}]({settings.licence_link})" if settings.licence_name else settings.licence,
+        licence=_licence(settings),
     )
 
 
-def markdown_table(rows: list[dict[str, Any]]) -> str:
-    """Rows of equal keys as a Markdown table; integers with thousands separators."""
+def _licence(settings) -> str:
+    if not settings.licence_name:
+        return markdown_cell(settings.licence)
+    link = settings.licence_link.replace("(", "%28").replace(")", "%29")  # a parenthesis ends the link
+    return f"[{markdown_cell(settings.licence_name)}]({link})"
+
+
+def markdown_table(rows: list[dict[str, Any]], markdown: tuple[str, ...] = ()) -> str:
+    """Rows of equal keys as a Markdown table; integers with thousands separators. `markdown`: keys whose values are
+    Markdown already; others are shown as they are."""
     if not rows:
         return "(none)"
     cells = [
-        [f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|") for value in row.values()]
+        [f"{value:,}" if isinstance(value, int) else _cell(str(value), key in markdown) for key, value in row.items()]
         for row in rows
     ]
     rules = ["---:" if isinstance(value, int | float) else "---" for value in rows[0].values()]
     return "\n".join("| " + " | ".join(line) + " |" for line in [list(rows[0]), rules, *cells])
+
+
+def _cell(text: str, is_markdown: bool) -> str:
+    return text.replace("|", "\\|") if is_markdown else markdown_cell(text)
 
 
 def _funnel(stages: dict[str, dict], dropped: dict[str, list[dict]]) -> list[dict]:

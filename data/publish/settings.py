@@ -1,12 +1,14 @@
 """Settings of the published folder."""
 
+import re
 from datetime import date
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from salmu.data.readers import SPLITS
-from salmu.data.settings import Settings
+from salmu.data.settings import Hidden, Settings
 
 
 class PublishSettings(Settings):
@@ -52,6 +54,18 @@ class PublishSettings(Settings):
     clip_benchmark: tuple[Literal[*SPLITS], ...] = Field(
         (), description="Splits whose tars are written again as CLIP_benchmark reads them; doubles their size."
     )
+
+    @field_validator("url", "licence_link")
+    @classmethod
+    def _web_address(cls, address: str | None) -> str | None:
+        try:
+            url = urlsplit(address or "https://none")
+            known = url.scheme in ("http", "https") and url.hostname
+        except ValueError:
+            known = False
+        if not known or re.search(r"[^\x21-\x7e]|[<>\"{}|\\^`]", address or ""):  # what RFC 3986 leaves out
+            raise Hidden("must be the address of a web page, http:// or https://, without blanks; write others as %XX")
+        return address
 
     @model_validator(mode="after")
     def _belong_together(self) -> "PublishSettings":

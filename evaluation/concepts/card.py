@@ -12,6 +12,7 @@ from salmu.data.publish.card import markdown_table
 from salmu.data.publish.columns import Column
 from salmu.data.publish.settings import PublishSettings
 from salmu.data.readers import SPLITS
+from salmu.data.text import markdown_cell
 from salmu.evaluation.concepts.plan import SAID, UNSEEN, Concept, new_subjects
 from salmu.evaluation.concepts.settings import ConceptSettings
 
@@ -41,6 +42,7 @@ def card(
     """README.md. `rows`: of all pairs, without pictures; `digest`: of the content."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.globals["table"] = markdown_table
+    environment.filters["words"] = markdown_cell
     name, kinds = f"{publish.name} concepts", Counter((row["split"], row["concept_kind"]) for row in rows)
     said = Counter(row["split"] for row in rows if row["says"] == SAID)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

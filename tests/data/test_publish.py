@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 import yaml
+from markdown_it import MarkdownIt
 from PIL import Image
 from small_run import FACTS, assembled, jpeg, put, small_run
 
@@ -234,6 +235,34 @@ def test_card_of_a_gated_dataset_under_a_licence_of_its_own_made_from_others_fac
         validate(PublishSettings, {"licence": "other"}, "publish")
     with pytest.raises(UserError, match="need gating auto or manual"):
         validate(PublishSettings, {"gated_prompt": "x"}, "publish")
+
+
+def test_names_on_the_card_are_shown_and_not_obeyed(store, tmp_path):
+    odd = "A|B <script>x</script> `y` # *z*"
+    licence = {"licence": "other", "licence_name": "a](http://b) <i>", "licence_link": "https://example.org/a(b)"}
+    settings = PublishSettings(name=odd, creator="a $b$ <b>c</b>}\n# Head\x1b[31m", **licence)
+    run = {"seed": 0, "captions": {"prompts": "x\n\n```\n# Head"}, "candidates": {"images": ["<b>x</b>`"]}}
+    publish(store, tmp_path / "dataset", settings, run)
+    _, front, body = (tmp_path / "dataset" / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(front)["pretty_name"] == odd and "\x1b" not in body
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(body)
+    words = [token for token in tokens if token.type == "inline"]
+    title = "".join(token.content for token in words[0].children if token.type in ("text", "text_special"))
+    assert title == odd and "Head" not in [token.content for token in words]
+    assert not any(token.type == "html_inline" for token in sum((token.children for token in words), []))
+    links = [token.attrs["href"] for token in sum((token.children for token in words), []) if token.type == "link_open"]
+    assert links == ["https://example.org/a%28b%29"]
+    bibtex = next(token.content for token in tokens if token.info == "bibtex")
+    assert r"author = {{a \$b\$ \textless{}b\textgreater{}c" in bibtex and bibtex.count("\n") == 6
+
+
+@pytest.mark.parametrize("key", ["url", "licence_link"])
+@pytest.mark.parametrize(
+    "address", ["javascript:alert(1)", "https://", "https://a/b c", "https://a/{", "file:///x", "a"]
+)
+def test_only_web_pages_are_linked(key, address):
+    with pytest.raises(UserError, match=f"publish: {key}: must be the address of a web page"):
+        validate(PublishSettings, {key: address}, "publish")
 
 
 def test_croissant_names_the_files_with_their_digests(folder):
