@@ -9,7 +9,7 @@ PLACES = {"attributes", "images", "methods_from", "reference", "root", "urls", "
 # settings that hold words, or an address that the card shows to everybody, and never a path
 PUBLIC = {"caption_key", "creator", "gated_prompt", "licence", "licence_link", "licence_name", "name", "url"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")  # OWNER/NAME, and OWNER/NAME@REVISION
-_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"  # bounded, or a long word would be searched again from each letter
 # a password may hold anything, a slash and quotes too; digits and a slash after the colon are a port
 _USER = re.compile(rf"({_SCHEME})((?:[^\s/?#]*|(?!\[)[^\s/?#:@]*:(?!\d*/)\S*)@)")
 # `?` alone is a wildcard in the path of an object, never in a web address
@@ -18,17 +18,18 @@ _QUERY = re.compile(rf"((?:https?://[^\s?]*|{_SCHEME}[^\s?]*(?=\?\S*=))\?)(\S*[^
 
 def has_user(text: str) -> bool:
     """Whether a URL in a text names a user."""
-    return _USER.search(text) is not None
+    return "@" in text and _USER.search(text) is not None
 
 
 def has_credentials(text: str) -> bool:
     """Whether a URL in a text names a user, or has a query with values (a signed URL has)."""
-    return has_user(text) or _QUERY.search(text) is not None
+    return has_user(text) or "?" in text and _QUERY.search(text) is not None
 
 
 def without_credentials(text: str) -> str:
     """The text, its URLs without user, password and query."""
-    return _QUERY.sub(r"\1…", _USER.sub(r"\1", text))
+    text = _USER.sub(r"\1", text) if "@" in text else text
+    return _QUERY.sub(r"\1…", text) if "?" in text else text
 
 
 def told_of(address: str, error: Exception | str) -> str:

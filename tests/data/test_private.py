@@ -1,6 +1,7 @@
 """No user, password or query of a URL gets into a message or the settings."""
 
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,13 @@ def test_no_secret_is_left_whatever_stands_around(around, scheme, secret):
     assert has_credentials(url) and secret + "@" not in without_credentials(f"{around} {url} {around}").replace(
         around, ""
     )
+
+
+def test_a_long_text_is_searched_in_no_time():
+    start = time.monotonic()
+    for text in ("a" * 50_000, "a://" * 10_000, "s3://" + "b:" * 10_000 + "?" * 10_000):
+        without_credentials(text)
+    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("key", ["candidates.images", "captions.openai.base_url", "evaluation.zero_shot"])
