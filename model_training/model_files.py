@@ -13,11 +13,13 @@ FOLDER = Path(__file__).with_name("model_configs")
 
 def configuration_file(model: str) -> Path:
     """The JSON file of a name, here or in open_clip, or of a path. Raises UserError if there is none."""
-    theirs = Path(importlib.util.find_spec("open_clip").submodule_search_locations[0]) / "model_configs"
-    places = [Path(model)] if model.endswith(".json") else [folder / f"{model}.json" for folder in (FOLDER, theirs)]
-    for path in places:
-        if path.is_file():
-            return path
+    own = Path(model) if model.endswith(".json") else FOLDER / f"{model}.json"
+    if own.is_file():
+        return own
+    if not model.endswith(".json"):
+        (theirs,) = importlib.util.find_spec("open_clip").submodule_search_locations
+        if (found := Path(theirs, "model_configs", f"{model}.json")).is_file():
+            return found
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json")))
     raise UserError(f"pair.model: no model configuration {model!r}; there are {known}, and those of open_clip")
 
