@@ -19,7 +19,7 @@ from salmu.data.errors import UserError
 from salmu.data.files import file_sha256, write_atomic
 from salmu.data.sealed import sealed
 from salmu.model_training.configurations import configuration as named_configuration
-from salmu.model_training.loading.clip import ClipModel, hub_folder
+from salmu.model_training.loading.clip import DOCUMENTS, ClipModel, hub_folder
 from salmu.model_training.loading.configuration import read_configuration
 from salmu.model_training.loading.folders import HUB, local_folder
 from salmu.model_training.record import RECORD, Trained, read_training
@@ -57,14 +57,33 @@ def write_model(folder: Path, model: torch.nn.Module, configuration: str, tokeni
     The same weights give the same bytes. `open_clip.create_model_and_transforms` loads them, as "local-dir:FOLDER" or,
     pushed, as "hf-hub:OWNER/NAME". A model with open_clip's built-in tokenizer needs no files for it."""
     from open_clip.push_to_hf_hub import save_config_for_hf
-    from safetensors.torch import save
 
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))  # save_file gives every file mode 0600
+    _write_weights(folder, model)
     save_config_for_hf(model, folder / CONFIGURATION, model_config=named_configuration(configuration))
     if hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(folder)
     return file_sha256(folder / WEIGHTS)
+
+
+def write_changed(folder: Path, model: torch.nn.Module, source: Path) -> None:
+    """Write a model that was made from the one in the folder `source` into an existing folder: the documents that a
+    model is loaded from are copied, nothing else of it."""
+    for name in DOCUMENTS:
+        if (source / name).is_file():
+            write_atomic(folder / name, (source / name).read_bytes())
+    _write_weights(folder, model)
+
+
+def _write_weights(folder: Path, model: torch.nn.Module) -> None:
+    from safetensors.torch import save
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))  # save_file gives every file mode 0600
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether writing a model there would replace anything: a file, or a folder that is not empty."""
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def portable_folder(clip: ClipModel, target: Path) -> Path:

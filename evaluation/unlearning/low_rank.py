@@ -21,8 +21,8 @@ from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
 from salmu.data.keyed import generator
 from salmu.data.settings import validate
-from salmu.model_training.export import WEIGHTS, whole_folder
-from salmu.model_training.loading.clip import DOCUMENTS, load_model
+from salmu.model_training.export import holds_something, whole_folder, write_changed
+from salmu.model_training.loading.clip import load_model
 from salmu.model_training.loading.weights import read_weights
 from salmu.model_training.loop import reproducible
 
@@ -116,7 +116,7 @@ def merge(edit: Path, model_dir: Path, out_dir: Path, replace: bool = True) -> b
             f"{edit}: made from the model {about.source_model_digest}, and {model_dir} is {clip.weights_digest}; name "
             "the model that was unlearned"
         )
-    if not replace and out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
+    if not replace and holds_something(out_dir):
         raise UserError(f"{out_dir}: there already; name another folder, or add --force")
     weights = dict(clip.network.named_parameters())
     with torch.no_grad(), reproducible(1):
@@ -128,12 +128,8 @@ def merge(edit: Path, model_dir: Path, out_dir: Path, replace: bool = True) -> b
             if (len(up), up.shape[1], down.shape[1]) != (len(weight), len(down), weight[0].numel()):
                 raise UserError(f"{edit}: {name}: of another shape than the weight of this model")
             weight.copy_(merged_weight(weight, up, down))
-    content = save({name: value.contiguous() for name, value in clip.network.state_dict().items()}, {"format": "pt"})
     with whole_folder(out_dir) as folder:
-        for name in DOCUMENTS:
-            if (Path(model_dir) / name).is_file():
-                write_atomic(folder / name, (Path(model_dir) / name).read_bytes())
-        write_atomic(folder / WEIGHTS, content)
+        write_changed(folder, clip.network, Path(model_dir))
     return clip.weights_digest == about.model_digest
 
 

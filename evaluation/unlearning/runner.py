@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
 from salmu.data.errors import UserError
 from salmu.data.files import write_atomic
@@ -27,8 +26,8 @@ from salmu.evaluation.unlearning.retain_scenes import scene_source
 from salmu.evaluation.unlearning.settings import MethodSettings
 from salmu.evaluation.unlearning.training import spend
 from salmu.evaluation.unlearning.wordings import file_digest
-from salmu.model_training.export import WEIGHTS, file_digests, whole_folder
-from salmu.model_training.loading.clip import DOCUMENTS, ClipModel, load_model
+from salmu.model_training.export import WEIGHTS, file_digests, holds_something, whole_folder, write_changed
+from salmu.model_training.loading.clip import ClipModel, load_model
 from salmu.model_training.loop import reproducible
 from salmu.model_training.network import input_side
 
@@ -70,7 +69,7 @@ def unlearn(
     fingerprint = digest("unlearning", VERSION, method, settings.fingerprint(), inputs, drawn, *code)
     if _finished(out_dir, fingerprint):
         return
-    if not replace and out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
+    if not replace and holds_something(out_dir):
         raise UserError(f"{out_dir}: holds something other than this result; name another folder, or add --force")
     about = {
         "method": method,
@@ -167,12 +166,8 @@ def _write(
 ) -> None:
     """Write the model's folder whole or not at all: the documents that a model is loaded from are copied from the
     source, nothing else; models at lower budgets are taken from `kept`."""
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in clip.network.state_dict().items()}
     with whole_folder(out_dir) as folder:
-        for name in DOCUMENTS:
-            if (source / name).is_file():
-                write_atomic(folder / name, (source / name).read_bytes())
-        write_atomic(folder / WEIGHTS, save(weights, metadata={"format": "pt"}))
+        write_changed(folder, clip.network, source)
         if work.change:
             digests = {key: record[key] for key in ("source_model_digest", "model_digest")}
             write_edit(folder, work.change, Edit(method=record["method"], **digests))
