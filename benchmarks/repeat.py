@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PASS_SECONDS = 2700
 WATCHED = (
     (threading.Thread, "start"),
     (subprocess.Popen, "__init__"),
@@ -92,13 +93,20 @@ def one_pass(files: list[str], names: Path, home: Path) -> list[Outcome]:
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "benchmarks.repeat", f"--junitxml={report}", *files]
     surroundings = os.environ | {"SALMU_REPEAT": str(names), "SALMU_SMOKE_RUN": str(home), "PYTHONPATH": str(ROOT)}
     with (home / "output.txt").open("w") as output:
-        subprocess.run(command, cwd=ROOT, env=surroundings, stdout=output, stderr=output)
+        try:
+            subprocess.run(command, cwd=ROOT, env=surroundings, stdout=output, stderr=output, timeout=PASS_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise SystemExit(f"a pass did not end within {PASS_SECONDS} s:\n{output_of(home)}") from None
     if not report.is_file():
-        raise SystemExit((home / "output.txt").read_text()[-2000:])
+        raise SystemExit(output_of(home))
     return [
         Outcome(case.get("classname"), case.get("name"), bool({"failure", "error"} & {part.tag for part in case}))
         for case in ElementTree.parse(report).iter("testcase")  # our own pytest wrote it
     ]
+
+
+def output_of(home: Path) -> str:
+    return (home / "output.txt").read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
 def main() -> None:

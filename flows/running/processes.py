@@ -96,6 +96,9 @@ class WorkerProcesses(ProcessPoolTaskRunner):
 
     def __enter__(self):
         super().__enter__()
+        # A worker that is killed while it writes a message keeps the queue's lock for good. Python would wait for that
+        # lock when this process ends; nothing that the process itself writes there is worth it.
+        self._subprocess_message_queue.cancel_join_thread()
         spawning = self._executor  # it starts no process before its first task
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["salmu.flows.running.preload"])

@@ -44,6 +44,16 @@ with processes.api_server():
 """
 
 
+KILLED_WHILE_IT_WROTE = """
+import salmu.flows
+from salmu.flows.running.processes import WorkerProcesses
+
+with WorkerProcesses(max_workers=1) as runner:
+    runner._subprocess_message_queue._wlock.acquire()  # what such a worker leaves behind
+print("ended")
+"""
+
+
 def answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=5).status_code == 200
@@ -128,3 +138,8 @@ def test_a_worker_whose_server_is_away_keeps_nothing(prefect_server, monkeypatch
     assert processes._kept == {} and SyncClientContext.get() is None
     assert seen_from(PREFECT_API_URL.value())[0] == PREFECT_API_URL.value()
     processes._kept.pop("entered").close()
+
+
+def test_a_run_ends_although_a_worker_was_killed_while_it_wrote_a_message():
+    child = subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_WROTE], capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0 and child.stdout == "ended\n", child.stderr
