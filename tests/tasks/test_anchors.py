@@ -139,16 +139,23 @@ def naive_duplicates(vectors: np.ndarray, order, threshold: float) -> set[int]:
 
 
 @hypothesis_settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10**6), st.integers(0, 60), st.floats(-0.2, 0.95), st.sampled_from([1, 3, 7, 64]))
-def test_near_duplicates_are_those_of_a_comparison_one_by_one(seed, count, threshold, block):
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 60),
+    st.floats(-0.2, 0.95),
+    st.sampled_from([1, 3, 7, 64]),
+    st.sampled_from(sorted(duplicates.DOUBT)),
+)
+def test_near_duplicates_are_those_of_a_comparison_one_by_one(seed, count, threshold, block, kind):
     rng = generator("duplicates", seed)
     vectors = rng.normal(size=(count, 6))
     vectors[count // 2 :] = vectors[: count - count // 2] + 0.3 * vectors[count // 2 :]
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     order = rng.permutation(count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates, "BLOCK", block)
-        patch.setattr(duplicates, "COLUMNS", 2 * block + 1)
+        patch.setattr(duplicates, "ROWS", 2 * block + 1)
+        patch.setattr(duplicates, "COLUMNS", block)
+        patch.setattr(duplicates, "_product_kind", lambda device: kind)
         found = near_duplicates(vectors, order, threshold, CPU)
     assert {one.place for one in found} == naive_duplicates(vectors, order, threshold)
     dropped = {one.place for one in found}
