@@ -95,6 +95,7 @@ class Extended(Part):
     fragile_digest: str | None = None
     version: int | None = None
     split_scheme: str | None = None
+    captions: dict[str, int] = {}  # of reading.py
     seed: int | None = None
     settings: dict[str, Any] = {}
     cost: dict[str, Any] = {}

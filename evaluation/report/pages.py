@@ -12,6 +12,7 @@ from markupsafe import Markup
 from salmu.data.files import write_atomic
 from salmu.data.readers import open_dataset
 from salmu.evaluation.attacks.words import KINDS
+from salmu.evaluation.encoding.reading import remarks
 from salmu.evaluation.metrics.score import EXTENDED, METRICS, PUBLISHED, target
 from salmu.evaluation.report import plots
 from salmu.evaluation.report.attacks import attack_rows, strongest_curves
@@ -168,6 +169,7 @@ def model_page(
             "peak memory, MiB": record["peak_memory_mb"],
             "peak memory of the GPU, MiB": record["peak_gpu_memory_mb"],
             "GenKnow was measured on": record["zero_shot_set"],
+            "captions": "; ".join(remarks(extended.get("captions", {}))) or None,
             "weights": record["model_digest"],
         },
         metrics=[

@@ -19,6 +19,7 @@ from salmu.evaluation.encoding.cost import peak_memory_mb
 from salmu.evaluation.encoding.embeddings import Encoder
 from salmu.evaluation.encoding.fragile import fragile_digest
 from salmu.evaluation.encoding.pairs import Pairs, encoded_pairs
+from salmu.evaluation.encoding.reading import read_captions
 from salmu.evaluation.encoding.settings import EvaluationSettings
 from salmu.evaluation.encoding.zero_shot_sets import ZeroShotSet, open_zero_shot
 from salmu.evaluation.metrics.bootstrap import by_cluster, interval
@@ -152,6 +153,7 @@ def _measured(
         **tables,
         **({"attacks": attacks} if attacks else {}),
         "rows": {split: len(rows) for split, rows in pairs.items()},
+        "captions": read_captions(clip.tokenizer, (text for rows in pairs.values() for text in rows.text)),
         "model": Path(clip.name).name,
         "model_digest": encoder.weights_digest,
         "dataset_digest": dataset.digest,

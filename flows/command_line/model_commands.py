@@ -11,6 +11,7 @@ from salmu.flows.settings import load_profile
 
 
 def evaluate(options) -> None:
+    from salmu.evaluation.encoding.reading import remarks
     from salmu.evaluation.metrics.results_file import read_results
     from salmu.evaluation.scoring.evaluate import evaluate_once
     from salmu.flows.running.progress import terminal_progress
@@ -23,7 +24,8 @@ def evaluate(options) -> None:
         evaluate_once(settings, options.model, location(options.dataset), out, progress=tell, start=options.start)
     results = read_results(out)
     tables = [text_table(rows) for rows in (_metric_rows(results), _attack_rows(results)) if rows]
-    show(options, results, "\n\n".join(tables) + f"\nresults: {out}")
+    notes = [f"note: {one}" for one in remarks(results.get("extended", {}).get("captions", {}))]
+    show(options, results, "\n".join(["\n\n".join(tables), *notes, f"results: {out}"]))
 
 
 def _metric_rows(results: dict) -> list[dict]:

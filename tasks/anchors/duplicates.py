@@ -144,10 +144,13 @@ def _near(
             some = others[column : column + COLUMNS]
             cosines = room[: len(rows) * len(some)].view(len(rows), len(some))
             torch.mm(rows, on_device(embeddings[some], device, kind).T, out=cosines)
-            close = (cosines.amax(dim=1) > limit).nonzero().flatten()  # few: hardly anybody is like another
-            for row, number in zip(close.tolist(), cosines[close] > limit, strict=True):
-                found = column + number.nonzero().flatten().cpu().numpy()
-                near[row] += others[found[found < row] if own else found].tolist()
+            if own:  # nobody is like another because they are like themselves
+                cosines[column : column + len(some)].fill_diagonal_(-2)
+            close = (cosines.amax(dim=1) > limit).nonzero().flatten()  # few rows: hardly anybody is like another
+            which, where = (cosines[close] > limit).nonzero(as_tuple=True)
+            for row, number in zip(close[which].tolist(), where.tolist(), strict=True):
+                if not own or column + number < row:
+                    near[row].append(int(some[number]))
     return near
 
 

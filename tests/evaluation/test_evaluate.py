@@ -50,6 +50,8 @@ def test_the_published_layout(results, tmp_path):
         assert list(read[group]) == list(sections)
         for key, statistics in sections.items():
             assert statistics <= set(read[group][key])
+    captions = read["extended"]["captions"]
+    assert captions["distinct"] > 48 and captions["alike"] == 0
     rows = read["extended"]["rows"]
     assert rows == {
         "forget": 48,
