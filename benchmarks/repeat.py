@@ -4,8 +4,8 @@
 
 The first pass runs all tests of the files and watches which of them start a thread or a process or make a socket; the
 others run those alone. Each pass is a pytest of its own; the run that several files share is made once. The JSON has a
-row a file and is written after every pass; files of a later command are added to it, so the work can be done in several
-sittings. Exits with 1 if a test failed."""
+row a file and is written after every pass; what a later command does is added to it, so the work can be done in several
+sittings: a row counts the passes of each commit. Exits with 1 if a test failed."""
 
 import argparse
 import json
@@ -105,6 +105,16 @@ def one_pass(files: list[str], names: Path, home: Path) -> list[Outcome]:
     ]
 
 
+def added(row: dict[str, Any] | None, outcomes: list[Outcome], revision: str) -> dict[str, Any]:
+    """The row of a file after one more pass. `tests`: those of the last pass."""
+    row = row or {"passes": {}, "failed": []}
+    return {
+        "tests": len(outcomes),
+        "passes": row["passes"] | {revision: row["passes"].get(revision, 0) + 1},
+        "failed": row["failed"] + [one.test for one in outcomes if one.failed],
+    }
+
+
 def output_of(home: Path) -> str:
     return (home / "output.txt").read_text(encoding="utf-8", errors="replace")[-2000:]
 
@@ -117,7 +127,8 @@ def main() -> None:
     options = parser.parse_args()
     known = options.json and options.json.is_file()
     told: dict[str, Any] = json.loads(options.json.read_text(encoding="utf-8")) if known else {}
-    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    revision = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
     found: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="salmu-repeat-") as folder:
         names = Path(folder) / "names.txt"
@@ -131,9 +142,7 @@ def main() -> None:
                 flush=True,
             )
             for file in sorted({outcome.file for outcome in outcomes}):
-                tests = {one.test for one in outcomes if one.file == file}
-                row = {"revision": revision.stdout.strip(), "tests": len(tests), "passes": number}
-                told[file] = row | {"failed": [one.test for one in found if one.file == file and one.failed]}
+                told[file] = added(told.get(file), [one for one in outcomes if one.file == file], revision)
             if options.json:
                 options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     sys.exit(any(outcome.failed for outcome in found))

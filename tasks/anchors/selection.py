@@ -27,12 +27,14 @@ class Choice(NamedTuple):
 
 class Cell:
     """The candidates of one cell that are still to be had. Of each, `nearest` is the greatest cosine to the first
-    `compared` of those chosen so far: it can only grow, so that few need to be compared with all."""
+    `compared` of those chosen so far, in single precision: it can only grow, so that few need to be compared with all.
+    `like`: the places of the chosen whose cosine may be the greatest; their cosines are computed again."""
 
     def __init__(self, places: list[int]):
         self.places = np.array(places)
         self.nearest = np.full(len(places), -2.0, np.float32)
         self.compared = np.zeros(len(places), np.int32)
+        self.like: list[list[int]] = [[] for _ in places]
 
     def take(self, embeddings: np.ndarray, chosen: list[int], device: torch.device) -> Choice:
         """Remove whoever is least like the chosen; of equals, the first."""
@@ -40,13 +42,14 @@ class Cell:
         if chosen:
             self._compare(embeddings, chosen, device)
             close = np.flatnonzero(self.nearest <= self._least(chosen) + 2 * DOUBT)
-            cosines = [similarities(embeddings, place, chosen).max() for place in self.places[close]]
+            cosines = [similarities(embeddings, self.places[one], self.like[one]).max() for one in close]
             best = int(np.argmin(np.round(cosines, 9)))
             least, exact = close[best], float(cosines[best])
         choice = Choice(int(self.places[least]), exact)
         self.places, self.nearest, self.compared = (
             np.delete(values, least) for values in (self.places, self.nearest, self.compared)
         )
+        del self.like[least]
         return choice
 
     def _least(self, chosen: list[int]) -> float:
@@ -62,9 +65,15 @@ class Cell:
             if not len(promising):
                 return
             some = promising[np.argsort(self.nearest[promising], kind="stable")[:BLOCK]]
-            new = on_device(embeddings[chosen[self.compared[some].min() :]], device, "float32")
-            cosines = (on_device(embeddings[self.places[some]], device, "float32") @ new.T).max(dim=1).values
-            self.nearest[some] = np.maximum(self.nearest[some], cosines.cpu().numpy())
+            new = chosen[self.compared[some].min() :]
+            cosines = on_device(embeddings[self.places[some]], device, "float32")
+            cosines = (cosines @ on_device(embeddings[new], device, "float32").T).cpu().numpy()
+            before, self.nearest[some] = self.nearest[some], np.maximum(self.nearest[some], cosines.max(axis=1))
+            limits = self.nearest[some] - 2 * DOUBT
+            for one in some[before < limits]:
+                self.like[one] = []
+            for row, column in np.argwhere(cosines >= limits[:, None]).tolist():
+                self.like[some[row]].append(new[column])
             self.compared[some] = len(chosen)
 
 
