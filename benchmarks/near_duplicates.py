@@ -1,4 +1,5 @@
-"""How fast the stage anchors finds the same person among many, against the exact product of everybody with everybody.
+"""How fast the stage anchors finds the same person among many, against the exact product of everybody with everybody,
+and how fast it chooses among them.
 
     python benchmarks/near_duplicates.py [--people 50000] [--most 425776] [--times 5] [--json FILE]
 
@@ -6,12 +7,17 @@ The embeddings are drawn: their pairs scatter as those of a face recogniser do, 
 that is more alike than the threshold. CPU seconds of one thread. In each round, both sides in one process: the products
 of all pairs in single precision and nothing else, block by block; and the stage's own search. Medians of the rounds. A
 planted pair is missed if the search keeps both. The last row is one search among `--most`, SFHQ's size, whose exact
-product is calculated from the smaller one."""
+product is calculated from the smaller one.
+
+Choosing: CPU seconds of putting everybody in order, at several sizes, now and (the smallest size) before a change, each
+in a process of its own, and the slope of their logarithm over that of the sizes."""
 
 import argparse
 import json
 import os
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -19,9 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from both_sides import code_of
 
 from salmu.data.keyed import generator
-from salmu.tasks.anchors.duplicates import _product_kind, calibrate, near_duplicates, similarities
+from salmu.tasks.anchors.duplicates import calibrate, near_duplicates, similarities
+from salmu.tasks.anchors.selection import select
 
 WIDTH = 512
 SPREAD = 150  # directions that carry most of the variance: cosines of different people scatter by about .08
@@ -29,6 +37,9 @@ COPIES = 100  # one of so many people has a copy
 FALSE_MATCH_RATE = 1e-6
 SAMPLE = 14_200
 BLOCK = 4096
+CELLS = 84  # of gender, age group and region
+CHOSEN = (4000, 8000, 16000)
+BEFORE = "c60ada7"
 CPU = torch.device("cpu")
 
 
@@ -38,8 +49,12 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=425_776)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.child:
+        print(choosing(options.child))
+        return
     load = os.getloadavg()[0]
     embeddings, planted, threshold = drawn(options.people)
     rounds = [
@@ -54,7 +69,8 @@ def main() -> None:
         found = searched(embeddings, planted, threshold)
         rows.append(row(options.most, threshold, expected, found["search"], found) | {"product": "calculated"})
     told = {
-        "numbers": _product_kind(CPU),
+        "numbers": numbers(),
+        "choosing": {"before": on_side(BEFORE, CHOSEN[:1]), "now": on_side(None, CHOSEN)},
         "load": [load, os.getloadavg()[0]],
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "rounds": rounds,
@@ -67,7 +83,35 @@ def main() -> None:
             f"| {one['people']:,} | {one['threshold']:.4f} | {one['product_s']:.1f} | {one['search_s']:.1f} | "
             f"{one['ratio']:.3f} | {one['planted']:,} | {one['missed']} |"
         )
+    now = told["choosing"]["now"]
+    told["exponent of choosing"] = float(np.polyfit(np.log(CHOSEN), np.log(list(now.values())), 1)[0])
+    print(f"choosing everybody, CPU s: {told['choosing']}, exponent {told['exponent of choosing']:.2f}")
     options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def numbers() -> str:
+    """What the products are made of on this machine."""
+    from salmu.tasks.anchors.duplicates import _product_kind
+
+    return _product_kind(CPU)
+
+
+def on_side(commit: str | None, sizes: tuple[int, ...]) -> dict[str, float]:
+    """Size -> CPU seconds of choosing everybody, by the code of a commit or the code that lies here."""
+    found = {}
+    with code_of(commit) as path:
+        for size in sizes:
+            command = [sys.executable, __file__, "--child", str(size)]
+            surroundings = os.environ | {"PYTHONPATH": path}
+            done = subprocess.run(command, env=surroundings, check=True, stdout=subprocess.PIPE)
+            found[str(size)] = float(done.stdout)
+    return found
+
+
+def choosing(people: int) -> float:
+    embeddings, _, _ = drawn(people)
+    cells = {("", "", str(cell)): list(range(cell, people, CELLS)) for cell in range(CELLS)}
+    return seconds_of(lambda: select(embeddings, cells, None, CPU))
 
 
 def drawn(people: int) -> tuple[np.ndarray, np.ndarray, float]:

@@ -1,5 +1,6 @@
 """What a run would do and what it costs, before anything runs: `salmu plan`."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from salmu.flows.machine_check.measured_rates import Measured
 from salmu.flows.running.stages import STAGES, finished, planned, state
 from salmu.flows.settings import RunSettings
 from salmu.tasks.candidates.sources import list_pictures
-from salmu.tasks.candidates.stage import DRAWN
+from salmu.tasks.candidates.stage import DRAWN, candidates_a_shard
 
 MEASURED = "measured on 2 server cores by benchmarks/rates.py"
 PUBLISHED = "published: diffusers on an A100, SD1.5, 512 px, batch 16 (2.2 images/s at 30 steps)"
@@ -92,13 +93,32 @@ def expected_items(settings: RunSettings) -> dict[str, int]:
     }
 
 
+def expected_shards(settings: RunSettings, items: Mapping[str, int]) -> dict[str, int]:
+    """Shards of each stage with so many items. More workers than shards are of no use to a stage."""
+    people = {"portraits": "portraits", "analysis": "analysis", "captions": "assembly"}  # stage -> whose portraits
+    sizes = {
+        "candidates": candidates_a_shard(settings.candidates),
+        "portraits": settings.portraits.identities_per_shard,
+        "analysis": settings.analysis.identities_per_shard,
+        "personas": settings.personas.shard_size,
+        "captions": settings.captions.shard_size,
+    }
+    found = {}
+    for stage in items:
+        count = items[people[stage]] / settings.portraits.per_identity if stage in people else items[stage]
+        found[stage] = max(1, math.ceil(count / sizes[stage])) if stage in sizes else 1
+    return found
+
+
 def plan_rows(
     store: Store, settings: RunSettings, workers: int, gpus: int, measured: Mapping[str, Measured] | None = None
 ) -> list[dict]:
     """One row a stage: items, what the store holds already, and what the rest costs in time and disk. The rate is that
     of the run itself where it has begun the stage, else the `measured` one, else the tabled one."""
     rows, above_changes = [], set()
-    for name, items in expected_items(settings).items():
+    all_items = expected_items(settings)
+    all_shards = expected_shards(settings, all_items)
+    for name, items in all_items.items():
         condition = state(store, name, getattr(settings, name))
         if above_changes & set(STAGES[name].UPSTREAM):
             condition = "stale" if store.manifest(name).shards else "new"
@@ -118,6 +138,7 @@ def plan_rows(
             seconds = sum(entry.seconds for entry in entries) / sum(entry.rows for entry in entries)
             rate = rate._replace(seconds=seconds, source="this run")
         work = (items - held) * rate.seconds
+        shards = math.ceil(all_shards[name] * (items - held) / max(items, 1))
         rows.append(
             {
                 "stage": name,
@@ -127,7 +148,7 @@ def plan_rows(
                 "to make": items - held,
                 "hours of work": round(work / 3600, 3),
                 "on": rate.on,
-                "seconds": round(work / (gpus if rate.on == "GPU" else workers), 1),
+                "seconds": round(work / max(1, min(gpus if rate.on == "GPU" else workers, shards)), 1),
                 "MB": round(items * rate.bytes / 1e6, 1),
                 "rate": rate.source,
             }

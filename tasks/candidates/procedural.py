@@ -11,7 +11,7 @@ from salmu.data.procedural.render import render
 from salmu.data.procedural.view import anchor_view
 from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 
-LARGEST_COUNT = 1_000_000
+LARGEST_COUNT = 10_000_000
 
 
 class Drawn(NamedTuple):

@@ -114,11 +114,16 @@ class Candidate(NamedTuple):
     traits: str | None = None
 
 
+def candidates_a_shard(settings: Settings) -> int:
+    """Candidates in a shard."""
+    return settings.shard_size or (DRAWN_A_SHARD if settings.source == "procedural" else READ_A_SHARD)
+
+
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     """Identity ids to draw; or for each picture, as JSON: its id, where it lies, and what the attributes file says.
 
     Raises UserError for a path or an attributes file that cannot be read."""
-    size = settings.shard_size or (DRAWN_A_SHARD if settings.source == "procedural" else READ_A_SHARD)
+    size = candidates_a_shard(settings)
     if settings.source == "procedural":
         ids = procedural.identity_ids(settings.seed, settings.count or DRAWN)
         return [Shard(index=index, items=items) for index, items in enumerate(chunks(ids, size))]

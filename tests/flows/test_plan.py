@@ -3,10 +3,10 @@
 import pytest
 
 from salmu.data.store import Store
-from salmu.flows.command_line.plan import plan_rows, rate_of, totals
+from salmu.flows.command_line.plan import expected_shards, plan_rows, rate_of, totals
 from salmu.flows.names import profiles
 from salmu.flows.running.stages import STAGES, models_of
-from salmu.flows.settings import load_profile
+from salmu.flows.settings import load_profile, load_run
 
 
 def rows_of(profile: str, folder, gpus: int = 1, **overrides) -> dict[str, dict]:
@@ -33,6 +33,23 @@ def test_more_gpus_take_less_time_for_the_same_work(tmp_path):
     assert eight["portraits"]["seconds"] == pytest.approx(one["portraits"]["seconds"] / 8, rel=0.01)
     assert eight["portraits"]["hours of work"] == one["portraits"]["hours of work"]
     assert eight["curation"] == one["curation"]
+
+
+def test_more_workers_than_shards_are_of_no_use(tmp_path):
+    settings = load_profile("paper")
+    few, many = (
+        {row["stage"]: row["seconds"] for row in plan_rows(Store(tmp_path), settings, workers, gpus=8)}
+        for workers in (1, 256)
+    )
+    assert few["anchors"] == many["anchors"] > 0 and few["assembly"] == many["assembly"], "one shard each"
+    assert many["personas"] == pytest.approx(few["personas"] / 2, abs=0.1), "774 personas are two shards"
+
+
+def test_the_expected_shards_are_those_of_a_run(smoke_run):
+    manifests = {name: Store(smoke_run).manifest(name) for name in STAGES}
+    items = {name: sum(entry.items for entry in manifest.shards) for name, manifest in manifests.items()}
+    made = {name: len(manifest.shards) for name, manifest in manifests.items()}
+    assert made["portraits"] > 1 and expected_shards(load_run(smoke_run), items) == made
 
 
 def test_larger_pictures_and_more_steps_cost_in_proportion(tmp_path):
