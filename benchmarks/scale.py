@@ -40,6 +40,7 @@ from salmu.data import store as stores
 from salmu.data.keyed import integer
 from salmu.data.procedural.person import draw_person
 from salmu.data.store import Entry, Manifest, Shard, ShardResult, Store
+from salmu.flows.running import stages
 from salmu.flows.running.stages import STAGES, planned, upstream_views
 from salmu.flows.settings import load_profile, save
 
@@ -260,6 +261,8 @@ def make(size: int, folder: Path) -> dict[str, float]:
             upstream={other: store.manifest(other).digest for other in module.UPSTREAM},
             complete=True,
         )
+        if hasattr(stages, "plan_digest"):
+            manifest.plan = stages.plan_digest(store, name, getattr(settings, name))
         views = upstream_views(store, name)
         for shard, expected in plan:
             result = ShardResult(engine.rows(name, shard, views))

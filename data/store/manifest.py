@@ -59,6 +59,7 @@ class Manifest(BaseModel):
     upstream: dict[str, str] = {}  # upstream stage -> digest of its manifest when this one was finished
     shards: list[Entry] = []
     planned: NonNegativeInt = 0  # shards in the plan
+    plan: str | None = None  # of a complete stage: digest of all that its plan followed from
     complete: bool = False  # all of them are in
     checksum: str | None = None  # of all the rest, as it was written; runs of older versions have none
 

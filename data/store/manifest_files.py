@@ -10,6 +10,7 @@ the other files go. Their names begin with its checksum: those of an earlier man
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from salmu.data.errors import UserError
@@ -76,11 +77,21 @@ def write_commit(folder: Path, manifest: Manifest, made: list[Entry]) -> None:
 
 def _manifest(content: bytes, folder: Path, stage: str) -> Manifest:
     try:
-        manifest = Manifest.model_validate_json(content)
-        if manifest.stage != stage or manifest.checksum not in (None, _checksum(content)):
+        manifest = _checked(content)
+        if manifest.stage != stage:
             raise ValueError
     except (ValueError, RecursionError):
         raise _damaged(folder / FILE, "the stage") from None
+    copies = {"settings": dict(manifest.settings), "upstream": dict(manifest.upstream), "shards": [*manifest.shards]}
+    return manifest.model_copy(update=copies)
+
+
+@lru_cache(maxsize=32)  # a command asks for each manifest of a run several times
+def _checked(content: bytes) -> Manifest:
+    """Raises ValueError for what is no manifest, or has another checksum than it says."""
+    manifest = Manifest.model_validate_json(content)
+    if manifest.checksum not in (None, _checksum(content)):
+        raise ValueError("another checksum")
     return manifest
 
 

@@ -25,7 +25,7 @@ from salmu.flows.running.console import say
 from salmu.flows.running.drill import DrillSettings, require_shard
 from salmu.flows.running.progress import shown_progress
 from salmu.flows.running.shards import make_shards
-from salmu.flows.running.stages import STAGES, finished, planned, state, upstream_views
+from salmu.flows.running.stages import STAGES, finished, is_current, plan_digest, planned, state, upstream_views
 from salmu.flows.running.worker_pools import Work, submit_with_retry
 from salmu.flows.running.workpool import make_on_work_pool
 
@@ -71,25 +71,32 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
                 f"{salmu_command(f'stage {other}', store.folder)} first"
             )
         _require_rows(store, above)
-    start, plan = time.perf_counter(), planned(store, name, settings)
-    require_shard(drill, name, {shard.index for shard, _ in plan})
-    done = finished(store, name, plan)
-    manifest = Manifest(
-        stage=name,
-        version=STAGES[name].VERSION,
-        settings=settings.model_dump(mode="json"),
-        planned=len(plan),
-        upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
-        shards=list(done.values()),
-    )
-    store.write_manifest(manifest)
-    missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
+    start = time.perf_counter()
+    if is_current(store, name, settings):
+        manifest, missing = store.manifest(name), []
+        done = {entry.index: entry for entry in manifest.shards}
+        require_shard(drill, name, set(done))
+    else:
+        plan = planned(store, name, settings)
+        require_shard(drill, name, {shard.index for shard, _ in plan})
+        done = finished(store, name, plan)
+        missing = [(shard, expected) for shard, expected in plan if shard.index not in done]
+        manifest = Manifest(
+            stage=name,
+            version=STAGES[name].VERSION,
+            settings=settings.model_dump(mode="json"),
+            planned=len(plan),
+            upstream={other: store.manifest(other).digest for other in STAGES[name].UPSTREAM},
+            shards=list(done.values()),
+        )
+        store.write_manifest(manifest)
     cached, futures = list(done.items())[:CACHED_SHOWN], []
     if missing:
         futures = [show_cached.submit(name, index, entry.rows, wait_for=after) for index, entry in cached]
         futures += _make_missing(store, manifest, missing, settings, after, drill)
-    manifest.complete = True
-    store.write_manifest(manifest)
+    if not manifest.complete:
+        manifest.complete, manifest.plan = True, plan_digest(store, name, settings)
+        store.write_manifest(manifest)
     for path in store.orphans(name):
         remove(path)
     shown = {"folder": str(store.folder), "stage": name, "settings": settings, "cached": len(done)}
@@ -100,8 +107,8 @@ def run_stage(store: Store, name: str, settings, after: list | None = None, dril
     else:
         last = finish_stage(**shown)
     told = (
-        f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {len(plan)} shards made, "
-        f"{time.perf_counter() - start:.1f} s"
+        f"{name:<10} {manifest.rows:>7,} rows, {manifest.rejects} rejects; {len(missing)} of {manifest.planned} shards "
+        f"made, {time.perf_counter() - start:.1f} s"
     )
     say(told)
     get_run_logger().info(told)

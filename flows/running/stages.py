@@ -1,9 +1,12 @@
 """The stages, in order. A stage is a module with NAME, VERSION, UPSTREAM, SCHEMA, KEY, Settings, plan, run and
-summarise."""
+summarise; where it applies, also with `revisions` (of weights, prompts, tables), `models` (with their licences) and
+`reads_files` (whether its plan depends on files from outside of the run)."""
 
+from importlib.metadata import version
 from types import ModuleType
 
 from salmu.data.errors import UserError
+from salmu.data.keyed import digest
 from salmu.data.licences import Model
 from salmu.data.store import Entry, Shard, StageView, Store, fingerprint
 from salmu.tasks.analysis import stage as analysis
@@ -49,9 +52,35 @@ def planned(store: Store, name: str, settings) -> list[tuple[Shard, str]]:
     """The shards of a stage with the fingerprint that each must have now. Raises UserError for bad settings or
     input."""
     module = STAGES[name]
-    revisions = module.revisions(settings) if hasattr(module, "revisions") else {}
-    shards = module.plan(settings, upstream_views(store, name))
+    revisions, shards = _revisions(name, settings), module.plan(settings, upstream_views(store, name))
     return [(shard, fingerprint(name, module.VERSION, settings.fingerprint(), revisions, shard)) for shard in shards]
+
+
+def _revisions(name: str, settings) -> dict[str, str]:
+    module = STAGES[name]
+    return module.revisions(settings) if hasattr(module, "revisions") else {}
+
+
+def plan_digest(store: Store, name: str, settings) -> str | None:
+    """A digest of all that the plan of a stage follows from: the same digest, the same plan, whose making would read
+    every row above. None for a stage that reads files from outside of the run."""
+    module = STAGES[name]
+    if hasattr(module, "reads_files") and module.reads_files(settings):
+        return None
+    above = {other: store.manifest(other).digest for other in module.UPSTREAM}
+    code = version("salmu"), module.VERSION, _revisions(name, settings)
+    return digest("plan", name, *code, settings.model_dump(mode="json"), above)
+
+
+def is_current(store: Store, name: str, settings) -> bool:
+    """Whether the stage is complete, nothing that its plan follows from has changed since, and its files are there;
+    False also where this cannot be told without planning."""
+    manifest = store.manifest(name)
+    if not (manifest.complete and manifest.plan):
+        return False
+    files = store.files(name)
+    there = all(store.is_done(name, entry, entry.fingerprint, files) for entry in manifest.shards)
+    return there and manifest.plan == plan_digest(store, name, settings)
 
 
 def finished(store: Store, name: str, plan: list[tuple[Shard, str]]) -> dict[int, Entry]:
@@ -72,6 +101,8 @@ def state(store: Store, name: str, settings) -> str:
     if not manifest.shards:
         return "new"
     try:
+        if is_current(store, name, settings):
+            return "done"
         plan = planned(store, name, settings)
     except (FileNotFoundError, UserError):  # cannot be planned on what lies above it now
         return "stale"

@@ -114,6 +114,11 @@ class Candidate(NamedTuple):
     traits: str | None = None
 
 
+def reads_files(settings: Settings) -> bool:
+    """Whether the plan depends on files from outside of the run."""
+    return settings.source != "procedural" or settings.attributes is not None
+
+
 def candidates_a_shard(settings: Settings) -> int:
     """Candidates in a shard."""
     return settings.shard_size or (DRAWN_A_SHARD if settings.source == "procedural" else READ_A_SHARD)

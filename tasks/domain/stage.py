@@ -59,6 +59,11 @@ class Settings(StageSettings):
     max_pairs: int = Field(200_000, ge=1, description="Most pairs of portraits of each kind.")
 
 
+def reads_files(settings: Settings) -> bool:
+    """Whether the plan depends on files from outside of the run."""
+    return settings.reference is not None
+
+
 def plan(settings: Settings, upstream: dict[str, StageView]) -> list[Shard]:
     """One shard with the reference portraits, or with nothing. Raises UserError if the folder is missing or empty, or
     the models are not those of analysis."""

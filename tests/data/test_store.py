@@ -346,6 +346,14 @@ def test_a_checksum_covers_what_was_written_and_holds_where_a_later_version_know
         store.manifest("things")
 
 
+def test_a_manifest_that_somebody_changes_in_memory_is_read_again_as_it_was_written(store):
+    found = store.manifest("things")
+    whole = found.model_dump()
+    found.shards.clear()
+    found.settings["other"] = 1
+    assert store.manifest("things").model_dump() == whole != found.model_dump()
+
+
 def test_a_disk_that_refuses_even_to_clean_up_is_one_line(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")

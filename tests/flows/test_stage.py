@@ -230,6 +230,35 @@ def test_states_and_what_a_stage_alone_asks_for(chain):
     assert downstream("letters") == ["words"]
 
 
+def test_what_is_complete_is_not_planned_again_unless_something_that_its_plan_follows_from_changed(chain, monkeypatch):
+    settings = {"letters": LetterSettings(letters="abcdef"), "words": WordSettings()}
+    chain()
+    planned = []
+    for name, fake in FAKES.items():
+        whole = fake.plan
+        monkeypatch.setattr(fake, "plan", lambda *given, name=name, whole=whole: planned.append(name) or whole(*given))
+    assert [state(chain.store, name, settings[name]) for name in STAGES] == ["done", "done"]
+    chain()
+    assert planned == []
+    assert state(chain.store, "words", WordSettings(suffix="?")) == "stale" and planned == ["words"]
+    monkeypatch.setattr(FAKES["letters"], "VERSION", 2)
+    assert state(chain.store, "letters", settings["letters"]) == "stale" and planned == ["words", "letters"]
+    monkeypatch.setattr(FAKES["letters"], "VERSION", 1)
+    monkeypatch.setattr(FAKES["letters"], "reads_files", lambda settings: True, raising=False)
+    assert state(chain.store, "letters", settings["letters"]) == "done" and planned[2:] == ["letters"]
+    monkeypatch.delattr(FAKES["letters"], "reads_files")
+    chain(LetterSettings(letters="abcdef", loud="c"))
+    del planned[:]
+    assert state(chain.store, "words", settings["words"]) == "done" and planned == []
+
+
+def test_a_complete_stage_whose_file_is_gone_makes_it_again(chain):
+    chain()
+    chain.store.part_path("words", 1).unlink()
+    MADE.clear()
+    assert chain()[2] == "c!" and {item for _, item in MADE} == {"c", "d"}
+
+
 def test_the_cards_of_a_run_are_on_the_server(chain, prefect_server):
     chain()
     run, store = chain.store.folder.name, chain.store
