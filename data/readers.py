@@ -31,7 +31,8 @@ from salmu.data.settings import validate
 SENSITIVE_SPLITS = ("forget", "holdout_association", "holdout_identity")
 SPLITS = (*SENSITIVE_SPLITS, "retain_synth")
 COLUMNS = ("image", "text", "identity_id", "file_name")
-TEXTS = (*COLUMNS[1:], "data_field", "value", "caption_style", "gender", "age_group", "country_code")
+FACTS = ("data_field", "value", "caption_style", "gender", "age_group", "country_code")
+TEXTS = (*COLUMNS[1:], *FACTS, "split", "split_published")
 NUMBERS = ("width", "height", "identity_similarity")
 IMAGE = pa.struct([("bytes", BYTES), ("path", TEXT)])
 # A part of a split; older versions of the datasets library add a hash.

@@ -7,6 +7,7 @@ import pytest
 from small_run import small_run
 
 from salmu.data.errors import UserError
+from salmu.data.publish import columns as published_columns
 from salmu.data.publish.publish import PublishSettings, publish
 from salmu.data.readers import (
     CAPTIONS,
@@ -15,7 +16,9 @@ from salmu.data.readers import (
     GENERIC_CAPTIONS,
     IDENTITIES,
     JSON_FILES,
+    NUMBERS,
     PROOF_OF_FICTION,
+    TEXTS,
     open_dataset,
 )
 
@@ -155,12 +158,14 @@ def test_damage_is_told_in_one_line_that_names_the_place(published, what, messag
 
 
 def rewritten(folder, number, **columns):
-    """The file with other columns, as another tool writes them."""
+    """The file with other columns, as another tool writes them; a new one is made from the texts."""
     path = folder / "data" / f"forget-0000{number}-of-00003.parquet"
     table = pq.read_table(path)
     for name, change in columns.items():
-        column = change(table.column(name))
-        table = table.set_column(table.schema.get_field_index(name), name, column)
+        if name in table.column_names:
+            table = table.set_column(table.schema.get_field_index(name), name, change(table.column(name)))
+        else:
+            table = table.append_column(name, change(table.column("text")))
     pq.write_table(table, path)
 
 
@@ -186,10 +191,15 @@ def test_what_other_tools_write_is_read_alike(ours, published):
     assert set(names(dataset, "fragile_set")) == dataset.fragile_set_ids
 
 
+def test_the_type_of_every_published_column_is_checked():
+    assert {column.name for column in published_columns.COLUMNS} == {"image", *TEXTS, *NUMBERS}
+
+
 LARGE_IMAGE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
 WITHOUT_BYTES = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 ODD_COLUMNS = {
     "numbers": ({"identity_id": lambda ids: ids.cast(pa.int64())}, "column 'identity_id' must be text, not int64"),
+    "splits": ({"split": lambda texts: pa.array([1] * len(texts))}, "column 'split' must be text, not int64"),
     "lists": ({"text": lambda texts: pa.array([[text] for text in texts.to_pylist()])}, "must be text, not list"),
     "paths": (
         {"image": lambda images: pa.array([{"path": "img/1.jpg"}] * len(images), WITHOUT_BYTES)},
