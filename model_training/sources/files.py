@@ -156,13 +156,16 @@ def _indexed(url: str, settings: Files, path: Path) -> dict:
     return description or _described(path)
 
 
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what a damaged index file may raise
+
+
 def _described(path: Path) -> dict | None:
     """The description in an index file; None if it is missing or damaged, which zip's checksums tell."""
     try:
         with np.load(path, allow_pickle=False) as content:
             content["places"]
             return json.loads(content["description"].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
 
 
@@ -184,8 +187,15 @@ def _tar(index: Path) -> Path:
 
 @lru_cache(maxsize=256)
 def _places(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as content:
-        return content["places"]
+    """Raises UserError if the index was removed or damaged since the source was opened."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return content["places"]
+    except UNREADABLE:
+        raise UserError(
+            f"pair.retain: {path}: this index of a shard was removed or damaged while it was in use; run the command "
+            "again, it makes the index anew"
+        ) from None
 
 
 def counted(reasons: Iterable[str], filtered: int) -> dict[str, int]:

@@ -127,6 +127,15 @@ NO_UIDS = {
 }
 
 
+@pytest.mark.parametrize("harm", [lambda index: index.unlink(), lambda index: index.write_bytes(b"PK")])
+def test_an_index_that_goes_while_it_is_in_use_is_one_line(shards, tmp_path, harm):
+    source = file_source(WebDatasetSource(urls=f"{shards}/00000.tar"), tmp_path / "index", workers=0)
+    (index,) = (tmp_path / "index").iterdir()
+    harm(index)
+    with pytest.raises(UserError, match=rf"{index}: this index of a shard was removed or damaged"):
+        source.read(0, np.array([0]))
+
+
 @pytest.mark.parametrize("case", NO_UIDS)
 def test_a_file_that_is_no_list_of_uids_is_one_line(case, tmp_path):
     content, message = NO_UIDS[case]
