@@ -32,8 +32,9 @@ def read_captions(tokenizer: Callable[[list[str]], torch.Tensor], texts: Iterabl
 def _full(tokenizer: Callable, texts: list[str], rows: torch.Tensor) -> torch.Tensor:
     """Whether a word more, behind or before, changes nothing; asked only where the last place, or the first, holds no
     padding."""
-    short = tokenizer([MORE])[0]
-    full = rows[:, 0] != rows[:, 0]
+    import torch
+
+    short, full = tokenizer([MORE])[0], torch.zeros(len(texts), dtype=torch.bool)
     for place, pattern in ((-1, "{} " + MORE), (0, MORE + " {}")):
         asked = (rows[:, place] != short[place]).nonzero().flatten()
         if len(asked):
