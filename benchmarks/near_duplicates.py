@@ -90,10 +90,11 @@ def main() -> None:
 
 
 def numbers() -> str:
-    """What the products are made of on this machine."""
-    from salmu.tasks.anchors.duplicates import _product_kind
+    """What the products are made of on this machine; the code before the change, which a child imports, has no such
+    function."""
+    from salmu.tasks.anchors.duplicates import product_kind
 
-    return _product_kind(CPU)
+    return product_kind(CPU)
 
 
 def on_side(commit: str | None, sizes: tuple[int, ...]) -> dict[str, float]:

@@ -135,7 +135,7 @@ def _near(
     """For each of the places, those who were kept, and those of the places before it, that may be too near."""
     import torch
 
-    kind = _product_kind(device)
+    kind = product_kind(device)
     rows, limit = on_device(embeddings[places], device, kind), threshold - DOUBT[kind]
     room = rows.new_empty(len(rows) * COLUMNS)  # new memory for every product would cost as much as the product
     near: list[list[int]] = [[] for _ in places]
@@ -154,7 +154,7 @@ def _near(
     return near
 
 
-def _product_kind(device: torch.device) -> Literal["float32", "bfloat16"]:
+def product_kind(device: torch.device) -> Literal["float32", "bfloat16"]:
     """The fastest numbers for products here: with AVX-512's instructions for bfloat16, a fifth of single precision's
     time (benchmarks/near_duplicates.py)."""
     import torch

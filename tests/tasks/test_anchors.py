@@ -155,7 +155,7 @@ def test_near_duplicates_are_those_of_a_comparison_one_by_one(seed, count, thres
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "ROWS", 2 * block + 1)
         patch.setattr(duplicates, "COLUMNS", block)
-        patch.setattr(duplicates, "_product_kind", lambda device: kind)
+        patch.setattr(duplicates, "product_kind", lambda device: kind)
         found = near_duplicates(vectors, order, threshold, CPU)
     assert {one.place for one in found} == naive_duplicates(vectors, order, threshold)
     dropped = {one.place for one in found}
