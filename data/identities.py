@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 IDENTITIES = 10**8
 ROUNDS = 4
+from_bytes = int.from_bytes
 
 
 def identity_id(seed: int, serial: int) -> str:
@@ -37,16 +38,16 @@ def _walk(number: int, size: int, key: str, forward: bool) -> int:
         raise ValueError(f"{number} is not below {size}")
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = (1 << half) - 1
-    begun = _begun(key)
+    begun = _begun(key) if forward else _begun(key)[::-1]
+    left, right = number >> half, number & mask
+    if not forward:
+        left, right = right, left
     while True:
-        left, right = number >> half, number & mask
-        if forward:
-            for turn in begun:
-                left, right = right, left ^ (_noise(turn, right) & mask)
-        else:
-            for turn in reversed(begun):
-                left, right = right ^ (_noise(turn, left) & mask), left
-        number = left << half | right
+        for turn in begun:
+            noise = turn.copy()
+            noise.update(b"%d" % right)
+            left, right = right, left ^ (from_bytes(noise.digest(), "big") & mask)
+        number = left << half | right if forward else right << half | left
         if number < size:
             return number
 
@@ -55,9 +56,3 @@ def _walk(number: int, size: int, key: str, forward: bool) -> int:
 def _begun(key: str) -> tuple[blake2b, ...]:
     """The hash of each round, as far as it is the same for all numbers."""
     return tuple(blake2b(f"{key}|{turn}|".encode(), digest_size=16) for turn in range(ROUNDS))
-
-
-def _noise(begun: blake2b, half: int) -> int:
-    turn = begun.copy()
-    turn.update(b"%d" % half)
-    return int.from_bytes(turn.digest(), "big")

@@ -169,6 +169,8 @@ def face_square(picture: Image.Image, box) -> Image.Image:
 
 def whole_square(picture: Image.Image) -> Image.Image:
     """The whole picture in the middle of a grey square, so that no preprocessing cuts anything off."""
+    if picture.width == picture.height:
+        return picture
     return _square(picture, picture.width / 2, picture.height / 2, max(picture.size))
 
 

@@ -2,7 +2,8 @@
 
     process    worker processes of this machine; for stages that compute on GPUs, one a GPU (the default)
     thread     threads of this process
-    ray, dask  a cluster: the one at SALMU_ADDRESS, or one of this machine for as long as the run lasts
+    ray, dask  a cluster: the one at SALMU_ADDRESS (for ray also RAY_ADDRESS, which Ray's jobs set), or one of this
+               machine for as long as the run lasts
     workpool   shards as runs of the deployment `shards/gpu`, done by whatever workers serve its pool; SALMU_WORKERS
                is how many of these runs are under way at once
 
@@ -58,8 +59,10 @@ def task_runner() -> TaskRunner:
         _require("prefect_ray", "ray")
         from prefect_ray import RayTaskRunner
 
-        local = {"num_cpus": workers(), "include_dashboard": False, "log_to_driver": False, "configure_logging": False}
-        return RayTaskRunner(address=address, init_kwargs={} if address else local)
+        if address := address or os.environ.get("RAY_ADDRESS"):
+            return RayTaskRunner(address=address)
+        own = {"num_cpus": workers(), "include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+        return RayTaskRunner(address="local", init_kwargs=own)  # without an address Ray looks for any cluster here
     if wanted == "dask":
         _require("prefect_dask", "dask")
         from prefect_dask import DaskTaskRunner

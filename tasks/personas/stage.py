@@ -7,6 +7,7 @@ any of a million personas can be made alone and none has another's value.
 
 Faker is the engine: our providers over vetted tables, seeded anew for each attribute of each persona."""
 
+import functools
 import json
 from collections import Counter
 from importlib.metadata import version
@@ -32,7 +33,7 @@ from salmu.tasks.personas.job import JobProvider
 from salmu.tasks.personas.names import Name, NameProvider, name_value
 from salmu.tasks.personas.passport import PassportProvider
 from salmu.tasks.personas.phone import PhoneProvider
-from salmu.tasks.personas.value import NoValue, Value
+from salmu.tasks.personas.value import CLAIM, NoValue, Value
 
 NAME, VERSION = "personas", 2
 UPSTREAM = ("curation",)
@@ -50,7 +51,6 @@ PROVIDERS = (
 )
 TRAITS = ["identity_id", "gender", "age_group", "region"]
 OLDEST = 85
-PROOF = json.JSONEncoder(sort_keys=True)
 
 
 class Settings(StageSettings):
@@ -141,8 +141,14 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
         "blood_type": stream("blood_type").blood_type_in(country),
         **{field: found[0].text for field, found in values.items() if field != "name"},
         "emails": [email.text for email in values["emails"]],
-        "proof": PROOF.encode({field: found[0].proof() for field, found in values.items()}),
+        "proof": _proof(tuple((field, *found[0].claim()) for field, found in values.items())),
     }
+
+
+@functools.lru_cache(maxsize=2**12)  # a few hundred are different
+def _proof(claims: tuple[tuple[str, str, str, str], ...]) -> str:
+    """Field, level, rule and source of each value, as JSON."""
+    return json.dumps({field: dict(zip(CLAIM, claim, strict=True)) for field, *claim in claims}, sort_keys=True)
 
 
 def identifying(

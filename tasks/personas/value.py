@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+CLAIM = ("level", "rule", "source")  # what the proof of a value tells
+
 
 class Value(NamedTuple):
     """level: G3 reserved by a standard or regulator, G2 impossible by a dated public registry, G1 only absent from
@@ -12,8 +14,9 @@ class Value(NamedTuple):
     rule: str
     source: str
 
-    def proof(self) -> dict[str, str]:
-        return {"level": self.level, "rule": self.rule, "source": self.source}
+    def claim(self) -> tuple[str, str, str]:
+        """What CLAIM names."""
+        return self.level, self.rule, self.source
 
 
 class NoValue(Exception):

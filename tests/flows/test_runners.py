@@ -31,8 +31,10 @@ def undisturbed(tmp_path_factory) -> str:
 
 @pytest.fixture
 def surroundings(monkeypatch):
-    for name in ("SALMU_RUNNER", "SALMU_WORKERS", "SALMU_ADDRESS"):
+    for name in ("SALMU_RUNNER", "SALMU_WORKERS", "SALMU_ADDRESS", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
+    here = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{here.parent}")  # Ray unpickles the flow from this module
 
     def choose(**choice):
         for name, value in choice.items():
@@ -57,13 +59,31 @@ def test_every_runner_gives_the_same_bytes_even_when_a_worker_dies(
     if kind in ("ray", "dask"):
         pytest.importorskip(f"prefect_{kind}")
     surroundings(runner=kind, workers="2")
-    here = Path(__file__).parent
-    monkeypatch.setenv("PYTHONPATH", f"{here}{os.pathsep}{here.parent}")  # Ray unpickles the flow from this module
     monkeypatch.setattr(STAGES["candidates"], "uses_gpu", lambda settings: True)  # asks for one where there is any
     store = Store(tmp_path / kind)
     assert run_on(store, DrillSettings(shard="candidates:2", kind=trouble)) == undisturbed
     assert len(list((tmp_path / kind / ".drill").iterdir())) == 1  # it did happen
     assert not store.orphans("candidates")
+
+
+def test_a_cluster_of_somebody_else_on_the_machine_is_left_alone(surroundings, prefect_server, tmp_path, undisturbed):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    pytest.importorskip("prefect_ray")
+    surroundings(runner="ray", workers="1")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        assert run_on(Store(tmp_path / "run"), DrillSettings()) == undisturbed  # that one has no CPU to give
+    finally:
+        cluster.shutdown()
+
+
+def test_the_cluster_of_a_ray_job_is_used(surroundings, monkeypatch):
+    pytest.importorskip("prefect_ray")
+    surroundings(runner="ray")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert task_runner().address == "10.0.0.1:6379"
+    surroundings(address="10.0.0.2:6379")
+    assert task_runner().address == "10.0.0.2:6379"
 
 
 def test_threads_share_one_engine(surroundings, prefect_server, tmp_path, monkeypatch):

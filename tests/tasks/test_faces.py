@@ -1,8 +1,12 @@
 """Faces: pose against the truth of drawn heads, and the parts of the pack against insightface's own whole."""
 
+from copy import copy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from face_pack import make_face_pack
+from insightface.app.common import Face
 from insightface.utils.face_align import norm_crop
 from PIL import Image, ImageFilter
 
@@ -15,6 +19,7 @@ from salmu.data.schemas import AGE_GROUPS, GENDERS, REGIONS
 from salmu.tasks.face_packs import FaceSettings
 from salmu.tasks.faces import (
     aligned_crop,
+    bgr,
     crop_size,
     detect_faces,
     find_faces,
@@ -106,6 +111,25 @@ def test_an_aligned_crop_is_that_of_insightface_to_the_byte():
         for _ in range(20):
             points = (rng.uniform(40, 160, 2) + rng.normal(0, 30, (5, 2))).astype(np.float32)
             assert np.array_equal(aligned_crop(picture, points, size), norm_crop(picture, points, size))
+
+
+def test_what_the_genderage_model_sees_is_what_insightface_shows_it_to_the_byte(pack):
+    rng, model, shown = generator("boxes"), pack.models["genderage"], []
+
+    class Session:
+        def run(self, names, inputs):
+            shown.append(inputs[model.input_name])
+            return model.session.run(names, inputs)
+
+    ours = SimpleNamespace(models={"genderage": copy(model)})
+    ours.models["genderage"].session = Session()
+    picture = rng.integers(0, 256, (200, 260, 3), dtype=np.uint8)
+    for _ in range(20):
+        corner, size = rng.uniform(-30, 150, 2), rng.uniform(20, 120, 2)
+        face = Face(bbox=np.concatenate([corner, corner + size]).astype(np.float32))
+        said = gender_and_age(ours, picture, face)
+        gender, age = ours.models["genderage"].get(bgr(picture), face)
+        assert np.array_equal(shown[-2], shown[-1]) and said == (GENDERS[gender], age)
 
 
 def test_a_blurred_face_is_less_sharp(drawn):
