@@ -12,8 +12,10 @@ The bytes that a run makes do not depend on the choice.
 
 import importlib.util
 import os
+import socket
 from contextlib import nullcontext
 from typing import Literal, get_args
+from urllib.parse import urlsplit
 
 import httpx
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -23,6 +25,7 @@ from salmu.flows.running.processes import WorkerProcesses, begin_worker
 
 Kind = Literal["process", "thread", "ray", "dask", "workpool"]
 KINDS = get_args(Kind)
+ANSWER_SECONDS = 10  # that a cluster has to take a connection
 # what the runners raise when a worker died, each after the retries of its own
 LOST = {"BrokenProcessPool", "WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "KilledWorker"}
 
@@ -44,22 +47,30 @@ def workers() -> int:
 
 
 def choose(runner: str | None, workers: int | None, address: str | None) -> None:
-    """Put a choice into the surroundings, for this process and those that it starts; None leaves it as it is."""
+    """Put a choice into the surroundings, for this process and those that it starts; None leaves it as it is. Raises
+    UserError where no cluster answers at the address of a runner that uses one."""
     for name, value in (("RUNNER", runner), ("WORKERS", workers), ("ADDRESS", address)):
         if value is not None:
             os.environ[f"SALMU_{name}"] = str(value)
+    if kind() in ("ray", "dask") and (there := cluster_address()):
+        _require_answer(there)
+
+
+def cluster_address() -> str | None:
+    """Of the cluster that the surroundings ask for; None for one of this machine."""
+    return os.environ.get("SALMU_ADDRESS") or (os.environ.get("RAY_ADDRESS") if kind() == "ray" else None)
 
 
 def task_runner() -> TaskRunner:
     """The Prefect task runner that the surroundings ask for. Raises UserError if its package is missing."""
-    wanted, address = kind(), os.environ.get("SALMU_ADDRESS")
+    wanted, address = kind(), cluster_address()
     if wanted == "thread":
         return ThreadPoolTaskRunner(max_workers=workers())
     if wanted == "ray":
         _require("prefect_ray", "ray")
         from prefect_ray import RayTaskRunner
 
-        if address := address or os.environ.get("RAY_ADDRESS"):
+        if address:
             return RayTaskRunner(address=address)
         own = {"num_cpus": workers(), "include_dashboard": False, "log_to_driver": False, "configure_logging": False}
         return RayTaskRunner(address="local", init_kwargs=own)  # without an address Ray looks for any cluster here
@@ -97,6 +108,25 @@ def with_gpus(runner: TaskRunner, gpus: int):
         if any(worker["resources"].get("GPU") for worker in known):
             return dask.annotate(resources={"GPU": gpus})
     return nullcontext()
+
+
+def _require_answer(address: str) -> None:
+    """Raises UserError where nothing listens: Ray would try again for many minutes."""
+    if address in ("auto", "local"):
+        return  # Ray's words for a cluster of this machine
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise UserError(f"SALMU_ADDRESS: {address!r} is no address; give HOST:PORT, ray://HOST:PORT or tcp://HOST:PORT")
+    try:
+        socket.create_connection((host, port), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"SALMU_ADDRESS: no cluster answers at {address} ({error.strerror or error}); start it, or give its address"
+        ) from None
 
 
 def _require(module: str, extra: str) -> None:

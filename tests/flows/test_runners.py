@@ -1,6 +1,7 @@
 """The same stage on every runner: the same bytes; a worker that dies costs nothing; threads share an engine."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,32 @@ def test_the_cluster_of_a_ray_job_is_used(surroundings, monkeypatch):
     assert task_runner().address == "10.0.0.1:6379"
     surroundings(address="10.0.0.2:6379")
     assert task_runner().address == "10.0.0.2:6379"
+
+
+@pytest.mark.parametrize(
+    "kind, address, words",
+    [
+        ("ray", "127.0.0.1:{port}", "SALMU_ADDRESS: no cluster answers at 127.0.0.1:"),
+        ("ray", "ray://127.0.0.1:{port}", "SALMU_ADDRESS: no cluster answers at ray://127.0.0.1:"),
+        ("dask", "tcp://127.0.0.1:{port}", "SALMU_ADDRESS: no cluster answers at tcp://127.0.0.1:"),
+        ("dask", "tcp://no-such-host.invalid:8786", "SALMU_ADDRESS: no cluster answers at tcp://no-such-host.invalid"),
+        ("ray", "head", "SALMU_ADDRESS: 'head' is no address"),
+        ("ray", "head:many", "SALMU_ADDRESS: 'head:many' is no address"),
+    ],
+)
+def test_an_address_where_no_cluster_answers_is_one_line(kind, address, words, surroundings):
+    surroundings()
+    with socket.socket() as silent:  # has the port, but does not listen
+        silent.bind(("127.0.0.1", 0))
+        with pytest.raises(UserError, match=words):
+            runners.choose(kind, None, address.format(port=silent.getsockname()[1]))
+
+
+def test_an_address_where_something_answers_is_taken(surroundings):
+    surroundings()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        runners.choose("ray", None, "ray://localhost:{1}".format(*server.getsockname()))
+    assert runners.cluster_address().startswith("ray://localhost:")
 
 
 def test_threads_share_one_engine(surroundings, prefect_server, tmp_path, monkeypatch):
