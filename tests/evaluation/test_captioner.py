@@ -13,7 +13,7 @@ from salmu.evaluation.captioner.questions import DESCRIBE, ask, digits_right, le
 from salmu.evaluation.captioner.results import FOLDER, GROUPS, RESULTS, read_captions
 from salmu.evaluation.encoding.settings import CaptionerSettings, EvaluationSettings
 from salmu.evaluation.report.captioner import captioner_page, told
-from salmu.flows.command_line import verify
+from salmu.flows.verification import rare
 
 SMALL = CaptionerSettings(steps=2, batch_size=8, width=16, portraits=1)
 QUICK = EvaluationSettings(captioner=SMALL, bootstrap_replicates=100)
@@ -74,7 +74,7 @@ def test_every_tower_is_asked_once(tmp_path, dataset_dir, monkeypatch):
     share = towers["clean"]["ways"]["built"]["other people"]["digits"]
     assert 0 <= share["value"] <= 1 and len(share["clusters"]["rows"]) == 3
     assert captioner.caption(tmp_path, QUICK)["towers"] == towers and len(given) == 6
-    assert [file.problem for file in verify._captioner(tmp_path)] == [""]
+    assert [file.problem for file in rare.captioner_files(tmp_path)] == [""]
     assert "Told who it is" in captioner_page(tmp_path, "mine").decode() and len(told(results)) == 3
     path = tmp_path / FOLDER / RESULTS
     path.write_text(path.read_text().replace("0.", "1.", 1))

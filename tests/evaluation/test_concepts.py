@@ -38,8 +38,8 @@ from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import pools
 from salmu.evaluation.unlearning.text_regression import before
-from salmu.flows.command_line import verify
 from salmu.flows.settings import load_profile
+from salmu.flows.verification import rare
 from salmu.model_training.loading.clip import load_model
 from salmu.model_training.pair import planned
 
@@ -190,11 +190,11 @@ def test_a_model_is_measured_once_and_the_page_shows_it(home):
     assert path.stat().st_mtime_ns == written and set(results["questions"]) == set(QUESTIONS)
     content = concepts_page(home.parent, "mine").decode()
     assert "Negative gradient" in content and content.count("data:image/jpeg") == 8 * 3
-    assert {file.problem for file in verify._concepts(home.parent) if file.path.parent.name == "results"} == {""}
+    assert {file.problem for file in rare.concept_files(home.parent) if file.path.parent.name == "results"} == {""}
     path.write_text(path.read_text().replace("ZeroShot", "Zeroshot"))
     with pytest.raises(UserError, match="remove it, and run salmu concepts again"):
         read_measured(path)
-    assert "damaged" in {file.problem for file in verify._concepts(home.parent)}
+    assert "damaged" in {file.problem for file in rare.concept_files(home.parent)}
 
 
 def test_a_method_that_makes_captions_makes_them_about_concepts(home):

@@ -16,7 +16,7 @@ from salmu.evaluation.granularity.questions import ask
 from salmu.evaluation.granularity.results import COARSE, FOLDER, MEASURES, RESULTS, read_granularity
 from salmu.evaluation.granularity.same_kind import made_values
 from salmu.evaluation.report.granularity import granularity_page, told
-from salmu.flows.command_line import verify
+from salmu.flows.verification import rare
 from salmu.model_training.settings import PairSettings
 
 QUICK = EvaluationSettings(granularity=GranularitySettings(rows=100, captions=3), bootstrap_replicates=100)
@@ -149,7 +149,7 @@ def test_every_model_of_a_run_is_asked_once(tmp_path, dataset_dir, monkeypatch):
     assert known["minus"]["clean"]["value"] == 0 and set(known["minus"]) == {*granularity.REFERENCES}
     monkeypatch.setattr(granularity, "measured", lambda *about: pytest.fail("measured again"))
     assert granularity.granularity(tmp_path, QUICK, PairSettings())["models"] == results["models"]
-    assert [file.problem for file in verify._granularity(tmp_path)][0] == ""
+    assert [file.problem for file in rare.granularity_files(tmp_path)][0] == ""
     assert "Retrained with coarse captions" in granularity_page(tmp_path, "mine").decode()
     assert len(told(results)) == len(MEASURES)
     path = tmp_path / FOLDER / RESULTS

@@ -20,7 +20,7 @@ from salmu.evaluation.propagation.questions import ask
 from salmu.evaluation.propagation.results import RESULTS, read_propagation
 from salmu.evaluation.propagation.ways import caption_states, portrait_states
 from salmu.evaluation.report.generator import generator_page, told
-from salmu.flows.command_line import verify
+from salmu.flows.verification import rare
 from salmu.model_training.loading.clip import load_model
 from salmu.model_training.network import encode_text
 from salmu.tasks.face_packs import FaceSettings
@@ -161,9 +161,9 @@ def test_the_same_settings_give_the_same_bytes(run):
 
     first = bring_up_to_date(run, ways=("tokens",), exact=False)
     kept = files()
-    assert [file.problem for file in verify._generators(run)] == ["", ""]
+    assert [file.problem for file in rare.generator_files(run)] == ["", ""]
     (run / "propagation" / "tokens.safetensors").write_bytes(b"something else")
-    assert [file.problem for file in verify._generators(run)] == ["", "damaged"]
+    assert [file.problem for file in rare.generator_files(run)] == ["", "damaged"]
     (run / "propagation" / RESULTS).unlink()
     second = bring_up_to_date(run, ways=("tokens",), exact=False)
     assert files() == kept and first["towers"] == second["towers"]
