@@ -67,13 +67,15 @@ def test_every_runner_gives_the_same_bytes_even_when_a_worker_dies(
     assert not store.orphans("candidates")
 
 
-def test_a_cluster_of_somebody_else_on_the_machine_is_left_alone(surroundings, prefect_server, tmp_path, undisturbed):
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
+def test_a_cluster_of_somebody_else_on_the_machine_is_left_alone(surroundings):
+    ray, utilities = pytest.importorskip("ray"), pytest.importorskip("ray.cluster_utils")
     pytest.importorskip("prefect_ray")
     surroundings(runner="ray", workers="1")
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    theirs = {"num_cpus": 5, "include_dashboard": False}
+    cluster = utilities.Cluster(initialize_head=True, head_node_args=theirs)
     try:
-        assert run_on(Store(tmp_path / "run"), DrillSettings()) == undisturbed  # that one has no CPU to give
+        with task_runner():
+            assert ray.cluster_resources()["CPU"] == 1
     finally:
         cluster.shutdown()
 
