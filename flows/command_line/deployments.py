@@ -26,6 +26,7 @@ from prefect.workers.utilities import get_default_base_job_template_for_infrastr
 
 from salmu.data.errors import UserError
 from salmu.data.suggestions import did_you_mean
+from salmu.flows.running.processes import require_server
 from salmu.flows.settings import RunSettings
 
 WITHOUT_A_RUN = "shards"  # the flow that another one starts; it has no form of its own
@@ -124,6 +125,7 @@ def server() -> Iterator[SyncPrefectClient]:
             "PREFECT_API_URL is not set: start a server with `prefect server start`, then set it, for instance to "
             "http://127.0.0.1:4200/api"
         )
+    require_server()
     try:
         with get_client(sync_client=True) as client:
             yield client

@@ -18,15 +18,18 @@ from concurrent.futures import ProcessPoolExecutor
 import httpx
 import prefect.context
 import prefect.engine
+from prefect import get_client
 from prefect.context import SettingsContext, SyncClientContext, hydrated_context, refresh_global_settings_context
 from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from salmu.data.errors import UserError
+from salmu.data.private import told_of
 
 SERVER_START = 180  # seconds; the very first start makes the database
 SERVER_STARTS = 5  # of one run, at most
+ANSWER_SECONDS = 20  # that a configured server has to answer
 _kept = {}  # in a worker: Prefect's settings as the run told them, and what was entered with them
 
 
@@ -145,8 +148,10 @@ def api_server():
     """The configured Prefect server, or one of our own on a free local port for as long as the block lasts.
 
     A server of our own that dies is started again on the same port. Prefect's clients try again for about a minute, so
-    the run goes on; without a server they would still try when the run has ended, for minutes."""
+    the run goes on; without a server they would still try when the run has ended, for minutes. Raises UserError if the
+    configured one does not answer, or does not fit."""
     if PREFECT_API_URL.value():
+        require_server()
         yield
         return
     with socket.socket() as probe:
@@ -173,6 +178,25 @@ def api_server():
             servers[-1].wait(10)
         except subprocess.TimeoutExpired:
             servers[-1].kill()
+
+
+def require_server() -> None:
+    """Raises UserError if the configured Prefect server does not answer, or is not of this version."""
+    url = PREFECT_API_URL.value()
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(httpx_settings={"timeout": ANSWER_SECONDS}, sync_client=True) as client,
+        ):
+            if problem := client.api_healthcheck():
+                raise problem
+            client.raise_for_api_version_mismatch()
+    except Exception as error:  # of httpx, of Prefect, of whatever else answers there
+        raise UserError(
+            f"PREFECT_API_URL: no Prefect server that fits answers at {url} "
+            f"({told_of(url, error)}); start it with prefect server start, or unset "
+            "PREFECT_API_URL (also: prefect config unset PREFECT_API_URL), then each run starts a server of its own"
+        ) from None
 
 
 def _started(port: int) -> subprocess.Popen:

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import psutil
@@ -13,6 +15,7 @@ from prefect import get_client
 from prefect.context import SyncClientContext, serialize_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from salmu.data.errors import UserError
 from salmu.flows.running import processes
 from salmu.flows.running.processes import api_server, kept_context
 
@@ -143,3 +146,37 @@ def test_a_worker_whose_server_is_away_keeps_nothing(prefect_server, monkeypatch
 def test_a_run_ends_although_a_worker_was_killed_while_it_wrote_a_message():
     child = subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_WROTE], capture_output=True, text=True, timeout=120)
     assert child.returncode == 0 and child.stdout == "ended\n", child.stderr
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (None, "Connection refused"),
+        ("", "timed out"),
+        ("<html>Welcome</html>", "Failed to reach API"),
+        ('"2.20.1"', "incompatible versions: client: 3.*, server: 2.20.1"),
+    ],
+)
+def test_a_configured_server_that_does_not_answer_or_fit_is_one_line(answer, words, monkeypatch):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *words):
+            pass
+
+    monkeypatch.setattr(processes, "ANSWER_SECONDS", 0.5)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:  # takes connections, but does not answer yet
+        port = server.server_port
+        if answer:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        elif answer is None:
+            server.server_close()
+        with temporary_settings({PREFECT_API_URL: f"http://somebody:secret@127.0.0.1:{port}/api"}):
+            with pytest.raises(UserError, match=words) as caught, api_server():
+                pass
+        if answer:
+            server.shutdown()
+    assert f"answers at http://127.0.0.1:{port}/api (" in str(caught.value) and "secret" not in str(caught.value)
