@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from salmu.data.errors import UserError
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         import httpx
 
+        if problem := _of_prefects_settings(error):
+            sys.exit(_fail(problem))
         if not isinstance(error, httpx.TransportError):
             raise
         where = os.environ.get("PREFECT_API_URL", "of this run")
@@ -68,6 +71,21 @@ def main(arguments: list[str] | None = None) -> None:
                 "to continue"
             )
         )
+
+
+def _of_prefects_settings(error: Exception) -> str | None:
+    """What is wrong with Prefect's settings in the surroundings, where the error comes from reading them."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not any(name.startswith("prefect.settings") for name in modules):
+        return None
+    said = str(error)
+    if hasattr(error, "errors"):  # pydantic's; the value itself may be a secret
+        first = error.errors()[0]
+        said = f"{error.title}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    said = " ".join(said.split())
+    return (
+        f"Prefect's settings cannot be read ({said}); correct PREFECT_… in the environment, or Prefect's profiles.toml"
+    )
 
 
 def _require_command(arguments: list[str]) -> None:

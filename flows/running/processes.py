@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ProcessPoolExecutor
+from typing import IO
 
 import httpx
 import prefect.context
@@ -158,10 +160,11 @@ def api_server():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    servers, ended = [_started(port)], threading.Event()
+    errors = tempfile.TemporaryFile()
+    servers, ended = [_started(port, errors)], threading.Event()
     watch = threading.Thread(target=_start_again, args=(servers, port, ended), daemon=True, name="server-watch")
     try:
-        _wait_until_healthy(url, servers[0])
+        _wait_until_healthy(url, servers[0], errors)
         watch.start()
         os.environ["PREFECT_API_URL"] = url  # for every thread and worker
         refresh_global_settings_context()
@@ -199,14 +202,14 @@ def require_server() -> None:
         ) from None
 
 
-def _started(port: int) -> subprocess.Popen:
+def _started(port: int, errors: IO[bytes] | int = subprocess.DEVNULL) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "salmu.flows.running.processes", str(port), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=errors,
         env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        | {"PREFECT__SERVER_EPHEMERAL": "1"},
+        | {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"},
         start_new_session=True,  # Ctrl-C is not for the server, which still has to hear how the run ended
     )
 
@@ -218,7 +221,7 @@ def _start_again(servers: list[subprocess.Popen], port: int, ended: threading.Ev
             servers.append(_started(port))
 
 
-def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:
+def _wait_until_healthy(url: str, server: subprocess.Popen, errors: IO[bytes]) -> None:
     deadline = time.monotonic() + SERVER_START
     while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(OSError):
@@ -226,7 +229,13 @@ def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:
                 if answer.status == 200:
                     return
         time.sleep(0.3)
-    raise UserError("the Prefect server did not start: run .venv/bin/prefect server start to see why")
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").splitlines()
+    said = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)] or ["it gives no reason"]
+    raise UserError(
+        f"the Prefect server did not start ({said[-1]}); it keeps its database in PREFECT_HOME, by default ~/.prefect, "
+        "or at PREFECT_API_DATABASE_CONNECTION_URL; prefect server start shows more"
+    )
 
 
 def serve(port: int, parent: int) -> None:

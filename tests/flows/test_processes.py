@@ -180,3 +180,22 @@ def test_a_configured_server_that_does_not_answer_or_fit_is_one_line(answer, wor
         if answer:
             server.shutdown()
     assert f"answers at http://127.0.0.1:{port}/api (" in str(caught.value) and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "surroundings, words",
+    [
+        (
+            {"PREFECT_API_DATABASE_CONNECTION_URL": "mysql://somebody:secret@127.0.0.1/prefect"},
+            "the Prefect server did not start (ValueError: Unable to infer database configuration",
+        ),
+        ({"PREFECT_SERVER_API_PORT": "secret"}, "Prefect's settings cannot be read (ServerAPISettings, port"),
+    ],
+)
+def test_surroundings_that_prefect_cannot_use_are_one_line(surroundings, words, tmp_path):
+    command = [sys.executable, "-m", "salmu", "stage", "candidates", "--profile", "tiny", "--runs", str(tmp_path)]
+    own = os.environ | {"PREFECT_API_URL": ""} | surroundings
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=120)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and last.startswith(f"error: {words}"), done.stderr
+    assert "Traceback" not in done.stderr and "secret" not in last
