@@ -84,7 +84,7 @@ def _of_prefects_settings(error: Exception) -> str | None:
         said = f"{error.title}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
     said = " ".join(said.split())
     return (
-        f"Prefect's settings cannot be read ({said}); correct PREFECT_… in the environment, or Prefect's profiles.toml"
+        f"Prefect's settings cannot be read ({said}); correct PREFECT_… in the environment or profiles.toml"
     )
 
 
