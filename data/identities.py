@@ -40,7 +40,7 @@ def _walk(number: int, size: int, key: str, forward: bool) -> int:
     mask = (1 << half) - 1
     begun = _begun(key) if forward else _begun(key)[::-1]
     left, right = number >> half, number & mask
-    if not forward:
+    if not forward:  # with the halves exchanged, a round taken back is a round
         left, right = right, left
     while True:
         for turn in begun:

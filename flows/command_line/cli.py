@@ -83,9 +83,7 @@ def _of_prefects_settings(error: Exception) -> str | None:
         first = error.errors()[0]
         said = f"{error.title}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
     said = " ".join(said.split())
-    return (
-        f"Prefect's settings cannot be read ({said}); correct PREFECT_… in the environment or profiles.toml"
-    )
+    return f"Prefect's settings cannot be read ({said}); correct PREFECT_… in the environment or profiles.toml"
 
 
 def _require_command(arguments: list[str]) -> None:

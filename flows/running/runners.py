@@ -112,6 +112,7 @@ def with_gpus(runner: TaskRunner, gpus: int):
 
 def _require_answer(address: str) -> None:
     """Raises UserError where nothing listens: Ray would try again for many minutes."""
+    name = "SALMU_ADDRESS" if os.environ.get("SALMU_ADDRESS") else "RAY_ADDRESS"
     if address in ("auto", "local"):
         return  # Ray's words for a cluster of this machine
     try:
@@ -120,12 +121,12 @@ def _require_answer(address: str) -> None:
     except ValueError:
         host = port = None
     if not host or not port:
-        raise UserError(f"SALMU_ADDRESS: {address!r} is no address; give HOST:PORT, ray://HOST:PORT or tcp://HOST:PORT")
+        raise UserError(f"{name}: {address!r} is no address; give HOST:PORT, ray://HOST:PORT or tcp://HOST:PORT")
     try:
         socket.create_connection((host, port), ANSWER_SECONDS).close()
     except OSError as error:
         raise UserError(
-            f"SALMU_ADDRESS: no cluster answers at {address} ({error.strerror or error}); start it, or give its address"
+            f"{name}: no cluster answers at {address} ({error.strerror or error}); start it, or give its address"
         ) from None
 
 
