@@ -35,7 +35,7 @@ from concurrent.futures import ProcessPoolExecutor
 import salmu.flows
 from salmu.flows.running import processes
 
-def killed(url, server):
+def killed(url, server, errors):
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), processes.begin_worker)
     pool.submit(print)
     print(server.pid, *(child.pid for child in multiprocessing.active_children()), flush=True)
