@@ -76,7 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _of_prefects_settings(error: Exception) -> str | None:
     """What is wrong with Prefect's settings in the surroundings, where the error comes from reading them."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if not any(name.startswith("prefect.settings") for name in modules):
+    readers = [name for name in modules if not name.startswith(("pydantic", "toml"))]
+    if not readers or not readers[-1].startswith("prefect.settings"):
         return None
     said = str(error)
     if hasattr(error, "errors"):  # pydantic's; the value itself may be a secret
