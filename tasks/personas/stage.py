@@ -33,7 +33,7 @@ from salmu.tasks.personas.job import JobProvider
 from salmu.tasks.personas.names import Name, NameProvider, name_value
 from salmu.tasks.personas.passport import PassportProvider
 from salmu.tasks.personas.phone import PhoneProvider
-from salmu.tasks.personas.value import CLAIM, NoValue, Value
+from salmu.tasks.personas.value import NoValue, Value
 
 NAME, VERSION = "personas", 2
 UPSTREAM = ("curation",)
@@ -141,14 +141,15 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
         "blood_type": stream("blood_type").blood_type_in(country),
         **{field: found[0].text for field, found in values.items() if field != "name"},
         "emails": [email.text for email in values["emails"]],
-        "proof": _proof(tuple((field, *found[0].claim()) for field, found in values.items())),
+        "proof": _proof(tuple((field, *found[0][1:]) for field, found in values.items())),
     }
 
 
 @functools.lru_cache(maxsize=2**12)  # a few hundred are different
 def _proof(claims: tuple[tuple[str, str, str, str], ...]) -> str:
     """Field, level, rule and source of each value, as JSON."""
-    return json.dumps({field: dict(zip(CLAIM, claim, strict=True)) for field, *claim in claims}, sort_keys=True)
+    names = Value._fields[1:]
+    return json.dumps({field: dict(zip(names, claim, strict=True)) for field, *claim in claims}, sort_keys=True)
 
 
 def identifying(

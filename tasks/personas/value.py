@@ -2,21 +2,15 @@
 
 from typing import NamedTuple
 
-CLAIM = ("level", "rule", "source")  # what the proof of a value tells
-
 
 class Value(NamedTuple):
-    """level: G3 reserved by a standard or regulator, G2 impossible by a dated public registry, G1 only absent from
-    lists."""
+    """The text, then its proof. level: G3 reserved by a standard or regulator, G2 impossible by a dated public
+    registry, G1 only absent from lists."""
 
     text: str
     level: str
     rule: str
     source: str
-
-    def claim(self) -> tuple[str, str, str]:
-        """What CLAIM names."""
-        return self.level, self.rule, self.source
 
 
 class NoValue(Exception):
