@@ -156,7 +156,7 @@ def test_a_forget_set_smaller_than_a_batch(name, rows, loaded):
     (clip, dataset, retain), method = loaded, get(name)
     rows = np.arange(dataset.table("forget", ["file_name"]).num_rows)[list(rows)]
     pools = {part: Pool(clip, dataset, part, rows) if part == "forget" else retain for part in method.sees}
-    few = {field: 6 for field in ("strangers", "others", "looks") if field in method.settings.model_fields}
+    few = {field: 6 for field in COUNTS if field in method.settings.model_fields}
     settings = method.settings(budget=5, threads=1, **few)
     work, taken = Work(method, settings, clip, pools, pairs_of(settings, len(rows))), []
     for stream in work.streams.values():

@@ -3,7 +3,6 @@ import re
 from collections import Counter
 
 import email_validator
-import nomquamgender
 import phonenumbers
 import pytest
 import schwifty
@@ -183,6 +182,8 @@ def test_names_have_the_gender_by_their_surname_ending(thousand):
 
 
 def test_names_have_the_gender_that_a_name_database_gives_them(thousand):
+    import nomquamgender  # seconds
+
     judge = nomquamgender.NBGC()
     table = judge.annotate(
         [f"{tables.fold(row['first_name'].split()[0]).replace('-', '')} x" for row in thousand], as_df=True
