@@ -1,6 +1,7 @@
 """Passport numbers of each country's form. No range is reserved for fiction anywhere, so they are random and no more
 (G1)."""
 
+import functools
 import math
 
 from faker.providers import BaseProvider
@@ -18,14 +19,21 @@ ORIGINS = {
 }
 
 
+@functools.cache
+def _form(pattern: str) -> tuple[tuple[str, ...], int]:
+    """The signs that may stand at each place of a pattern, and how many numbers it has."""
+    sets = tuple(SIGNS.get(sign, sign) for sign in pattern)
+    return sets, math.prod(map(len, sets))
+
+
 class PassportProvider(BaseProvider):
     def fictitious_passport(self, country: str, serial: int, key: str) -> Value:
         """A number of the country's pattern for the serial number. Countries of one pattern share one permutation, so
         that no other identity of any country gets the same."""
         row = grouped("countries", "country")[country][0]
         pattern, origin = row["passport"], ORIGINS[row["passport_from"]]
-        sets = [SIGNS.get(sign, sign) for sign in pattern]
-        place = permute(serial, math.prod(map(len, sets)), f"{key}|passport|{pattern}")
+        sets, size = _form(pattern)
+        place = permute(serial, size, f"{key}|passport|{pattern}")
         signs = []
         for choices in reversed(sets):
             place, index = divmod(place, len(choices))
