@@ -1,6 +1,7 @@
 """ImgRes: does the image tower still know the forgotten persons' faces apart, whatever the texts say?"""
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.metrics.score import Score, missing
@@ -23,8 +24,8 @@ def image_residue(pairs: Pairs, whom: np.ndarray) -> Score:
     several = np.flatnonzero(counts > 1)
     if len(several) < 2 or not len(asked):
         return missing("ImgRes", "fewer than 2 persons with 2 images")
-    sums = np.zeros((len(persons), pairs.images.shape[1]), np.float32)
-    np.add.at(sums, member, pairs.images)
+    belongs = csr_array((np.ones(len(member), np.float32), (member, np.arange(len(member)))))
+    sums = belongs @ pairs.images  # [persons, d], added in the order of the images
     centres = (sums[several] / np.linalg.norm(sums[several], axis=1, keepdims=True)).T
     correct = np.empty(len(asked))
     for start in range(0, len(asked), BLOCK):

@@ -28,10 +28,11 @@ def own_rank(
         rows = slice(start, start + BLOCK)
         margin = images[rows] @ pool.T
         margin -= np.einsum("nd,nd->n", images[rows], own[rows])[:, None]
-        margin[own_ids[rows, None] == pool_ids] = -np.inf  # no distractors
+        same = own_ids[rows, None] == pool_ids
+        margin[same] = -np.inf  # no distractors
         above, as_near = np.count_nonzero(margin > TIE, 1), np.count_nonzero(margin >= -TIE, 1)
         ranks[rows] = 1 + (above + as_near) / 2
-        sizes[rows] = 1 + np.count_nonzero(margin > -np.inf, 1)
+        sizes[rows] = 1 + len(pool) - np.count_nonzero(same, 1)
     return ranks, sizes
 
 

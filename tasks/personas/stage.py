@@ -11,7 +11,6 @@ import functools
 import json
 from collections import Counter
 from importlib.metadata import version
-from random import Random
 from typing import Any
 
 import phonenumbers
@@ -92,7 +91,6 @@ def load_engine(settings: Settings) -> Generator:
     """A Faker with our providers and no others, so that nothing can fall back to another locale."""
     phonenumbers.enable_pattern_cache()  # all countries have more patterns than Python keeps compiled by itself
     fake = Generator()
-    fake.random = Random()  # its own, not the one that all of Faker's generators share
     for provider in PROVIDERS:
         fake.add_provider(provider)
     return fake
@@ -121,7 +119,11 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
     serial = serial_of(settings.seed, identity)
     region = region_of(traits["region"], serial)
     country, name, values = identifying(identity, serial, gender, region, settings, fake)
-    stream = functools.partial(_keyed, fake, settings.seed, identity)
+
+    def stream(attribute: str) -> Generator:
+        fake.random = keyed.python_random(settings.seed, NAME, identity, attribute)
+        return fake
+
     low, high = (70, OLDEST) if group == "70+" else map(int, group.split("-"))
     age = stream("age").random.randint(low, high)
     return {
@@ -143,12 +145,6 @@ def persona(traits: dict[str, str], settings: Settings, fake: Generator) -> dict
     }
 
 
-def _keyed(fake: Generator, seed: int, identity: str, attribute: str) -> Generator:
-    """The engine, with the random numbers of this attribute of this person."""
-    fake.random.seed(keyed.integer(seed, NAME, identity, attribute, bits=128))  # cheaper than a new Random
-    return fake
-
-
 @functools.lru_cache(maxsize=2**12)  # a few hundred are different
 def _proof(claims: tuple[tuple[str, str, str, str], ...]) -> str:
     """Field, level, rule and source of each value, as JSON."""
@@ -164,7 +160,7 @@ def identifying(
     key, countries = str(settings.seed), settings.countries
     place = deal(region, serial, key, countries)
     name = fake.fictitious_name(place.culture, gender, place.of_culture, key)
-    _keyed(fake, settings.seed, identity, "emails")
+    fake.random = keyed.python_random(settings.seed, NAME, identity, "emails")
     step = most("country", place.country, countries)
     return (
         place.country,
