@@ -71,7 +71,7 @@ def task_runner() -> TaskRunner:
         from prefect_ray import RayTaskRunner
 
         if address:
-            return RayTaskRunner(address=address)
+            return _answering(RayTaskRunner)(address=address)
         own = {"num_cpus": workers(), "include_dashboard": False, "log_to_driver": False, "configure_logging": False}
         return RayTaskRunner(address="local", init_kwargs=own)  # without an address Ray looks for any cluster here
     if wanted == "dask":
@@ -79,10 +79,21 @@ def task_runner() -> TaskRunner:
         from prefect_dask import DaskTaskRunner
 
         if address:
-            return DaskTaskRunner(address=address)
+            return _answering(DaskTaskRunner)(address=address)
         local = {"n_workers": workers(), "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
         return DaskTaskRunner(cluster_kwargs=local)
     return WorkerProcesses(max_workers=workers(), initializer=begin_worker)
+
+
+def _answering(kind: type[TaskRunner]) -> type[TaskRunner]:
+    """The runner, which raises UserError at the beginning of a flow run where its cluster does not answer. Deployments
+    need it: a worker starts their flow runs, without a call of `choose`."""
+
+    def begin(self):
+        _require_answer(self.address)
+        return kind.__enter__(self)
+
+    return type(kind.__name__, (kind,), {"__enter__": begin})
 
 
 def lost_worker(error: BaseException) -> bool:

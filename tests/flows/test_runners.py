@@ -107,6 +107,16 @@ def test_an_address_where_no_cluster_answers_is_one_line(kind, address, words, s
             runners.choose(kind, None, address.format(port=silent.getsockname()[1]))
 
 
+@pytest.mark.parametrize("kind", ["ray", "dask"])
+def test_a_flow_run_whose_cluster_is_away_ends_at_once(kind, surroundings, prefect_server, tmp_path):
+    pytest.importorskip(f"prefect_{kind}")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        surroundings(runner=kind, address=f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(UserError, match="SALMU_ADDRESS: no cluster answers at tcp://127.0.0.1:"):
+            run_on(Store(tmp_path), DrillSettings())
+
+
 def test_an_address_where_something_answers_is_taken(surroundings):
     surroundings()
     with socket.create_server(("127.0.0.1", 0)) as server:
