@@ -2,6 +2,7 @@
 
     python benchmarks/methods.py runs/one runs/two --out /tmp/methods [--pairs 1] [--trials 10] [--seconds 60]
                                  [--methods cliperase held_npo] [--workers 2] [--json benchmarks/methods.json]
+                                 [--changes '{"as_retrained": {"optimiser": "muon"}}']
 
 Each method is tuned once, on the first run's first pair, and run on every pair of every run (`pair.seeds`). Writes
 OUT/tuning/, OUT/pairs/<n>/ with unlearned/, results/ and leaderboard.jsonl; what is there already is kept. Prints the
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, help="CPU seconds of each method in a second table")
     parser.add_argument("--methods", nargs="*", default=sorted(methods()), help="held_METHOD is one too")
+    parser.add_argument("--changes", type=json.loads, default={}, help="JSON: method -> settings, without a tuning")
     parser.add_argument("--json", type=Path, help="write the table and all trials to this file")
     options = parser.parse_args()
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
@@ -139,9 +141,9 @@ def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tuned_settings(options: argparse.Namespace, name: str) -> dict[str, Any]:
-    """What the tuning on the first pair found; kept where it is done."""
+    """What the tuning on the first pair found; kept where it is done. Without a tuning, the changes asked for."""
     if not options.trials:
-        return {}
+        return options.changes.get(name, {})
     start, values = folder_of(options, 0, "compromised"), shared_settings(options) | {"budget": options.budget}
     return tune(name, start, dataset_of(options, 0), options.out / "tuning" / name, options.trials, 0, values)["tuned"]
 
@@ -287,7 +289,8 @@ def everything(options: argparse.Namespace, pairs: list[dict]) -> dict[str, Any]
         "settings": {
             key: getattr(options, key) for key in ("budget", "trials", "seconds", "batch_size", "retain_scenes")
         }
-        | {"pairs": [f"{run.name} {number}" for run, number in sources(options)]},
+        | {"pairs": [f"{run.name} {number}" for run, number in sources(options)]}
+        | options.changes,
         "objective": OBJECTIVE,
         "signs": dict(signs(pairs)),
         "targets": {name: met(pairs, name) for name in options.methods},

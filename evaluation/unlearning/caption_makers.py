@@ -8,5 +8,5 @@ from salmu.evaluation.unlearning.neighbours import Person
 
 def maker_for(people: dict[str, Person]) -> ModuleType:
     """neighbours.py, or concept_neighbours.py for a forget set of concepts; both have strangers, others, paraphrases,
-    altered and forgotten_shares."""
+    altered, turned_round and forgotten_shares."""
     return concept_neighbours if concept_neighbours.are_concepts(people) else neighbours

@@ -73,6 +73,11 @@ def altered(
     return told
 
 
+def turned_round(people: dict[str, Person]) -> list[Caption]:
+    """None: a concept has no values."""
+    return []
+
+
 def wholly_forgotten(people: dict[str, Person]) -> set[str]:
     """The concepts that the forget set holds with every subject that it holds of any concept of their kind."""
     every = _subjects(people)

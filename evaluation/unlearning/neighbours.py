@@ -126,6 +126,17 @@ def altered(
     return told + [Caption(name, who, field) for who, name in wholly for field in DATA_FIELDS]
 
 
+def turned_round(people: dict[str, Person]) -> list[Caption]:
+    """The facts of the forget set as bare "VALUE NAME"; `paraphrases` has the other order."""
+    return [
+        Caption(f"{value} {person.name}", who, field)
+        for who, person in sorted(people.items())
+        for field, values in sorted(person.facts.items())
+        if field in DATA_FIELDS
+        for value in sorted(values)
+    ]
+
+
 def is_wholly_forgotten(person: Person) -> bool:
     """Whether every attribute of a person is in the forget set."""
     return set(person.facts) >= set(DATA_FIELDS)

@@ -106,12 +106,14 @@ def ready(
     settings: TextSettings,
     targets: Callable[[Any, TextSettings, dict[str, Tensor]], tuple[Callable, dict[str, Any]]],
     altered: Callable[[Any, list[Stranger]], list[Caption]] = lambda work, made: [],
+    drawn: int = 1,
 ) -> Ready:
     """Targets and held captions of a run. `targets(work, settings, known)` gives a function, a list of (person,
     attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width], and figures for the
     record. `known`: attribute ->
     mean embedding of each stranger's captions [strangers, width], shorter than 1 as far as they differ.
-    `altered(work, strangers)`: further captions that get the targets of their facts, one drawn for each forget pair.
+    `altered(work, strangers)`: further captions that get the targets of their facts, `drawn` of them for each forget
+    pair.
 
     Raises UserError for captions that cannot be made."""
     pool, seed = work.forget.pool, settings.seed
@@ -130,7 +132,7 @@ def ready(
     if more := altered(work, made):
         tokens = work.tokenizer([caption.text for caption in more])
         there = aim([(one.person, one.field) for one in more], before(work, tokens))
-        reworded = (*reworded, Aim(tokens, there, 1, 1.0))
+        reworded = (*reworded, Aim(tokens, there, drawn, 1.0))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,

@@ -2,14 +2,17 @@
 knows the person; a wholly forgotten person's portraits look like those of people alike.
 
     t*_i = the unit vector nearest to s_i with cosine f l_i to the person's mean portrait p
-    s_i  = mean of the start model's embeddings of a stranger's captions of the same attribute, in all styles
+    s_i  = mean of the start model's embeddings of a stranger's captions of the same attribute, in all styles; of people
+           who keep some attributes, weighted mean of these (1) and of their own name's with strangers' values (b)
     l_i  = mean cosine of these captions with p
 
 A model that never saw the forget pairs still gives any personal caption a high cosine with any portrait, and a little
 more or less with this one. So the level of each fact is that of its own stand-in. stranger_targets takes the level of a
 model that saw no personal caption at all, which is far too low. f makes up for the regression, which ends a little
 above its targets. Stand-ins are chosen by their captions as they are. Captions with strangers' values of the forgotten
-attributes, and the bare names of people of whom everything is forgotten, get the same targets.
+attributes, and the bare names of people of whom everything is forgotten, get the same targets. Where the budget
+suffices to reach the targets, they are not turned (f null), and a name that stays known says something about the face
+(b): a retrained model reads a forgotten fact of such a person as one with any other value.
 
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
@@ -23,9 +26,20 @@ from pydantic import Field
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
+from salmu.evaluation.unlearning.neighbours import Caption
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
-from salmu.evaluation.unlearning.text_regression import SEARCH, Aim, TextSettings, loss, ready, text_tower, turned
+from salmu.evaluation.unlearning.text_regression import (
+    SEARCH,
+    Aim,
+    TextSettings,
+    before,
+    loss,
+    made_people,
+    ready,
+    text_tower,
+    turned,
+)
 
 
 class Settings(FaceSettings, StandInSettings):
@@ -38,10 +52,24 @@ class Settings(FaceSettings, StandInSettings):
     drawn_paraphrases: int = Field(6, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
     forgetting: float = Field(1.5, gt=0, description=TextSettings.model_fields["forgetting"].description)
     pull_back: float = Field(0.75, ge=0, description=TextSettings.model_fields["pull_back"].description)
-    factor: float = Field(0.95, gt=0, le=1, description="Share of a stand-in's cosine that is the target (f).")
+    factor: float | None = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Share of a stand-in's cosine that is the target (f); null: targets are not turned, for a budget "
+        "that suffices to reach them.",
+    )
+    own_name: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of captions with the own name and strangers' values, of which `altered` makes some, in the "
+        "targets of people who keep some attributes (b).",
+    )
     altered: int = Field(
         5, ge=0, description="Captions of each forgotten attribute with strangers' values; 0: none, nor bare names."
     )
+    drawn_altered: int = Field(1, ge=0, description="How many of these are drawn for each forget pair.")
+    turned_round: bool = Field(False, description='Give the bare "VALUE NAME" of each fact its target too.')
 
 
 class Ready(NamedTuple):
@@ -58,23 +86,54 @@ def prepare(work, settings: Settings) -> Ready:
 
     def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
         stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
+        named = by_name(work, settings)
 
         def aim(facts, texts):
-            stood = torch.stack([stood_for(who, field) for who, field in facts])
+            stood = torch.stack(
+                [mixed(stood_for(who, field), named.get((who, field)), settings) for who, field in facts]
+            )
+            if settings.factor is None:
+                return F.normalize(stood, dim=1)
             seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
             cosines = settings.factor * (stood * seen).sum(1, keepdim=True)
             return turned(F.normalize(stood, dim=1), seen[:, None], cosines)
 
         return aim, {"portraits_moved": int(faces.moved.sum())} if faces else {}
 
-    return Ready(*ready(work, settings, targets, reworded), faces)
+    return Ready(*ready(work, settings, targets, reworded, settings.drawn_altered), faces)
 
 
-def reworded(work, made):
+def reworded(work, made) -> list[Caption]:
+    people = work.forget.pool.people
+    return altered(work, made) + (maker_for(people).turned_round(people) if work.settings.turned_round else [])
+
+
+def altered(work, made) -> list[Caption]:
     settings, people = work.settings, work.forget.pool.people
-    if not settings.altered:
-        return []
-    return maker_for(people).altered(people, made, settings.altered, settings.seed, work.worded[0])
+    each = settings.altered
+    return maker_for(people).altered(people, made, each, settings.seed, work.worded[0]) if each else []
+
+
+def mixed(stranger: torch.Tensor, name: torch.Tensor | None, settings: Settings) -> torch.Tensor:
+    """s_i [width]."""
+    return stranger if name is None else (stranger + settings.own_name * name) / (1 + settings.own_name)
+
+
+def by_name(work, settings: Settings) -> dict[tuple[str, str], torch.Tensor]:
+    """Of people who keep some attributes: person, forgotten attribute -> what their name alone tells the start model,
+    the mean embedding of captions with strangers' values [width]."""
+    if not settings.own_name:
+        return {}
+    people = work.forget.pool.people
+    shares = maker_for(people).forgotten_shares(people)
+    told = [one for one in altered(work, made_people(work, settings)) if shares[one.person] < 1]
+    if not told:
+        return {}
+    texts = before(work, work.tokenizer([one.text for one in told]))
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, one in enumerate(told):
+        places.setdefault((one.person, one.field), []).append(place)
+    return {key: texts[own].mean(0) for key, own in places.items()}
 
 
 def both_towers(batch, settings: Settings) -> torch.Tensor:
