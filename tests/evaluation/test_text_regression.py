@@ -19,7 +19,7 @@ from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
-from salmu.evaluation.unlearning.neighbours import Person, altered, others, paraphrases, strangers
+from salmu.evaluation.unlearning.neighbours import Person, altered, others, paraphrases, strangers, turned_round
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
@@ -166,6 +166,44 @@ def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(ben
     names = {person.name for person in work.forget.pool.people.values()}
     assert all(any(name in text for name in names) for text in own)
     assert len(work.prepared.aims) == len(bench("as_retrained", altered=0, faces=0).prepared.aims) + 1
+
+
+def test_a_name_that_stays_known_is_part_of_the_targets_of_people_who_keep_some_attributes(bench):
+    """Recomputed: a stranger's captions, and half as much those of the own name with others' values."""
+    work = bench("as_retrained", factor=None, own_name=0.5, strangers=5, candidates=3, altered=2, faces=0)
+    plain = bench("as_retrained", factor=None, strangers=5, candidates=3, altered=2, faces=0)
+    people, columns = work.forget.pool.people, work.forget.pool.columns
+    made, seen = strangers(people, 5, 0), set()
+    named = {}
+    for one in altered(people, made, 2, 0):
+        named.setdefault((one.person, one.field), []).append(one.text)
+
+    def mean(texts) -> torch.Tensor:
+        return before(work, work.tokenizer(list(texts))).mean(0)
+
+    rows = zip(
+        columns["identity_id"], columns["data_field"], work.prepared.targets, plain.prepared.targets, strict=True
+    )
+    for who, field, target, without in rows:
+        keeps = set(people[who].facts) != set(DATA_FIELDS)
+        own = 0.5 * mean(named[who, field]) if keeps else 0
+        mixtures = [torch.nn.functional.normalize(mean(one.captions[field]) + own, dim=0) for one in made]
+        assert min((mixture - target).norm().item() for mixture in mixtures) < 1e-5
+        assert torch.equal(target, without) != keeps
+        seen.add(keeps)
+    assert seen == {True, False}
+
+
+def test_bare_facts_in_the_other_order_get_their_targets_too(bench):
+    made = turned_round(PEOPLE)
+    assert len(made) == 2 + len(DATA_FIELDS)
+    assert {one.text for one in made if one.person == "1"} == {"Cusco Ana Ruiz", "baker Ana Ruiz"}
+    sizes = {}
+    for both in (False, True):
+        work = bench("as_retrained", turned_round=both, drawn_altered=3, altered=2, strangers=5, candidates=3, faces=0)
+        sizes[both] = len(work.prepared.aims[1].tokens)
+        assert [aim.each for aim in work.prepared.aims[:2]] == [6, 3]
+    assert sizes[True] - sizes[False] == len(turned_round(work.forget.pool.people)) > 0
 
 
 def test_altered_captions_name_the_person_with_values_of_others():
