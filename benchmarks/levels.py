@@ -1,0 +1,104 @@
+"""How near captions lie to portraits, by whose they are: what a retrained model makes of people of whom it has no pairs
+or only some, and what an unlearned model makes of them.
+
+    python benchmarks/levels.py RUN [MODEL ...] [--json benchmarks/levels.json]
+
+For Compromised and Retrained of the run, and for each further MODEL (a folder): the mean cosine of captions with the
+portraits of their own person, and with those of all people of the forget set. Wholly: people of whom every attribute is
+to be forgotten; partly: those who keep some. Captions: the forget set's; the same names with strangers' values; and
+strangers'. For models of as_retrained also the cosine of the forget captions with their targets."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from salmu.data.readers import open_dataset
+from salmu.evaluation.unlearning.caption_makers import maker_for
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.record import RECORD, read_record
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import budgeted, load, pools
+from salmu.evaluation.unlearning.text_regression import before, made_people
+
+METHOD = "as_retrained"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run with dataset/ and models/")
+    parser.add_argument("models", type=Path, nargs="*", help="folders of unlearned models")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    folders = [options.run / "models" / which for which in ("compromised", "retrained")]
+    rows = [levels(options.run, folder) for folder in [*folders, *options.models]]
+    print("| model | captions | whose | own portraits | all portraits |\n|---|---|---|---:|---:|")
+    for row in rows:
+        for kind, cosines in row["captions"].items():
+            for whose, (own, everyone) in cosines.items():
+                shown = "" if own is None else f"{own:.3f}"
+                print(f"| {row['model']} | {kind} | {whose} | {shown} | {everyone:.3f} |")
+        if row["reached"] is not None:
+            print(f"| {row['model']} | forget, with their targets | all | {row['reached']:.3f} | |")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def levels(run: Path, folder: Path) -> dict[str, Any]:
+    """The cosines of one model."""
+    start = work_on(run, run / "models" / "compromised", settings_of(folder))
+    work, people = work_on(run, folder, start.settings), start.forget.pool.people
+    images, texts, _ = work.forget.before
+    person = work.forget.pool.columns["identity_id"]
+    shares, made = maker_for(people).forgotten_shares(people), made_people(start, start.settings)
+    renamed = maker_for(people).altered(people, made, 5, start.settings.seed, start.worded[0])
+    renamed = [one for one in renamed if one.text != people[one.person].name]
+    strangers = [text for one in made[:200] for captions in one.captions.values() for text in captions[:1]]
+    captions = {
+        "forget": by_whose(texts, person, shares, images, person),
+        "own name, strangers' values": by_whose(
+            before(work, work.tokenizer([one.text for one in renamed])),
+            [one.person for one in renamed],
+            shares,
+            images,
+            person,
+        ),
+        "strangers": {"nobody's": (None, mean_cosine(before(work, work.tokenizer(strangers)), images))},
+    }
+    changed = (folder / RECORD).is_file()
+    reached = (texts * start.prepared.targets).sum(1).mean().item() if changed else None
+    return {"model": folder.name, "captions": captions, "reached": reached and round(reached, 4)}
+
+
+def settings_of(folder: Path):
+    """The settings with which the model was unlearned; the defaults for others."""
+    record = folder / RECORD
+    return get(METHOD).settings(**(read_record(record).settings if record.is_file() else {}))
+
+
+def work_on(run: Path, model: Path, settings) -> Work:
+    method, dataset, clip = get(METHOD), open_dataset(run / "dataset"), load(model, "cpu")
+    return Work(method, settings, clip, pools(method.sees, settings, clip, dataset), budgeted(settings, dataset))
+
+
+def by_whose(texts: Tensor, whose: list[str], shares: dict, images: Tensor, person: list[str]) -> dict[str, tuple]:
+    """Wholly or partly -> mean cosine with the portraits of the own person, and with all."""
+    portraits = {who: images[[place for place, one in enumerate(person) if one == who]] for who in set(person)}
+    found = {}
+    for name, wanted in (("wholly", True), ("partly", False)):
+        rows = [row for row, who in enumerate(whose) if (shares[who] == 1) == wanted]
+        own = [mean_cosine(texts[[row]], portraits[whose[row]]) for row in rows]
+        found[name] = (round(sum(own) / len(own), 4), mean_cosine(texts[rows], images))
+    return found
+
+
+def mean_cosine(texts: Tensor, images: Tensor) -> float:
+    return round((texts.mean(0) @ images.mean(0)).item(), 4)
+
+
+if __name__ == "__main__":
+    main()
