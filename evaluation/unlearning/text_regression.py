@@ -104,14 +104,14 @@ class Ready(NamedTuple):
 def ready(
     work,
     settings: TextSettings,
-    targets: Callable[[Any, TextSettings, dict[str, Tensor]], tuple[Callable, dict[str, Any]]],
+    targets: Callable[[Any, TextSettings, dict[str, Tensor], list[Stranger]], tuple[Callable, dict[str, Any]]],
     altered: Callable[[Any, list[Stranger]], list[Caption]] = lambda work, made: [],
     drawn: int = 1,
 ) -> Ready:
-    """Targets and held captions of a run. `targets(work, settings, known)` gives a function, a list of (person,
+    """Targets and held captions of a run. `targets(work, settings, known, made)` gives a function, a list of (person,
     attribute) and the captions' embeddings [n, width] -> the vectors to be reached [n, width], and figures for the
-    record. `known`: attribute ->
-    mean embedding of each stranger's captions [strangers, width], shorter than 1 as far as they differ.
+    record. `known`: attribute -> mean embedding of each stranger's captions [strangers, width], shorter than 1 as far
+    as they differ. `made`: the strangers.
     `altered(work, strangers)`: further captions that get the targets of their facts, `drawn` of them for each forget
     pair.
 
@@ -119,7 +119,7 @@ def ready(
     pool, seed = work.forget.pool, settings.seed
     (worded, sentences), made = work.worded, made_people(work, settings)
     told = _told(work, made)
-    aim, about = targets(work, settings, _by_field(made, told))
+    aim, about = targets(work, settings, _by_field(made, told), made)
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
     texts = before(work, pool.tokens)
     wanted = torch.where(silent(pool).to(texts.device)[:, None], texts, aim(facts, texts))

@@ -26,7 +26,7 @@ from pydantic import Field
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import Caption
+from salmu.evaluation.unlearning.neighbours import Caption, Stranger
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import (
@@ -35,7 +35,6 @@ from salmu.evaluation.unlearning.text_regression import (
     TextSettings,
     before,
     loss,
-    made_people,
     ready,
     text_tower,
     turned,
@@ -84,9 +83,9 @@ def prepare(work, settings: Settings) -> Ready:
     portraits = mean_portraits(work, faces and faces.wanted)
     anybody = F.normalize(torch.stack(list(portraits.values())).mean(0), dim=0)  # for those whom the budget leaves out
 
-    def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
+    def targets(work, settings: Settings, known: dict[str, torch.Tensor], made: list[Stranger]):
         stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
-        named = by_name(work, settings)
+        named = by_name(work, settings, made)
 
         def aim(facts, texts):
             stood = torch.stack(
@@ -119,14 +118,14 @@ def mixed(stranger: torch.Tensor, name: torch.Tensor | None, settings: Settings)
     return stranger if name is None else (stranger + settings.own_name * name) / (1 + settings.own_name)
 
 
-def by_name(work, settings: Settings) -> dict[tuple[str, str], torch.Tensor]:
+def by_name(work, settings: Settings, made: list[Stranger]) -> dict[tuple[str, str], torch.Tensor]:
     """Of people who keep some attributes: person, forgotten attribute -> what their name alone tells the start model,
     the mean embedding of captions with strangers' values [width]."""
     if not settings.own_name:
         return {}
     people = work.forget.pool.people
     shares = maker_for(people).forgotten_shares(people)
-    told = [one for one in altered(work, made_people(work, settings)) if shares[one.person] < 1]
+    told = [one for one in altered(work, made) if shares[one.person] < 1]
     if not told:
         return {}
     texts = before(work, work.tokenizer([one.text for one in told]))

@@ -30,7 +30,7 @@ class Settings(StandInSettings, LevelSettings):
     )
 
 
-def targets(work, settings: Settings, known: dict[str, torch.Tensor]):
+def targets(work, settings: Settings, known: dict[str, torch.Tensor], made):
     level, figures = clean_level_and_figures(work, settings)
     images, _, _ = work.forget.before
     mean = F.normalize(images.mean(0), dim=0)

@@ -23,7 +23,7 @@ class Settings(TextSettings, LevelSettings):
     drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
 
 
-def targets(work, settings: Settings, known):
+def targets(work, settings: Settings, known, made):
     level, figures = clean_level_and_figures(work, settings)
     portrait, all_of_them = mean_portraits(work), F.normalize(work.forget.before[0].mean(0), dim=0)
 
