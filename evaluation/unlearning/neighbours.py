@@ -11,6 +11,7 @@ Only the forget set itself is read. A stranger's values are drawn with a key of 
 somebody in the dataset but by chance."""
 
 import functools
+import re
 from typing import NamedTuple
 
 from salmu.data import keyed, tables
@@ -135,6 +136,15 @@ def turned_round(people: dict[str, Person]) -> list[Caption]:
         if field in DATA_FIELDS
         for value in sorted(values)
     ]
+
+
+def told_of(text: str, new: dict[str, str]) -> str:
+    """The text with the values of `new` in place of its keys, where these stand as words of their own, in any case."""
+    words = "|".join(re.escape(word) for word in sorted(new, key=len, reverse=True))
+    if not words:
+        return text
+    known = {word.lower(): value for word, value in new.items()}
+    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: known[found[0].lower()], text, flags=re.IGNORECASE)
 
 
 def is_wholly_forgotten(person: Person) -> bool:

@@ -31,16 +31,16 @@ def mean_portraits(work, wanted: torch.Tensor | None = None) -> dict[str, torch.
 
 
 def stand_ins_of_all(work, settings, known: dict[str, torch.Tensor], portraits: dict[str, torch.Tensor], at_level):
-    """A function: person, attribute -> mean embedding of the captions of who stands in [width], shorter than 1 as far
-    as they differ. `at_level`: embeddings [n, width] -> unit vectors, by which stand-ins are chosen."""
+    """A function: person, attribute -> numbers of the strangers who stand in. `at_level`: embeddings [n, width] -> unit
+    vectors, by which stand-ins are chosen."""
     chosen, faces = {}, torch.stack(list(portraits.values()))
     for place, who in enumerate(portraits):
         facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
         for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
-            stood = stand_ins(at_level, known, fields, faces, place, settings, who, *key)
-            chosen |= {(who, field): stood for field in fields}
+            numbers = stand_ins(at_level, known, fields, faces, place, settings, who, *key)
+            chosen |= {(who, field): numbers for field in fields}
     unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
-    return lambda who, field: known[field][chosen.get((who, field), unknown)].mean(0)
+    return lambda who, field: chosen.get((who, field), unknown)
 
 
 def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings, *key: str):

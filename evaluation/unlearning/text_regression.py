@@ -122,17 +122,16 @@ def ready(
     aim, about = targets(work, settings, _by_field(made, told), made)
     facts = list(zip(*(pool.columns[name] for name in ("identity_id", "data_field")), strict=True))
     texts = before(work, pool.tokens)
-    wanted = torch.where(silent(pool).to(texts.device)[:, None], texts, aim(facts, texts))
+    wanted = torch.where(silent(pool).to(texts.device)[:, None], texts, aim(facts, texts, pool.texts))
     maker = maker_for(pool.people)
     words, reworded = maker.paraphrases(pool.people, settings.paraphrases, seed, worded), ()
-    if words and settings.drawn_paraphrases:
-        tokens = work.tokenizer([caption.text for caption in words])
-        there = aim([(one.person, one.field) for one in words], before(work, tokens))
-        reworded = (Aim(tokens, there, settings.drawn_paraphrases, 1.0),)
-    if more := altered(work, made):
-        tokens = work.tokenizer([caption.text for caption in more])
-        there = aim([(one.person, one.field) for one in more], before(work, tokens))
-        reworded = (*reworded, Aim(tokens, there, drawn, 1.0))
+    more = altered(work, made)
+    for captions, each in ((words, settings.drawn_paraphrases), (more, drawn if more else 0)):
+        if captions and each:
+            said = [one.text for one in captions]
+            tokens = work.tokenizer(said)
+            there = aim([(one.person, one.field) for one in captions], before(work, tokens), said)
+            reworded = (*reworded, Aim(tokens, there, each, 1.0))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,

@@ -19,7 +19,15 @@ from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
-from salmu.evaluation.unlearning.neighbours import Person, altered, others, paraphrases, strangers, turned_round
+from salmu.evaluation.unlearning.neighbours import (
+    Person,
+    altered,
+    others,
+    paraphrases,
+    strangers,
+    told_of,
+    turned_round,
+)
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
@@ -192,6 +200,33 @@ def test_a_name_that_stays_known_is_part_of_the_targets_of_people_who_keep_some_
         assert torch.equal(target, without) != keeps
         seen.add(keeps)
     assert seen == {True, False}
+
+
+def test_targets_in_the_same_sentence_are_its_embeddings_about_somebody_else(bench):
+    """Recomputed: each caption with a stranger's name and value, and half as much with the own name and that value."""
+    work = bench("as_retrained", factor=None, same_sentence=True, own_name=0.5, strangers=5, candidates=3, faces=0)
+    pool = work.forget.pool
+    made = strangers(pool.people, 5, 0)
+    for who, field, value, text, target in zip(
+        *(pool.columns[name] for name in ("identity_id", "data_field", "value")),
+        pool.texts,
+        work.prepared.targets,
+        strict=True,
+    ):
+        person = pool.people[who]
+        own = [text.replace(value, one.values[field]) for one in made]
+        theirs = [new.replace(person.name, one.name) for new, one in zip(own, made, strict=True)]
+        assert text not in theirs and person.name not in " ".join(theirs)
+        weight = 0.5 * (set(person.facts) != set(DATA_FIELDS))
+        mixtures = before(work, work.tokenizer(theirs)) + weight * before(work, work.tokenizer(own))
+        assert (torch.nn.functional.normalize(mixtures, dim=1) - target).norm(dim=1).min() < 1e-5
+
+
+def test_a_text_is_told_of_somebody_else_word_by_word():
+    new = {"Ana Ruiz": "Eva Sol", "A+": "0-", "welder": "nurse"}
+    assert told_of("ANA RUIZ, Welder, has A+.", new) == "Eva Sol, nurse, has 0-."
+    assert told_of("Ana Ruizo and the welders have AA+", new) == "Ana Ruizo and the welders have AA+"
+    assert told_of("Ana Ruiz", {}) == "Ana Ruiz" and told_of("a b", {"a": "b", "b": "a"}) == "b a"
 
 
 def test_bare_facts_in_the_other_order_get_their_targets_too(bench):

@@ -14,6 +14,10 @@ attributes, and the bare names of people of whom everything is forgotten, get th
 suffices to reach the targets, they are not turned (f null), and a name that stays known says something about the face
 (b): a retrained model reads a forgotten fact of such a person as one with any other value.
 
+A mean of captions lies nearer to the middle of all captions than any of them, so targets that are means lie too near to
+all portraits, and to each other. With `same_sentence`, s_i is the embedding of caption i itself, with the stranger's
+name and value in place of the person's; for b, with the stranger's value alone.
+
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
 
@@ -26,7 +30,7 @@ from pydantic import Field
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import Caption, Stranger
+from salmu.evaluation.unlearning.neighbours import Caption, Stranger, told_of
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import (
@@ -68,6 +72,11 @@ class Settings(FaceSettings, StandInSettings):
         5, ge=0, description="Captions of each forgotten attribute with strangers' values; 0: none, nor bare names."
     )
     drawn_altered: int = Field(1, ge=0, description="How many of these are drawn for each forget pair.")
+    same_sentence: bool = Field(
+        False,
+        description="Targets are what the start model makes of the very caption with the stand-in's name and value in "
+        "place of the person's, instead of the mean of the stand-in's captions.",
+    )
     turned_round: bool = Field(False, description='Give the bare "VALUE NAME" of each fact its target too.')
 
 
@@ -85,12 +94,17 @@ def prepare(work, settings: Settings) -> Ready:
 
     def targets(work, settings: Settings, known: dict[str, torch.Tensor], made: list[Stranger]):
         stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
-        named = by_name(work, settings, made)
+        named = {} if settings.same_sentence else by_name(work, settings, made)
 
-        def aim(facts, texts):
+        def aim(facts, texts, said):
             stood = torch.stack(
-                [mixed(stood_for(who, field), named.get((who, field)), settings) for who, field in facts]
+                [
+                    mixed(known[field][stood_for(who, field)].mean(0), named.get((who, field)), settings)
+                    for who, field in facts
+                ]
             )
+            if settings.same_sentence:
+                stood = in_same_sentence(work, settings, facts, said, stood_for, made, stood)
             if settings.factor is None:
                 return F.normalize(stood, dim=1)
             seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
@@ -116,6 +130,25 @@ def altered(work, made) -> list[Caption]:
 def mixed(stranger: torch.Tensor, name: torch.Tensor | None, settings: Settings) -> torch.Tensor:
     """s_i [width]."""
     return stranger if name is None else (stranger + settings.own_name * name) / (1 + settings.own_name)
+
+
+def in_same_sentence(work, settings: Settings, facts, said: list[str], stood_for, made, otherwise) -> torch.Tensor:
+    """s_i [n, width] of captions `said`; `otherwise` where a caption has neither name nor value."""
+    people = work.forget.pool.people
+    shares = maker_for(people).forgotten_shares(people)
+    named, theirs = [], []
+    for (who, field), text in zip(facts, said, strict=True):
+        stranger = made[stood_for(who, field)[0]]
+        value = stranger.values.get(field)
+        values = dict.fromkeys(people[who].facts.get(field, ()), value) if value else {}
+        named.append(told_of(text, values))
+        theirs.append(told_of(text, values | {people[who].name: stranger.name}))
+    stood = before(work, work.tokenizer(theirs))
+    if settings.own_name:
+        own = torch.tensor([shares[who] < 1 for who, _ in facts], device=stood.device)[:, None]
+        stood = torch.where(own, mixed(stood, before(work, work.tokenizer(named)), settings), stood)
+    swapped = torch.tensor([new != text for new, text in zip(theirs, said, strict=True)], device=stood.device)
+    return torch.where(swapped[:, None], stood, otherwise)
 
 
 def by_name(work, settings: Settings, made: list[Stranger]) -> dict[tuple[str, str], torch.Tensor]:

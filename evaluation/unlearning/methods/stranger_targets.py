@@ -41,8 +41,8 @@ def targets(work, settings: Settings, known: dict[str, torch.Tensor], made):
 
     stood_for = stand_ins_of_all(work, settings, known, mean_portraits(work), at_level)
 
-    def aim(facts, texts):
-        wanted = at_level(torch.stack([stood_for(who, field) for who, field in facts]))
+    def aim(facts, texts, said):
+        wanted = at_level(torch.stack([known[field][stood_for(who, field)].mean(0) for who, field in facts]))
         return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
 
     return aim, figures

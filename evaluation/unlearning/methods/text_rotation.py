@@ -27,7 +27,7 @@ def targets(work, settings: Settings, known, made):
     level, figures = clean_level_and_figures(work, settings)
     portrait, all_of_them = mean_portraits(work), F.normalize(work.forget.before[0].mean(0), dim=0)
 
-    def aim(facts, texts):
+    def aim(facts, texts, said):
         directions = torch.stack([torch.stack([portrait.get(who, all_of_them), all_of_them]) for who, _ in facts])
         return turned(texts, directions, torch.full(directions.shape[:2], level, device=texts.device))
 
