@@ -1,15 +1,17 @@
 """The report's own plots, as PNG files. Each can be drawn for a light or a dark page; the background is transparent."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from salmu.model_training.record import read_training
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Legible on a light and on a dark page.
 COLOURS = ("#3b82c4", "#d1663a", "#3f9e63", "#a05fb5", "#b8912a", "#c2527a", "#2f9fa3", "#7c7f86")
@@ -120,6 +122,9 @@ def rows_of_points(
 @contextmanager
 def figure_as_png(dark: bool, size: tuple[float, float] = MEDIUM) -> Iterator[tuple[Figure, io.BytesIO]]:
     """An empty figure of a size in inches, and the buffer that holds it as PNG afterwards."""
+    from matplotlib import rc_context  # most of what imports this module draws nothing
+    from matplotlib.figure import Figure
+
     ink, faint, png = ("#e4e6ea", "#4a4f58", io.BytesIO()) if dark else ("#22262c", "#d0d4da", io.BytesIO())
     style = {
         "text.color": ink,
@@ -135,7 +140,7 @@ def figure_as_png(dark: bool, size: tuple[float, float] = MEDIUM) -> Iterator[tu
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
-    with matplotlib.rc_context(style):
+    with rc_context(style):
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield figure, png
         figure.savefig(png, format="png", transparent=True, metadata={"Software": None})

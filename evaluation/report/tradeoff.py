@@ -1,19 +1,23 @@
 """The picture that a report opens with: what each method left of the forget set, and what it left of other people."""
 
+from __future__ import annotations
+
 import math
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.text import Annotation, Text
 
 from salmu.data.text import printable
 from salmu.evaluation.report.plots import COLOURS, NARROW, WIDE, figure_as_png
 from salmu.evaluation.verdicts.leaderboard import REFERENCES, in_words, reference_of
 from salmu.evaluation.verdicts.targets import exact_of, outcomes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 Record = dict[str, Any]
 METHOD, REFERENCE, GOAL = COLOURS[0], COLOURS[7], COLOURS[2]
@@ -115,6 +119,8 @@ def _names(points: list[Record]) -> Iterator[tuple[Record, str]]:
 
 def _labelled(figure: Figure, axes: Axes, points: list[tuple[Record, str]]) -> list[Annotation]:
     """Put each label at the free place nearest to its point, with a line to it; the figure grows until all find one."""
+    from matplotlib.text import Text
+
     labels = [
         axes.annotate(
             words,

@@ -16,36 +16,44 @@ from salmu.flows.command_line.status import as_text, parts_of
 from salmu.flows.machine_check.measured_rates import kept
 from salmu.flows.names import parts_until
 from salmu.flows.running.console import warn
-from salmu.flows.running.lock import holder, run_lock
+from salmu.flows.running.lock import holder, require_free, run_lock
 from salmu.flows.running.stages import STAGES, models_of
 from salmu.flows.settings import open_run, require_run, run_name
 
 
 def run(options) -> None:
-    from salmu.flows.everything import run_everything
     from salmu.flows.running import runners
+    from salmu.flows.running.processes import server_ahead
 
     runners.choose(options.runner, options.workers, options.address)
     name, changes = run_name(options.run, options.profile), overrides(options)
-    _, settings = open_run(options.runs, name, options.profile, changes)
+    store, settings = open_run(options.runs, name, options.profile, changes)
     check_before_start(settings, parts_until(options.until))  # before a server starts
     if options.methods:
         note_methods_left_out(settings)
-    start = time.perf_counter()
-    report = run_everything(name, options.profile, changes, options.runs, options.until)
+    require_free(store.folder)
+    with server_ahead():
+        from salmu.flows.everything import run_everything
+
+        start = time.perf_counter()
+        report = run_everything(name, options.profile, changes, options.runs, options.until)
     print(f"done in {time.perf_counter() - start:.0f} s; report: {report}")
 
 
 def stage(options) -> None:
-    from salmu.flows.dataset import run_stage_alone
     from salmu.flows.running import runners
+    from salmu.flows.running.processes import server_ahead
 
     runners.choose(options.runner, options.workers, options.address)
     name, changes = run_name(options.run, options.profile), overrides(options)
     require_run(options.runs, name, options.profile)
     store, settings = open_run(options.runs, name, options.profile, changes)
     check_before_start(settings, [options.stage])  # before a server starts
-    stale = run_stage_alone(options.stage, name, changes, options.runs, options.profile)
+    require_free(store.folder)
+    with server_ahead():
+        from salmu.flows.dataset import run_stage_alone
+
+        stale = run_stage_alone(options.stage, name, changes, options.runs, options.profile)
     print(f"stage {options.stage} of {name} is up to date")
     if stale:
         print(f"stale now: {', '.join(stale)}; bring them up to date: {salmu_command('run', store.folder)}")

@@ -32,6 +32,7 @@ from salmu.data.private import told_of
 SERVER_START = 180  # seconds; the very first start makes the database
 SERVER_STARTS = 5  # of one run, at most
 ANSWER_SECONDS = 20  # that a configured server has to answer
+_ahead: list[tuple[subprocess.Popen, int, IO[bytes]]] = []  # a server that was started before it was wanted
 _kept = {}  # in a worker: Prefect's settings as the run told them, and what was entered with them
 
 
@@ -146,6 +147,21 @@ def interruptible():
 
 
 @contextlib.contextmanager
+def server_ahead():
+    """Inside, the server that `api_server` is going to start is on its way already: it takes as long to come up as the
+    flows take to import. It ends with the block if nobody wanted it."""
+    if not PREFECT_API_URL.value():
+        _ahead.append(_own())
+    try:
+        yield
+    finally:
+        while _ahead:
+            server, _, _ = _ahead.pop()
+            server.kill()
+            server.wait()
+
+
+@contextlib.contextmanager
 def api_server():
     """The configured Prefect server, or one of our own on a free local port for as long as the block lasts.
 
@@ -156,12 +172,9 @@ def api_server():
         require_server()
         yield
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    server, port, errors = _ahead.pop() if _ahead else _own()
     url = f"http://127.0.0.1:{port}/api"
-    errors = tempfile.TemporaryFile()
-    servers, ended = [_started(port, errors)], threading.Event()
+    servers, ended = [server], threading.Event()
     watch = threading.Thread(target=_start_again, args=(servers, port, ended), daemon=True, name="server-watch")
     try:
         _wait_until_healthy(url, servers[0], errors)
@@ -200,6 +213,15 @@ def require_server() -> None:
             f"({told_of(url, error)}); start it with prefect server start, or unset "
             "PREFECT_API_URL (also: prefect config unset PREFECT_API_URL), then each run starts a server of its own"
         ) from None
+
+
+def _own() -> tuple[subprocess.Popen, int, IO[bytes]]:
+    """A server that has just been started on a free port, the port, and what it writes to stderr."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    errors = tempfile.TemporaryFile()
+    return _started(port, errors), port, errors
 
 
 def _started(port: int, errors: IO[bytes] | int = subprocess.DEVNULL) -> subprocess.Popen:

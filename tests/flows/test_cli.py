@@ -480,8 +480,8 @@ def test_while_a_process_works_on_a_run_another_is_refused_before_a_server_start
     def no_server():
         raise AssertionError("a server was started")
 
-    for module in ("everything", "dataset"):
-        monkeypatch.setattr(f"salmu.flows.{module}.api_server", no_server)
+    for server in ("everything.api_server", "dataset.api_server", "running.processes.server_ahead"):
+        monkeypatch.setattr(f"salmu.flows.{server}", no_server)
     with run_lock(runs / "whole"), pytest.raises(SystemExit):
         cli.main([*command, "--run", "whole", "--runs", str(runs)])
     assert f"another process works on this run (process {os.getpid()} on " in capsys.readouterr().err

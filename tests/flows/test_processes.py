@@ -47,6 +47,24 @@ with processes.api_server():
 """
 
 
+AHEAD = """
+import psutil
+import salmu.flows
+from salmu.flows.running import processes
+
+def servers():
+    return [child.pid for child in psutil.Process().children()]
+
+with processes.server_ahead():
+    ahead = servers()
+    with processes.api_server():
+        print(len(ahead), servers() == ahead)
+with processes.server_ahead():
+    unused = psutil.Process(servers()[-1])
+print(not unused.is_running())
+"""
+
+
 KILLED_WHILE_IT_WROTE = """
 import salmu.flows
 from salmu.flows.running.processes import WorkerProcesses
@@ -103,6 +121,12 @@ def test_a_run_killed_while_its_server_and_a_worker_start_leaves_neither_behind(
     children = [psutil.Process(int(pid)) for pid in out.split() if psutil.pid_exists(int(pid))]
     assert len(out.split()) == 2
     assert not psutil.wait_procs(children, timeout=60)[1]
+
+
+def test_a_server_that_is_started_ahead_is_the_one_of_the_run_and_ends_if_nobody_wants_it():
+    command = [sys.executable, "-c", AHEAD]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PREFECT_API_URL": ""})
+    assert done.returncode == 0 and done.stdout.split() == ["1", "True", "True"]
 
 
 def test_the_server_runs_offline_and_a_configured_one_is_used(prefect_server):
