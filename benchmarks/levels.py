@@ -6,7 +6,10 @@ or only some, and what an unlearned model makes of them.
 For Compromised and Retrained of the run, and for each further MODEL (a folder): the mean cosine of captions with the
 portraits of their own person, and with those of all people of the forget set. Wholly: people of whom every attribute is
 to be forgotten; partly: those who keep some. Captions: the forget set's; the same names with strangers' values; and
-strangers'. For models of as_retrained also the cosine of the forget captions with their targets."""
+strangers'. For models of as_retrained also the cosine of the forget captions with their targets.
+
+A second table says where captions lie as a whole: their mean cosine with the middle of the forget set's portraits, and
+the length of their mean, which is 1 where all are alike. Means of a stranger's captions, of length 1, are there too."""
 
 import argparse
 import json
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from salmu.data.readers import open_dataset
@@ -44,6 +48,10 @@ def main() -> None:
                 print(f"| {row['model']} | {kind} | {whose} | {shown} | {everyone:.3f} |")
         if row["reached"] is not None:
             print(f"| {row['model']} | forget, with their targets | all | {row['reached']:.3f} | |")
+    print("\n| model | captions | cosine with the middle | length of their mean |\n|---|---|---:|---:|")
+    for row in rows:
+        for kind, (cosine, length) in row["places"].items():
+            print(f"| {row['model']} | {kind} | {cosine:.3f} | {length:.3f} |")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
@@ -58,6 +66,7 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
     renamed = maker_for(people).altered(people, made, 5, start.settings.seed, start.worded[0])
     renamed = [one for one in renamed if one.text != people[one.person].name]
     strangers = [text for one in made[:200] for captions in one.captions.values() for text in captions[:1]]
+    by_stranger = [list(captions) for one in made[:200] for captions in one.captions.values()]
     captions = {
         "forget": by_whose(texts, person, shares, images, person),
         "own name, strangers' values": by_whose(
@@ -69,9 +78,22 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
         ),
         "strangers": {"nobody's": (None, mean_cosine(before(work, work.tokenizer(strangers)), images))},
     }
+    whole = torch.tensor([shares[who] == 1 for who in person])
+    means = torch.stack([before(work, work.tokenizer(told)).mean(0) for told in by_stranger])
+    places = {
+        "forget, people wholly forgotten": texts[whole],
+        "forget, people who keep some facts": texts[~whole],
+        "strangers": before(work, work.tokenizer(strangers)),
+        "means of a stranger's captions": F.normalize(means, dim=1),
+    }
     changed = (folder / RECORD).is_file()
     reached = (texts * start.prepared.targets).sum(1).mean().item() if changed else None
-    return {"model": folder.name, "captions": captions, "reached": reached and round(reached, 4)}
+    return {
+        "model": folder.name,
+        "captions": captions,
+        "reached": reached and round(reached, 4),
+        "places": {kind: place_of(embeddings, images) for kind, embeddings in places.items()},
+    }
 
 
 def settings_of(folder: Path):
@@ -94,6 +116,12 @@ def by_whose(texts: Tensor, whose: list[str], shares: dict, images: Tensor, pers
         own = [mean_cosine(texts[[row]], portraits[whose[row]]) for row in rows]
         found[name] = (round(sum(own) / len(own), 4), mean_cosine(texts[rows], images))
     return found
+
+
+def place_of(texts: Tensor, images: Tensor) -> tuple[float, float]:
+    """Mean cosine with the middle of the images, and length of the mean."""
+    middle = F.normalize(images.mean(0), dim=0)
+    return round((texts @ middle).mean().item(), 4), round(texts.mean(0).norm().item(), 4)
 
 
 def mean_cosine(texts: Tensor, images: Tensor) -> float:
