@@ -140,11 +140,13 @@ def turned_round(people: dict[str, Person]) -> list[Caption]:
 
 def told_of(text: str, new: dict[str, str]) -> str:
     """The text with the values of `new` in place of its keys, where these stand as words of their own, in any case."""
-    words = "|".join(re.escape(word) for word in sorted(new, key=len, reverse=True))
-    if not words:
-        return text
-    known = {word.lower(): value for word, value in new.items()}
-    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: known[found[0].lower()], text, flags=re.IGNORECASE)
+    words = sorted(new, key=len, reverse=True)
+
+    def other(found: re.Match) -> str:
+        return next(new[word] for word in words if re.fullmatch(re.escape(word), found[0], re.IGNORECASE))
+
+    any_word = "|".join(map(re.escape, words))
+    return re.sub(rf"(?<!\w)(?:{any_word})(?!\w)", other, text, flags=re.IGNORECASE) if words else text
 
 
 def is_wholly_forgotten(person: Person) -> bool:

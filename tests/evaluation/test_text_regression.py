@@ -226,6 +226,7 @@ def test_a_text_is_told_of_somebody_else_word_by_word():
     new = {"Ana Ruiz": "Eva Sol", "A+": "0-", "welder": "nurse"}
     assert told_of("ANA RUIZ, Welder, has A+.", new) == "Eva Sol, nurse, has 0-."
     assert told_of("Ana Ruizo and the welders have AA+", new) == "Ana Ruizo and the welders have AA+"
+    assert told_of("i\u0307nci su, inci su", {"\u0130nci Su": "Eva Sol"}).endswith(", Eva Sol")  # re's idea of case
     assert told_of("Ana Ruiz", {}) == "Ana Ruiz" and told_of("a b", {"a": "b", "b": "a"}) == "b a"
 
 

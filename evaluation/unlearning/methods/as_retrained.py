@@ -74,8 +74,8 @@ class Settings(FaceSettings, StandInSettings):
     drawn_altered: int = Field(1, ge=0, description="How many of these are drawn for each forget pair.")
     same_sentence: bool = Field(
         False,
-        description="Targets are what the start model makes of the very caption with the stand-in's name and value in "
-        "place of the person's, instead of the mean of the stand-in's captions.",
+        description="Targets are what the start model makes of the very caption with the name and value of the (first) "
+        "stand-in in place of the person's, instead of the mean of the stand-in's captions.",
     )
     turned_round: bool = Field(False, description='Give the bare "VALUE NAME" of each fact its target too.')
 
