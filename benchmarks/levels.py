@@ -65,8 +65,9 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
     shares, made = maker_for(people).forgotten_shares(people), made_people(start, start.settings)
     renamed = maker_for(people).altered(people, made, 5, start.settings.seed, start.worded[0])
     renamed = [one for one in renamed if one.text != people[one.person].name]
-    strangers = [text for one in made[:200] for captions in one.captions.values() for text in captions[:1]]
-    by_stranger = [list(captions) for one in made[:200] for captions in one.captions.values()]
+    told = [list(captions) for one in made[:200] for captions in one.captions.values()]
+    embedded = [before(work, work.tokenizer(one)) for one in told]  # a stranger's captions of an attribute
+    strangers = torch.stack([one[0] for one in embedded])
     captions = {
         "forget": by_whose(texts, person, shares, images, person),
         "own name, strangers' values": by_whose(
@@ -76,14 +77,14 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
             images,
             person,
         ),
-        "strangers": {"nobody's": (None, mean_cosine(before(work, work.tokenizer(strangers)), images))},
+        "strangers": {"nobody's": (None, mean_cosine(strangers, images))},
     }
     whole = torch.tensor([shares[who] == 1 for who in person])
-    means = torch.stack([before(work, work.tokenizer(told)).mean(0) for told in by_stranger])
+    means = torch.stack([one.mean(0) for one in embedded])
     places = {
         "forget, people wholly forgotten": texts[whole],
         "forget, people who keep some facts": texts[~whole],
-        "strangers": before(work, work.tokenizer(strangers)),
+        "strangers": strangers,
         "means of a stranger's captions": F.normalize(means, dim=1),
     }
     changed = (folder / RECORD).is_file()

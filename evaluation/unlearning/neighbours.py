@@ -138,7 +138,7 @@ def turned_round(people: dict[str, Person]) -> list[Caption]:
     ]
 
 
-def told_of(text: str, new: dict[str, str]) -> str:
+def swap_words(text: str, new: dict[str, str]) -> str:
     """The text with the values of `new` in place of its keys, where these stand as words of their own, in any case."""
     words = sorted(new, key=len, reverse=True)
 

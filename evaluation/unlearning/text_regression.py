@@ -125,8 +125,7 @@ def ready(
     wanted = torch.where(silent(pool).to(texts.device)[:, None], texts, aim(facts, texts, pool.texts))
     maker = maker_for(pool.people)
     words, reworded = maker.paraphrases(pool.people, settings.paraphrases, seed, worded), ()
-    more = altered(work, made)
-    for captions, each in ((words, settings.drawn_paraphrases), (more, drawn if more else 0)):
+    for captions, each in ((words, settings.drawn_paraphrases), (altered(work, made), drawn)):
         if captions and each:
             said = [one.text for one in captions]
             tokens = work.tokenizer(said)

@@ -19,15 +19,7 @@ from salmu.data.schemas import DATA_FIELDS
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
-from salmu.evaluation.unlearning.neighbours import (
-    Person,
-    altered,
-    others,
-    paraphrases,
-    strangers,
-    told_of,
-    turned_round,
-)
+from salmu.evaluation.unlearning.neighbours import altered, strangers, turned_round
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
@@ -39,43 +31,8 @@ from salmu.tasks.captions.grammar import STYLES, Grammar
 
 FOREIGN = Path(__file__).parents[1] / "fixtures" / "foreign_grammar.jsonl"
 
-PEOPLE = {
-    "1": Person("Ana Ruiz", "PE", {"city": frozenset({"Cusco"}), "job": frozenset({"baker"})}),
-    "2": Person("Bo Lind", "SE", {field: frozenset({f"{field} of Bo"}) for field in DATA_FIELDS}),
-}
 DRAWN = {"made_portraits": 4, "made_scenes": 3, "retain_scenes": 5, "scenes": 20}
 FEW = {"strangers": 6, "others": 6, "batch_size": 8, "threads": 1}
-
-
-def test_strangers_are_of_the_countries_of_the_forget_set_and_nobody_twice():
-    made = strangers(PEOPLE, 12, 0)
-    assert made == strangers(PEOPLE, 12, 0) != strangers(PEOPLE, 12, 1)
-    assert len({one.name for one in made}) == 12
-    for field in ("phone_number", "iban", "passport"):
-        assert len({one.values[field] for one in made}) == 12
-    assert {one.values["phone_number"].split()[0] for one in made} == {"+51", "+46"}
-    for one in made:
-        assert set(one.captions) == set(DATA_FIELDS) and all(len(captions) == 5 for captions in one.captions.values())
-        assert all(one.name in text for captions in one.captions.values() for text in captions)
-        assert all(one.values[field] in text for field, captions in one.captions.items() for text in captions)
-
-
-def test_what_the_forget_set_does_not_hold_is_told_with_values_of_strangers():
-    known = strangers(PEOPLE, 4, 0)
-    made = others(PEOPLE, known, 30, 0)
-    assert {(one.person, one.field) for one in made} == {
-        ("1", field) for field in DATA_FIELDS if field not in PEOPLE["1"].facts
-    }
-    assert all("Ana Ruiz" in one.text and any(who.values[one.field] in one.text for who in known) for one in made)
-    assert others({"2": PEOPLE["2"]}, known, 30, 0) == []
-
-
-def test_paraphrases_tell_the_facts_and_the_first_is_bare():
-    made = paraphrases(PEOPLE, 3, 0)
-    assert len(made) == 3 * (2 + len(DATA_FIELDS)) and made == paraphrases(PEOPLE, 3, 0)
-    city = [one.text for one in made if (one.person, one.field) == ("1", "city")]
-    assert city[0] == "Ana Ruiz Cusco" and all("Ana Ruiz" in text and "Cusco" in text for text in city[1:])
-    assert paraphrases(PEOPLE, 0, 0) == []
 
 
 def test_no_caption_that_a_method_makes_holds_the_name_of_a_class_of_genknow(bench, monkeypatch):
@@ -222,34 +179,13 @@ def test_targets_in_the_same_sentence_are_its_embeddings_about_somebody_else(ben
         assert (torch.nn.functional.normalize(mixtures, dim=1) - target).norm(dim=1).min() < 1e-5
 
 
-def test_a_text_is_told_of_somebody_else_word_by_word():
-    new = {"Ana Ruiz": "Eva Sol", "A+": "0-", "welder": "nurse"}
-    assert told_of("ANA RUIZ, Welder, has A+.", new) == "Eva Sol, nurse, has 0-."
-    assert told_of("Ana Ruizo and the welders have AA+", new) == "Ana Ruizo and the welders have AA+"
-    assert told_of("i\u0307nci su, inci su", {"\u0130nci Su": "Eva Sol"}).endswith(", Eva Sol")  # re's idea of case
-    assert told_of("Ana Ruiz", {}) == "Ana Ruiz" and told_of("a b", {"a": "b", "b": "a"}) == "b a"
-
-
 def test_bare_facts_in_the_other_order_get_their_targets_too(bench):
-    made = turned_round(PEOPLE)
-    assert len(made) == 2 + len(DATA_FIELDS)
-    assert {one.text for one in made if one.person == "1"} == {"Cusco Ana Ruiz", "baker Ana Ruiz"}
     sizes = {}
     for both in (False, True):
         work = bench("as_retrained", turned_round=both, drawn_altered=3, altered=2, strangers=5, candidates=3, faces=0)
         sizes[both] = len(work.prepared.aims[1].tokens)
         assert [aim.each for aim in work.prepared.aims[:2]] == [6, 3]
     assert sizes[True] - sizes[False] == len(turned_round(work.forget.pool.people)) > 0
-
-
-def test_altered_captions_name_the_person_with_values_of_others():
-    known = strangers(PEOPLE, 4, 0)
-    made = altered(PEOPLE, known, 2, 0)
-    assert len(made) == 2 * (2 + len(DATA_FIELDS)) + len(DATA_FIELDS)  # bare names of the second, wholly forgotten
-    for one in made:
-        person = PEOPLE[one.person]
-        assert person.name in one.text and not any(value in one.text for value in person.facts[one.field])
-        assert one.text == person.name or any(who.values[one.field] in one.text for who in known)
 
 
 def test_a_person_cannot_be_told_by_one_stranger(bench):

@@ -30,7 +30,7 @@ from pydantic import Field
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
-from salmu.evaluation.unlearning.neighbours import Caption, Stranger, told_of
+from salmu.evaluation.unlearning.neighbours import Caption, Stranger, swap_words
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import (
@@ -141,8 +141,8 @@ def in_same_sentence(work, settings: Settings, facts, said: list[str], stood_for
         stranger = made[stood_for(who, field)[0]]
         value = stranger.values.get(field)
         values = dict.fromkeys(people[who].facts.get(field, ()), value) if value else {}
-        named.append(told_of(text, values))
-        theirs.append(told_of(text, values | {people[who].name: stranger.name}))
+        named.append(swap_words(text, values))
+        theirs.append(swap_words(text, values | {people[who].name: stranger.name}))
     stood = before(work, work.tokenizer(theirs))
     if settings.own_name:
         own = torch.tensor([shares[who] < 1 for who, _ in facts], device=stood.device)[:, None]
