@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock
 
 CONTEXT_BUCKET = 8  # on a CPU, texts are encoded in groups of equal length, rounded up to this many tokens
 
@@ -70,7 +71,8 @@ def last_token(clip: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def encode_text(clip: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    """`clip.encode_text(tokens, normalize=True)` without the work on padding.
+    """`clip.encode_text(tokens, normalize=True)` without the work on padding, and without the last block's work on all
+    tokens but the end token, which are thrown away.
 
     On a CPU, texts of like length go together; on a GPU all at once, as short as `shortened` made them."""
     if not causal(clip):
@@ -91,11 +93,37 @@ def _encoded(clip: torch.nn.Module, tokens: torch.Tensor, last: torch.Tensor) ->
     """As in open_clip's CLIP.encode_text, for fewer tokens than the context."""
     length, kind = tokens.shape[1], clip.transformer.get_cast_dtype()
     x = clip.token_embedding(tokens).to(kind) + clip.positional_embedding[:length].to(kind)
-    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
-    x = clip.ln_final(x)[torch.arange(len(x), device=x.device), last]
+    mask, rows = clip.attn_mask[:length, :length], torch.arange(len(x), device=x.device)
+    if _plain(clip.transformer):
+        *blocks, final = clip.transformer.resblocks
+        for block in blocks:
+            x = block(x, attn_mask=mask)
+        x = _at_the_end(final, x, rows, last)
+    else:
+        x = clip.transformer(x, attn_mask=mask)[rows, last]
+    x = clip.ln_final(x)
     if isinstance(clip.text_projection, torch.nn.Linear):
         return clip.text_projection(x)
     return x if clip.text_projection is None else x @ clip.text_projection
+
+
+def _plain(transformer: torch.nn.Module) -> bool:
+    """Whether the last block can be computed at one place alone: one of open_clip's own, whose output nobody else waits
+    for."""
+    if transformer.grad_checkpointing or not transformer.batch_first:
+        return False
+    block = transformer.resblocks[-1]
+    return type(block) is ResidualAttentionBlock and not (block._forward_hooks or block._forward_pre_hooks)
+
+
+def _at_the_end(block: ResidualAttentionBlock, x: torch.Tensor, rows: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """What the block puts out at the end token of each text [n, width]: as in its forward, which does the same for all
+    tokens."""
+    seen, behind = block.ln_1(x), torch.arange(x.shape[1], device=x.device) > last[:, None]
+    asking = seen[rows, last][:, None]
+    found = block.attn(asking, seen, seen, key_padding_mask=behind, need_weights=False)[0][:, 0]
+    x = x[rows, last] + block.ls_1(found)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def as_tensor(images: list[np.ndarray] | np.ndarray) -> torch.Tensor:

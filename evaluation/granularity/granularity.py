@@ -31,7 +31,7 @@ from salmu.model_training.pair import train
 from salmu.model_training.settings import PairSettings
 from salmu.prompts import loader
 
-VERSION = 1  # raised by hand when the same settings, weights and data give other numbers
+VERSION = 2  # raised by hand when the same settings, weights and data give other numbers
 REFERENCES = ("clean", "compromised", "retrained", COARSE)  # from which all models' differences are told
 Progress = Callable[[int, int], None]
 

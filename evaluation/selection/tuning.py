@@ -25,7 +25,7 @@ from salmu.evaluation.unlearning.runner import load
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.model_training.loop import reproducible
 
-VERSION = 5
+VERSION = 6
 STEPS = 100  # drawn until one has not been tried yet
 TRIALS, TUNED = "trials.jsonl", "tuned.json"
 Number = Annotated[float, Field(allow_inf_nan=False)]

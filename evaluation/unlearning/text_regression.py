@@ -1,7 +1,7 @@
 """Unlearning by regression of the text tower: the image tower is frozen, each forget caption is moved to a target that
 is computed beforehand, and every other caption that can be made or drawn is held where it was.
 
-    loss = a mean_F |g(y) - t*|^2 + mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + u mean_R |g(y) - g0(y)|^2
+    loss = a mean_F |g(y) - t*|^2 + b mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + u mean_R |g(y) - g0(y)|^2
 
 F: forget captions; P: their paraphrases; Q: captions of strangers, and of what forget people have beside the forget
 set (neighbours.py); R: retain captions; g0: the text tower before. With the image tower frozen, the similarity of a
@@ -67,6 +67,9 @@ class TextSettings(GradientSettings):
         "weight has moved, so that what the loss does not ask for again and again is undone.",
     )
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
+    rewording: float = Field(
+        1.0, gt=0, description="Weight of the paraphrases (b), and of other made captions that are moved."
+    )
     hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
     hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
 
@@ -130,7 +133,7 @@ def ready(
             said = [one.text for one in captions]
             tokens = work.tokenizer(said)
             there = aim([(one.person, one.field) for one in captions], before(work, tokens), said)
-            reworded = (*reworded, Aim(tokens, there, each, 1.0))
+            reworded = (*reworded, Aim(tokens, there, each, settings.rewording))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,

@@ -188,6 +188,13 @@ def test_bare_facts_in_the_other_order_get_their_targets_too(bench):
     assert sizes[True] - sizes[False] == len(turned_round(work.forget.pool.people)) > 0
 
 
+def test_captions_that_are_moved_weigh_what_the_settings_say(bench):
+    weights = {"rewording": 0.5, "hold": 3.0, "hold_retain": 0.25}
+    work = bench("as_retrained", strangers=5, candidates=3, faces=0, **weights)
+    assert [aim.weight for aim in work.prepared.aims] == [0.5, 0.5, 3.0, 3.0, 0.25]  # paraphrases and altered first
+    assert bench("as_retrained", strangers=5, candidates=3, faces=0).prepared.aims[0].weight == 1
+
+
 def test_a_person_cannot_be_told_by_one_stranger(bench):
     """Targets of one person's facts are less alike where each fact has its own stranger."""
     alike = {}

@@ -171,6 +171,23 @@ def test_encoding_without_padding_equals_open_clip(compromised):
         assert few.shape[1] == 8 and torch.allclose(encode_text(model, few), expected[:1], atol=1e-5)
 
 
+@pytest.mark.parametrize("awaited", (False, True))
+def test_the_last_block_at_the_end_token_alone_gives_the_same_gradients(compromised, awaited):
+    """All tokens go through the block where somebody waits for its output."""
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{compromised}")
+    tokens = open_clip.get_tokenizer(f"local-dir:{compromised}")(["a ring", "two red stars of Zoë O'Neil", "x" * 500])
+    weights = [weight for name, weight in model.named_parameters() if not name.startswith(("visual.", "logit"))]
+    scale, seen = torch.linspace(-1, 1, model.text_projection.shape[1]), []
+    wanted = torch.autograd.grad((model.encode_text(tokens, normalize=True) * scale).sum(), weights)
+    if awaited:
+        model.transformer.resblocks[-1].register_forward_hook(lambda block, given, states: seen.append(states.shape[1]))
+    for ours, theirs in zip(
+        torch.autograd.grad((encode_text(model, tokens) * scale).sum(), weights), wanted, strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert bool(seen) == awaited
+
+
 def test_training_record_and_card(compromised, dataset):
     record = json.loads((compromised / "training.json").read_text())
     assert record["settings"] == SETTINGS.model_dump(mode="json")
