@@ -28,23 +28,13 @@ SETTLED = 6  # captions that earlier runs moved, drawn for each forget pair
 SOLVED = 8  # turns of projecting onto the wanted cosines and back to length 1
 
 
-class TextSettings(GradientSettings):
-    learning_rate: float = Field(
-        3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B needs about 1e-5."
-    )
-    most_a_step: int = Field(
-        2,
-        ge=1,
-        description="Most forget pairs in a step, whatever batch_size is. The budget limits the pairs, so small steps "
-        "mean many steps.",
-    )
+class HoldSettings(GradientSettings):
+    """Of methods that hold captions where they are."""
+
     strangers: int = Field(1000, ge=0, description="Made-up people whose captions are held; 0: no neighbours.")
     others: int = Field(8000, ge=0, description="Captions about facts of forget people that are not in the forget set.")
     neighbours: int = Field(
         12, ge=0, description="Captions of strangers (two thirds) and others (one third) drawn for each forget pair."
-    )
-    paraphrases: int = Field(
-        10, ge=0, description="More wordings of each forget fact; the first is the bare NAME VALUE."
     )
     retain: int = Field(
         2,
@@ -59,19 +49,36 @@ class TextSettings(GradientSettings):
         "declares that source; only their texts are made. As many are drawn as retain captions.",
     )
     wordings: str = WORDINGS
-    drawn_paraphrases: int = Field(3, ge=0, description="How many of these wordings are drawn for each forget pair.")
     pull_back: float = Field(
         0.0,
         ge=0,
         description="Decay towards the start model: each step takes back this times the learning rate of what each "
         "weight has moved, so that what the loss does not ask for again and again is undone.",
     )
+    hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
+    hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
+
+
+class TextSettings(HoldSettings):
+    """Of methods that move captions to targets."""
+
+    learning_rate: float = Field(
+        3e-3, gt=0, description="Peak learning rate, for this project's small text tower; a ViT-B needs about 1e-5."
+    )
+    most_a_step: int = Field(
+        2,
+        ge=1,
+        description="Most forget pairs in a step, whatever batch_size is. The budget limits the pairs, so small steps "
+        "mean many steps.",
+    )
+    paraphrases: int = Field(
+        10, ge=0, description="More wordings of each forget fact; the first is the bare NAME VALUE."
+    )
+    drawn_paraphrases: int = Field(3, ge=0, description="How many of these wordings are drawn for each forget pair.")
     forgetting: float = Field(2.0, gt=0, description="Weight of the forget captions (a).")
     rewording: float = Field(
         1.0, gt=0, description="Weight of the paraphrases (b), and of other made captions that are moved."
     )
-    hold: float = Field(2.0, ge=0, description="Weight of the captions of strangers and others (w).")
-    hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
 
 
 SEARCH = {  # what a tuning tries for methods of this kind
@@ -156,7 +163,7 @@ def made_people(work, settings) -> list[Stranger]:
     return maker_for(people).strangers(people, settings.strangers, settings.seed, work.worded[0])
 
 
-def held_captions(work, settings: TextSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
+def held_captions(work, settings: HoldSettings, made: list[Stranger], told: Told | None = None) -> tuple[Aim, ...]:
     """The captions that shall stay where they are: neighbours, as far as the settings want any, retain captions, and
     those that runs before this one moved. `told`: the strangers' captions, where they are encoded already."""
     aims = held_neighbours(work, settings, made, told)

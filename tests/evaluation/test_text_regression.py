@@ -16,6 +16,7 @@ from salmu.data.keyed import generator
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.readers import open_dataset
 from salmu.data.schemas import DATA_FIELDS
+from salmu.data.settings import validate
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
@@ -193,6 +194,12 @@ def test_captions_that_are_moved_weigh_what_the_settings_say(bench):
     work = bench("as_retrained", strangers=5, candidates=3, faces=0, **weights)
     assert [aim.weight for aim in work.prepared.aims] == [0.5, 0.5, 3.0, 3.0, 0.25]  # paraphrases and altered first
     assert bench("as_retrained", strangers=5, candidates=3, faces=0).prepared.aims[0].weight == 1
+
+
+@pytest.mark.parametrize("key", ("paraphrases", "drawn_paraphrases", "rewording"))
+def test_a_method_that_words_no_fact_anew_refuses_the_settings_for_it(key):
+    with pytest.raises(UserError, match=key):
+        validate(get("structure_distillation").settings, {key: 1}, "structure_distillation")
 
 
 def test_a_person_cannot_be_told_by_one_stranger(bench):

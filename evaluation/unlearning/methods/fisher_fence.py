@@ -1,6 +1,6 @@
 """Fisher fence: the targets of stranger targets, with a fence in the weights instead of captions that are held.
 
-    loss = a mean_F |g(y) - t*|^2 + mean_P |g(y) - t*|^2 + u mean_R |g(y) - g0(y)|^2 + sum_k H_k (w_k - w0_k)^2
+    loss = a mean_F |g(y) - t*|^2 + b mean_P |g(y) - t*|^2 + u mean_R |g(y) - g0(y)|^2 + sum_k H_k (w_k - w0_k)^2
     H_k  = sum_Q weight_Q E_Q |d g(y) / d w_k|^2, at w0
 
 Q are the captions that stranger targets holds, each kind with its weight. H is the diagonal of what holding them would

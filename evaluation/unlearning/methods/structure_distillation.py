@@ -16,8 +16,8 @@ from salmu.evaluation.unlearning.losses import embedding_drift
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.text_regression import (
+    HoldSettings,
     Ready,
-    TextSettings,
     drawn_from,
     held_captions,
     made_people,
@@ -25,7 +25,7 @@ from salmu.evaluation.unlearning.text_regression import (
 )
 
 
-class Settings(TextSettings, LevelSettings):
+class Settings(HoldSettings, LevelSettings):
     learning_rate: float = Field(8e-4, gt=0, description="Peak learning rate; 1e-6 to 1e-5 for a ViT-B.")
     most_a_step: int = Field(16, ge=2, description="Most forget pairs in a step; similarities are kept within it.")
     forgetting: float = Field(1.0, ge=0, description="Weight of the forget pairs and of their mismatches (a, b).")
