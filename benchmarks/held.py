@@ -37,7 +37,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [{"model": folder.name, "moved": moved(options.run, folder)} for folder in options.models]
+    rows = [
+        {"run": options.run.name, "model": folder.name, "moved": moved(options.run, folder)}
+        for folder in options.models
+    ]
     print("| model | what | captions | pictures |\n|---|---|---:|---:|")
     for row in rows:
         for what, (captions, pictures) in row["moved"].items():

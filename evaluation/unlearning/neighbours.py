@@ -106,7 +106,6 @@ def paraphrases(people: dict[str, Person], each: int, seed: int, worded: Worded 
         if field in DATA_FIELDS
         for value in sorted(values)
         for turn in range(each)
-        for text in [_worded(worded, person.name, field, value, seed, who, turn) if turn else f"{person.name} {value}"]
     ]
 
 
