@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import ResidualAttentionBlock
 
 CONTEXT_BUCKET = 8  # on a CPU, texts are encoded in groups of equal length, rounded up to this many tokens
 
@@ -112,11 +111,13 @@ def _plain(transformer: torch.nn.Module) -> bool:
     for."""
     if transformer.grad_checkpointing or not transformer.batch_first:
         return False
+    from open_clip.transformer import ResidualAttentionBlock
+
     block = transformer.resblocks[-1]
     return type(block) is ResidualAttentionBlock and not (block._forward_hooks or block._forward_pre_hooks)
 
 
-def _at_the_end(block: ResidualAttentionBlock, x: torch.Tensor, rows: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+def _at_the_end(block: torch.nn.Module, x: torch.Tensor, rows: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     """What the block puts out at the end token of each text [n, width]: as in its forward, which does the same for all
     tokens."""
     seen, behind = block.ln_1(x), torch.arange(x.shape[1], device=x.device) > last[:, None]

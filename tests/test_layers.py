@@ -87,8 +87,8 @@ def test_the_distribution_lists_every_package_and_installs_only_salmu():
     assert setuptools["package-dir"] == {f"salmu.{folder}": folder for folder in sorted(MAY_IMPORT)}
 
 
-HEAVY = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
-HEAVY += ["prefect.flows", "torch"]
+WORK = ["matplotlib", "open_clip", "transformers", "diffusers", "sklearn", "scipy.stats", "onnxruntime"]
+HEAVY = [*WORK, "prefect.flows", "torch"]
 LOADED = "import sys; print([name for name in sys.argv[1:] if name in sys.modules])"
 
 
@@ -96,11 +96,12 @@ LOADED = "import sys; print([name for name in sys.argv[1:] if name in sys.module
     "loading, light",
     [
         ("import salmu.flows.running.stages", HEAVY),  # what every worker loads
+        ("import salmu.flows.everything", WORK),  # the process of a run, whose workers do the work
         ("from salmu.flows.command_line import cli; cli.parser()", [*HEAVY, "prefect", "pydantic", "pyarrow", "numpy"]),
         ("from salmu.flows.command_line import cli; cli.main(['plan', '--json'])", [*HEAVY, "prefect"]),
         ("from salmu.flows.command_line import cli; cli.command('status')", [*HEAVY, "prefect"]),
     ],
-    ids=["workers", "help", "plan", "status"],
+    ids=["workers", "run", "help", "plan", "status"],
 )
 def test_it_loads_without_what_only_the_work_needs(loading, light):
     command = [sys.executable, "-c", f"{loading}; {LOADED}", *light]
