@@ -49,6 +49,9 @@ class FaceSettings(BaseModel):
     ties: float = Field(
         0.0, ge=0, le=1, description="Share of what ties a portrait of the forget set to its own caption that goes (b)."
     )
+    image_rate: float = Field(
+        1.0, gt=0, le=10, description="Learning rate of the image tower, as a multiple of learning_rate."
+    )
     move_faces: float = Field(1.0, gt=0, description="Weight of the portraits that are moved (w).")
     more_portraits: int = Field(0, ge=0, description="Further portraits that are moved for each forget pair.")
     hold_pictures: float = Field(8.0, ge=0, description="Weight of the pictures that are held (h).")

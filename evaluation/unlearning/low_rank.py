@@ -76,10 +76,10 @@ class LowRank:
             self.weights[name].copy_(merged_weight(self.start[name], up, self.downs[name]))
 
     @torch.no_grad()
-    def pull_back(self, share: float) -> None:
-        """Take back this share of the change."""
-        for up in self.ups.values():
-            up.mul_(1 - share)
+    def pull_back(self, shares: dict[str, float]) -> None:
+        """Take back these shares of the changes, by the name of the weight."""
+        for name, up in self.ups.items():
+            up.mul_(1 - shares[name])
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by the name of the weight and the side."""

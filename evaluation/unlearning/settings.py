@@ -119,8 +119,8 @@ class GradientSettings(MethodSettings):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     optimiser: Literal["adamw", "muon"] = Field(
         "adamw",
-        description="muon: the matrices inside the towers learn by Muon (Jordan et al. 2024), with steps of AdamW's "
-        "size; all else by AdamW.",
+        description="muon: the matrices and kernels inside the towers learn by Muon (Jordan et al. 2024), with steps "
+        "of AdamW's size; all else by AdamW.",
     )
     epsilon: float = Field(
         1e-6,

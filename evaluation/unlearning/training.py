@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from salmu.data.errors import UserError
 from salmu.evaluation.unlearning.low_rank import LowRank
 from salmu.evaluation.unlearning.method import Batch, Work
-from salmu.evaluation.unlearning.optimisers import optimisers
+from salmu.evaluation.unlearning.optimisers import optimisers, share_of
 from salmu.evaluation.unlearning.pair_streams import shares
 from salmu.evaluation.unlearning.state import State, load_state, save_state
 
@@ -138,13 +138,13 @@ def _step(batch: Batch, parts: list, rate: float, changed: list, partly, state: 
     state.gradient = max(state.gradient, torch.nn.utils.clip_grad_norm_(changed, 1.0).item())
     for part in parts:
         for group in part.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         part.step()
     if work.change:
         work.change.put()
     _restore(work, partly)
     if share := getattr(settings, "pull_back", 0.0) * rate:
-        _pull_back(work, min(share, 1.0))
+        _pull_back(work, share)
     if batch.step % math.ceil(steps / CURVE_POINTS) == 0 or batch.step == steps - 1:
         measured = {f"{part}_cosine": round(value, 5) for part, value in cosines.items() if value is not None}
         state.curve.append({"step": batch.step, "loss": round(loss.item(), 5), **measured})
@@ -169,14 +169,15 @@ def _restore(work: Work, partly: dict[str, Tensor]) -> None:
 
 
 def _pull_back(work: Work, share: float) -> None:
-    """Take back this share of what each weight has moved."""
+    """Take back this share of what each weight has moved, in keeping with its learning rate."""
+    shares = {name: min(share * share_of(work.settings, name), 1.0) for name in work.weights}
     if work.change:
-        work.change.pull_back(share)
+        work.change.pull_back(shares)
         work.change.put()
         return
     with torch.no_grad():
         for name, weight in work.weights.items():
-            weight.lerp_(work.start[name], share)
+            weight.lerp_(work.start[name], shares[name])
 
 
 def _require_finite(work: Work) -> None:

@@ -1,0 +1,51 @@
+"""The optimisers that the project adds to torch's, and how fast each part of a network learns."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from salmu.evaluation.unlearning.optimisers import KernelMuon, share_of
+from salmu.evaluation.unlearning.registry import get
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("side", [1, 3])
+def test_a_kernel_learns_as_torchs_muon_teaches_the_matrix_of_its_rows(layout, side):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(6, 4, side, padding=side // 2, bias=False).to(memory_format=layout)
+    matrix = nn.Parameter(layer.weight.detach().clone().contiguous().flatten(1))
+    settings = {"lr": 0.02, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    ours, torchs = KernelMuon([layer.weight], **settings), torch.optim.Muon([matrix], **settings)
+    for _ in range(3):
+        pictures, wanted = torch.randn(2, 6, 5, 5), torch.randn(2, 4, 5, 5)
+        shadow = nn.functional.conv2d(pictures, matrix.unflatten(1, (6, side, side)), padding=side // 2)
+        for optimiser, found in ((ours, layer(pictures.to(memory_format=layout))), (torchs, shadow)):
+            optimiser.zero_grad()
+            (found - wanted).square().mean().backward()
+            optimiser.step()
+    torch.testing.assert_close(layer.weight.detach().contiguous().flatten(1), matrix.detach(), atol=2e-3, rtol=0)
+
+
+def test_a_stopped_one_goes_on_from_its_state():
+    torch.manual_seed(0)
+    gradients, ends = torch.randn(4, 5, 3, 3, 3), []
+    for stop in (None, 2):
+        kernel = nn.Parameter(torch.ones(5, 3, 3, 3))
+        optimiser = KernelMuon([kernel], lr=0.1)
+        for number, gradient in enumerate(gradients):
+            if number == stop:
+                state = copy.deepcopy(optimiser.state_dict())
+                optimiser = KernelMuon([kernel], lr=0.1)
+                optimiser.load_state_dict(state)
+            kernel.grad = gradient
+            optimiser.step()
+        ends.append(kernel.detach())
+    assert torch.equal(*ends)
+
+
+def test_the_image_tower_has_a_rate_of_its_own():
+    settings = get("as_retrained").settings(budget=1, image_rate=0.5)
+    assert share_of(settings, "visual.trunk.stem.weight") == 0.5 and share_of(settings, "text_projection") == 1
+    assert share_of(get("finetuning").settings(budget=1), "visual.proj") == 1
