@@ -1,4 +1,4 @@
-"""The optimisers that the project adds to torch's, and how fast each part of a network learns."""
+"""Muon for kernels, beside torch's for matrices."""
 
 import copy
 
@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from salmu.evaluation.unlearning.optimisers import KernelMuon, share_of
-from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.optimisers import KernelMuon
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -43,9 +42,3 @@ def test_a_stopped_one_goes_on_from_its_state():
             optimiser.step()
         ends.append(kernel.detach())
     assert torch.equal(*ends)
-
-
-def test_the_image_tower_has_a_rate_of_its_own():
-    settings = get("as_retrained").settings(budget=1, image_rate=0.5)
-    assert share_of(settings, "visual.trunk.stem.weight") == 0.5 and share_of(settings, "text_projection") == 1
-    assert share_of(get("finetuning").settings(budget=1), "visual.proj") == 1

@@ -277,6 +277,22 @@ def test_pulled_back_weights_end_nearer_to_the_start_model(bench):
     assert 0 < moved[1] < 0.7 * moved[0]
 
 
+@pytest.mark.parametrize("rank", [None, 2])
+def test_the_image_tower_learns_at_a_rate_of_its_own(bench, rank):
+    """In one step, of which the optimiser makes a change in proportion to the rate."""
+    moved = {}
+    for rate in (1.0, 0.5):
+        work = bench("as_retrained", budget=1 / 6, image_rate=rate, learning_rate=1e-4, rank=rank, partly=True, **DRAWN)
+        assert spend(work)["steps"] == 1
+        for name, weight in work.weights.items():
+            squares = moved.setdefault((rate, name.startswith("visual.")), [])
+            squares.append((weight.detach() - work.start[name]).square().sum())
+    text, images = ([sum(moved[rate, tower]).sqrt() for rate in (1.0, 0.5)] for tower in (False, True))
+    assert text[0] > 0 and images[0] > 0
+    torch.testing.assert_close(text[1], text[0], rtol=1e-4, atol=0)
+    torch.testing.assert_close(images[1], images[0] / 2, rtol=1e-2, atol=0)
+
+
 @pytest.mark.parametrize(
     "name, values", [("stranger_targets", {}), ("as_retrained", {"faces": 0}), ("text_rotation", {})]
 )
