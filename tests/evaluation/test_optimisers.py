@@ -1,12 +1,15 @@
 """Muon for kernels, beside torch's for matrices."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from salmu.evaluation.unlearning.optimisers import KernelMuon
+from salmu.evaluation.unlearning.optimisers import KernelMuon, optimisers
+from salmu.evaluation.unlearning.registry import get
+from salmu.model_training.configurations import create_model
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -42,3 +45,23 @@ def test_a_stopped_one_goes_on_from_its_state():
             optimiser.step()
         ends.append(kernel.detach())
     assert torch.equal(*ends)
+
+
+def test_every_weight_of_both_towers_has_the_optimiser_of_its_kind():
+    network = create_model("salmu-small", seed=0)
+    settings = get("finetuning").settings(budget=1, optimiser="muon")
+    work = SimpleNamespace(network=network, settings=settings, change=None)
+    adamw, muon, kernels = optimisers(work, list(network.parameters()))
+    named = dict(network.named_parameters())
+    found = {
+        kind: {name for name, weight in named.items() if any(weight is one for one in own)}
+        for kind, own in (
+            ("adamw", adamw.param_groups[0]["params"]),
+            ("muon", muon.param_groups[0]["params"]),
+            ("kernels", kernels.kernels),
+        )
+    }
+    assert sum(map(len, found.values())) == len(named) == len(set.union(*found.values()))
+    assert found["muon"] == {name for name in named if "resblocks" in name and named[name].ndim == 2}
+    assert found["kernels"] == {name for name in named if "visual.trunk.layer" in name and named[name].ndim == 4}
+    assert found["kernels"] and "token_embedding.weight" in found["adamw"]
