@@ -65,3 +65,12 @@ def test_every_weight_of_both_towers_has_the_optimiser_of_its_kind():
     assert found["muon"] == {name for name in named if "resblocks" in name and named[name].ndim == 2}
     assert found["kernels"] == {name for name in named if "visual.trunk.layer" in name and named[name].ndim == 4}
     assert found["kernels"] and "token_embedding.weight" in found["adamw"]
+
+
+def test_the_image_tower_may_learn_by_another_optimiser_than_the_text_tower():
+    network = create_model("salmu-small", seed=0)
+    settings = get("as_retrained").settings(budget=1, optimiser="adamw", image_optimiser="muon", image_rate=0.5)
+    work = SimpleNamespace(network=network, settings=settings, change=None)
+    parts = optimisers(work, list(network.parameters()))
+    found = {(type(part), part.param_groups[0]["share"]) for part in parts}
+    assert len(parts) == 3 and found == {(torch.optim.AdamW, 1), (torch.optim.AdamW, 0.5), (KernelMuon, 0.5)}
