@@ -24,6 +24,7 @@ DOCS = ROOT / "docs"
 PROJECT = ("data", "docs", "evaluation", "flows", "model_training", "prompts", "tasks", "tests", "pyproject.toml")
 SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less of all, as in the run that is there
     *CHANGES,
+    "pair.seeds=1",
     "candidates.count=16",
     "anchors.count=14",
     "portraits.per_identity=10",
@@ -37,9 +38,10 @@ SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less
     "unlearning.methods={negative_gradient: {}}",
     "unlearning.retain_scenes=60",
     "evaluation.zero_shot_per_class=1",
+    "evaluation.probe_draws=2",
     "evaluation.bootstrap_replicates=100",
 ]
-LEFT_OUT = ("settings.yaml", "unlearned", "results", "leaderboard*", "report", "fragile_set.json")  # made anew
+LEFT_OUT = ("settings.yaml", "s1", "unlearned", "results", "leaderboard*", "report", "fragile_set.json")  # made anew
 FEWER_SCENES = ["--set", "unlearning.retain_scenes=60"]  # what `salmu unlearn` and `salmu tune` get here
 SECONDS = 240  # for one command, on a busy machine
 

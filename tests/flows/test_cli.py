@@ -185,7 +185,7 @@ def test_evaluate_and_unlearn_print_their_numbers_and_nothing_is_overwritten(run
     run = runs / "whole"
     arguments = ["evaluate", "--model", str(run / "models" / "clean"), "--dataset", str(run / "dataset")]
     arguments += ["--out", str(run / "results" / "clean.json"), "--set", "evaluation.zero_shot_per_class=1"]
-    arguments += ["--set", "evaluation.bootstrap_replicates=100"]
+    arguments += ["--set", "evaluation.bootstrap_replicates=100", "--set", "evaluation.probe_draws=2"]
     cli.main(arguments)  # these results are there already
     table = capsys.readouterr().out
     cli.main([*arguments, "--json"])
