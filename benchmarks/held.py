@@ -11,13 +11,14 @@ import argparse
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from levels import METHOD, settings_of, work_on
 from PIL import Image
 from torch import Tensor
 
-from salmu.data.readers import open_dataset
+from salmu.data.readers import Dataset, open_dataset
 from salmu.evaluation.unlearning import faces
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.method import Work
@@ -37,49 +38,52 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [
-        {
-            "run": options.run.name,
-            "model": folder.name,
-            "moved": moved(options.run, folder),
-            "portraits_left": portraits_left(options.run, folder),
-        }
-        for folder in options.models
-    ]
+    rows = [measured(options.run, folder) for folder in options.models]
     print("| model | what | captions | pictures |\n|---|---|---:|---:|")
     for row in rows:
         for what, (captions, pictures) in row["moved"].items():
             print(f"| {row['model']} | {what} | {captions:.4f} | {pictures:.4f} |")
     for row in rows:
-        print("{}: portraits that shall move, before {:.4f}, after {:.4f}".format(row["model"], *row["portraits_left"]))
+        if row["portraits_left"]:
+            left = "before {:.4f}, after {:.4f}".format(*row["portraits_left"])
+            print(f"{row['model']}: portraits that shall move, {left}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()
-def moved(run: Path, folder: Path) -> dict[str, tuple[float, float]]:
-    """What is measured -> how far its captions and its pictures moved."""
+def measured(run: Path, folder: Path) -> dict[str, Any]:
+    """What is known of one model."""
     settings = settings_of(folder)
     start, changed = work_on(run, run / "models" / "compromised", settings), work_on(run, folder, settings)
-    pool = start.forget.pool
+    return {
+        "run": run.name,
+        "model": folder.name,
+        "moved": moved(start, changed, open_dataset(run / "dataset"), load(folder, "cpu").preprocess),
+        "portraits_left": portraits_left(start, changed),
+    }
+
+
+def moved(start: Work, changed: Work, dataset: Dataset, preprocess) -> dict[str, tuple[float, float]]:
+    """What is measured -> how far its captions and its pictures moved."""
+    settings, pool = start.settings, start.forget.pool
     other = settings.model_copy(update={"seed": settings.seed + OTHER})
     found = {}
     for what, chosen in ((f"made and held by {METHOD}", settings), ("of the same kind, never seen", other)):
         found[what] = both(start, changed, strangers_captions(start, chosen), drawn_portraits(pool, chosen))
-    dataset, clip = open_dataset(run / "dataset"), load(folder, "cpu")
     for split in HOLDOUTS:
         rows = dataset.table(split, ["image", "text"]).to_pylist()
-        pixels = torch.stack([clip.preprocess(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in rows])
+        pixels = torch.stack([preprocess(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in rows])
         found[split] = both(start, changed, [row["text"] for row in rows], pixels)
     return found
 
 
-@torch.no_grad()
-def portraits_left(run: Path, folder: Path) -> tuple[float, float]:
-    """How far the portraits that shall move are from where they shall be: mean squared distance before and after."""
-    settings = settings_of(folder)
-    start, changed = work_on(run, run / "models" / "compromised", settings), work_on(run, folder, settings)
-    there = faces.faces_of(start, settings)
+def portraits_left(start: Work, changed: Work) -> tuple[float, float] | None:
+    """How far the portraits that shall move are from where they shall be: mean squared distance before and after. None
+    where none shall."""
+    there = faces.faces_of(start, start.settings.model_copy(update={"made_portraits": 1, "made_scenes": 0}))
+    if there is None:
+        return None
     rows = there.moved.nonzero()[:, 0]
     pixels = start.forget.pool.pixels(rows.numpy()).split(faces.CHUNK)
     found = [torch.cat([faces.encoded(work, part) for part in pixels]) for work in (start, changed)]

@@ -109,10 +109,10 @@ def _encoded(clip: torch.nn.Module, tokens: torch.Tensor, last: torch.Tensor) ->
 def _plain(transformer: torch.nn.Module) -> bool:
     """Whether the last block can be computed at one place alone: one of open_clip's own, whose output nobody else waits
     for."""
-    if transformer.grad_checkpointing or not transformer.batch_first:
-        return False
     from open_clip.transformer import ResidualAttentionBlock
 
+    if transformer.grad_checkpointing or not transformer.batch_first:
+        return False
     block = transformer.resblocks[-1]
     return type(block) is ResidualAttentionBlock and not (block._forward_hooks or block._forward_pre_hooks)
 

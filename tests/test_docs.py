@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 PROJECT = ("data", "docs", "evaluation", "flows", "model_training", "prompts", "tasks", "tests", "pyproject.toml")
 SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less of all, as in the run that is there
     *CHANGES,
-    "pair.seeds=1",
+    "pair.seeds=1",  # of the two that CHANGES asks for
     "candidates.count=16",
     "anchors.count=14",
     "portraits.per_identity=10",
@@ -41,7 +41,8 @@ SMALL = [  # what `salmu run --profile tiny` and `salmu evaluate` get here: less
     "evaluation.probe_draws=2",
     "evaluation.bootstrap_replicates=100",
 ]
-LEFT_OUT = ("settings.yaml", "s1", "unlearned", "results", "leaderboard*", "report", "fragile_set.json")  # made anew
+# Of the run that is there: what is made anew, and the second pair.
+LEFT_OUT = ("settings.yaml", "s1", "unlearned", "results", "leaderboard*", "report", "fragile_set.json")
 FEWER_SCENES = ["--set", "unlearning.retain_scenes=60"]  # what `salmu unlearn` and `salmu tune` get here
 SECONDS = 240  # for one command, on a busy machine
 

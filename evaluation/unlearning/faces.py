@@ -14,7 +14,7 @@ The first term takes away what tells p from people alike. What differs between t
 what p shares with people alike. The second term takes away what training has tied to the caption: by it, the captions
 as they were before would still find the portraits."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,9 +51,6 @@ class FaceSettings(BaseModel):
     )
     image_rate: float = Field(
         1.0, gt=0, le=10, description="Learning rate of the image tower, as a multiple of learning_rate."
-    )
-    image_optimiser: Literal["adamw", "muon"] | None = Field(
-        None, description="Optimiser of the image tower; null: as `optimiser` says. With a rank it is always AdamW."
     )
     move_faces: float = Field(1.0, gt=0, description="Weight of the portraits that are moved (w).")
     more_portraits: int = Field(0, ge=0, description="Further portraits that are moved for each forget pair.")

@@ -38,7 +38,8 @@ def optimisers(work, changed: list[nn.Parameter]) -> list[torch.optim.Optimizer]
     Muon takes steps of the size of AdamW's, so that one learning rate serves both. The key `share` of an optimiser's
     groups is the part of the learning rate that they learn with (share_of). Raises UserError for a network whose blocks
     are not known (towers.py)."""
-    settings, parts, inner = work.settings, [], _by_muon(work)
+    settings, parts = work.settings, []
+    inner = _inner(work.network) if settings.optimiser == "muon" else set()
     adamw, muon = {"betas": BETAS, "eps": settings.epsilon, "fused": True}, {"adjust_lr_fn": "match_rms_adamw"}
     for share, weights in _by_rate(work, changed).items():
         kinds = (
@@ -53,15 +54,11 @@ def optimisers(work, changed: list[nn.Parameter]) -> list[torch.optim.Optimizer]
     return parts
 
 
-def _by_muon(work) -> set[int]:
-    """The matrices and kernels that Muon teaches, by id: those of the towers' blocks, neither tables of embeddings nor
-    projections out of a tower."""
-    usual = work.settings.optimiser
-    chosen = {"text": usual, "image": getattr(work.settings, "image_optimiser", None) or usual}
-    if "muon" not in chosen.values():
-        return set()
-    found = [block for tower, part in blocks(work.network).items() if chosen[tower] == "muon" for _, block in part]
-    return {id(weight) for block in found for weight in block.parameters() if weight.ndim in (2, 4)}
+def _inner(network: nn.Module) -> set[int]:
+    """The matrices and kernels of the towers' blocks, by id: neither tables of embeddings nor projections out of a
+    tower."""
+    modules = [block for tower in blocks(network).values() for _, block in tower]
+    return {id(weight) for module in modules for weight in module.parameters() if weight.ndim in (2, 4)}
 
 
 def share_of(settings, name: str) -> float:

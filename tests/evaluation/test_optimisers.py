@@ -67,10 +67,14 @@ def test_every_weight_of_both_towers_has_the_optimiser_of_its_kind():
     assert found["kernels"] and "token_embedding.weight" in found["adamw"]
 
 
-def test_the_image_tower_may_learn_by_another_optimiser_than_the_text_tower():
+def test_the_weights_of_the_image_tower_learn_with_their_share_of_the_rate():
     network = create_model("salmu-small", seed=0)
-    settings = get("as_retrained").settings(budget=1, optimiser="adamw", image_optimiser="muon", image_rate=0.5)
+    settings = get("as_retrained").settings(budget=1, optimiser="muon", image_rate=0.5)
     work = SimpleNamespace(network=network, settings=settings, change=None)
     parts = optimisers(work, list(network.parameters()))
     found = {(type(part), part.param_groups[0]["share"]) for part in parts}
-    assert len(parts) == 3 and found == {(torch.optim.AdamW, 1), (torch.optim.AdamW, 0.5), (KernelMuon, 0.5)}
+    assert len(parts) == 4 and found == {
+        *((torch.optim.AdamW, share) for share in (1, 0.5)),
+        (torch.optim.Muon, 1),
+        (KernelMuon, 0.5),
+    }
