@@ -1,7 +1,7 @@
 """As retrained on a dataset whose captions come from a grammar that the method does not have.
 
     python benchmarks/foreign_grammar.py runs/tiny --sentences tests/fixtures/foreign_grammar.jsonl --out /tmp/foreign
-                                         [--json benchmarks/foreign_grammar.json]
+                                         [--settings '{"budget": 20}'] [--json benchmarks/foreign_grammar.json]
 
 Takes pictures, people and facts of a run and words every personal caption anew, with the sentences of the file. Trains
 Clean, Compromised and Retrained on the result, as the run's settings say, and runs the method on Compromised: with the
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=Path, required=True, help="JSONL with data_field and text")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--settings", type=json.loads, default={}, help="JSON: settings of the method, for both rows")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     reword(options.run / "dataset", options.out / "dataset", options.sentences)
@@ -107,7 +108,7 @@ def reference(options: argparse.Namespace, which: str) -> dict[str, Any]:
 
 def forgotten(options: argparse.Namespace, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     shared = {"budget": 5.0, "batch_size": 32, "retain_scenes": 1500, "threads": 1}
-    settings = validate(methods()[METHOD].settings, shared | ROWS[name], name)
+    settings = validate(methods()[METHOD].settings, shared | options.settings | ROWS[name], name)
     folder = options.out / "unlearned" / name.replace(" ", "-").replace("'", "")
     unlearn(METHOD, settings, options.out / "models" / "compromised", options.out / "dataset", folder)
     record = json.loads((folder / "unlearning.json").read_text())

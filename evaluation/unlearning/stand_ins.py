@@ -18,6 +18,9 @@ class StandInSettings(TextSettings):
     )
     forgetting: float = Field(1.0, gt=0, description=TextSettings.model_fields["forgetting"].description)
     stand_ins: int = Field(1, ge=1, description="Number of strangers whose mean is the stand-in.")
+    overshoot: float = Field(
+        0.0, ge=0, lt=1, description="How far a target is beyond the stranger, as a share of the distance to it (c)."
+    )
 
 
 def mean_portraits(work, wanted: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
@@ -30,23 +33,28 @@ def mean_portraits(work, wanted: torch.Tensor | None = None) -> dict[str, torch.
     return {who: F.normalize(images[own].mean(0), dim=0) for who, own in places.items()}
 
 
-def stand_ins_of_all(work, settings, known: dict[str, torch.Tensor], portraits: dict[str, torch.Tensor], at_level):
+def stand_ins_of_all(
+    work, settings, known: dict[str, torch.Tensor], portraits: dict[str, torch.Tensor], at_level, typical: bool = False
+):
     """A function: person, attribute -> numbers of the strangers who stand in. `at_level`: embeddings [n, width] -> unit
-    vectors, by which stand-ins are chosen."""
+    vectors, by which stand-ins are chosen. `typical`: whether they must also lie as near to all portraits as strangers
+    do on average."""
     chosen, faces = {}, torch.stack(list(portraits.values()))
+    usual = {field: (at_level(each) @ faces.T).mean() for field, each in known.items()} if typical else None
     for place, who in enumerate(portraits):
         facts = sorted(set(work.forget.pool.people[who].facts) & set(known)) or list(known)
         for fields, key in [([field], (field,)) for field in facts] if settings.each == "fact" else [(facts, ())]:
-            numbers = stand_ins(at_level, known, fields, faces, place, settings, who, *key)
+            numbers = stand_ins(at_level, known, fields, faces, place, settings, who, *key, usual=usual)
             chosen |= {(who, field): numbers for field in fields}
     unknown = generator(settings.seed, "unlearning", "stand-in").choice(len(next(iter(known.values()))), 1)
     return lambda who, field: chosen.get((who, field), unknown)
 
 
-def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings, *key: str):
+def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place: int, settings, *key: str, usual=None):
     """Numbers of the strangers who stand in for a person in these attributes: those of the drawn ones whose captions,
     moved to the level, are as near to the person's mean portrait as to other people's on average. Of one person
-    alone they are as near as those drawn are on average."""
+    alone they are as near as those drawn are on average. `usual`: attribute -> mean cosine of all strangers' captions
+    with all portraits, to which theirs shall be near too."""
     count = len(next(iter(known.values())))
     drawn = generator(settings.seed, "unlearning", "stand-in", *key).permutation(count)[: settings.candidates]
     moved = torch.stack([at_level(known[field][drawn]) for field in fields]).mean(0)
@@ -55,5 +63,8 @@ def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place
         others = (cosines.sum(1) - cosines[:, place]) / (len(portraits) - 1)
     else:  # nobody to compare with: an ordinary one of those who are drawn
         others = cosines[:, place].mean()
-    order = (cosines[:, place] - others).abs().cpu().argsort(stable=True)
+    off = (cosines[:, place] - others).abs()
+    if usual:
+        off = off + (cosines.mean(1) - torch.stack([usual[field] for field in fields]).mean()).abs()
+    order = off.cpu().argsort(stable=True)
     return drawn[order[: settings.stand_ins].numpy()]

@@ -111,11 +111,37 @@ def test_a_stand_in_knows_nothing_of_the_face(bench):
         torch.testing.assert_close(target, targets[fact])  # the same for all wordings and portraits of a fact
 
 
-def test_targets_lie_beyond_the_stranger_by_the_overshoot(bench):
-    there, beyond = (bench("stranger_targets", overshoot=share) for share in (0, 0.25))
-    start, goal = there.forget.before[1], there.prepared.targets
-    expected = torch.nn.functional.normalize(start + 1.25 * (goal - start), dim=1)
-    torch.testing.assert_close(beyond.prepared.targets, expected, atol=1e-5, rtol=0)
+@pytest.mark.parametrize(
+    "name, values",
+    [("stranger_targets", {}), ("as_retrained", {"faces": 0}), ("as_retrained", {"faces": 0, "same_sentence": True})],
+)
+def test_targets_lie_beyond_the_stranger_by_the_overshoot(bench, name, values):
+    there, beyond = (bench(name, overshoot=share, **values) for share in (0, 0.25))
+    asked = [there.forget.before[1], before(there, there.prepared.aims[0].tokens)]  # the paraphrases too
+    goals = [[work.prepared.targets, work.prepared.aims[0].wanted] for work in (there, beyond)]
+    for start, goal, found in zip(asked, *goals, strict=True):
+        expected = torch.nn.functional.normalize(start + 1.25 * (goal - start), dim=1)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_typical_stand_ins_lie_as_near_to_portraits_as_strangers_do(bench):
+    """Where targets are not turned: their mean cosine with all portraits, against that of all strangers' captions."""
+    shared = {"factor": None, "each": "person", "strangers": 40, "faces": 0, "paraphrases": 0, "altered": 0}
+    gaps = {}
+    for typical in (False, True):
+        work = bench("as_retrained", typical=typical, **shared)
+        faces, pool = torch.stack(list(mean_portraits(work).values())), work.forget.pool
+        made, usual = strangers(pool.people, 40, 0), {}
+        for field in DATA_FIELDS:
+            said = [text for one in made for text in one.captions[field]]
+            means = before(work, work.tokenizer(said)).unflatten(0, (len(made), -1)).mean(1)
+            usual[field] = (torch.nn.functional.normalize(means, dim=1) @ faces.T).mean().item()
+        nearness = {}
+        facts = zip(pool.columns["identity_id"], pool.columns["data_field"], work.prepared.targets, strict=True)
+        for who, field, target in facts:
+            nearness.setdefault(who, {})[field] = (target @ faces.T).mean().item() - usual[field]
+        gaps[typical] = [abs(np.mean(list(found.values()))) for found in nearness.values()]
+    assert np.mean(gaps[True]) < 0.6 * np.mean(gaps[False])
 
 
 def test_targets_as_retrained_have_the_cosines_of_the_stand_ins_own_captions(bench):

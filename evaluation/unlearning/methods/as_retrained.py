@@ -18,9 +18,14 @@ A mean of captions lies nearer to the middle of all captions than any of them, s
 all portraits, and to each other. With `same_sentence`, s_i is the embedding of caption i itself, with the stranger's
 name and value in place of the person's; for b, with the stranger's value alone.
 
+The regression stops short of its targets, on the way from where the captions were. What is left of the way ties a
+caption to the very portrait that it was trained with. With `overshoot` (c), captions are aimed further by that much:
+t*_i + c (t*_i - g0(y_i)), to length 1.
+
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -77,6 +82,11 @@ class Settings(FaceSettings, StandInSettings):
         description="Targets are what the start model makes of the very caption with the name and value of the (first) "
         "stand-in in place of the person's, instead of the mean of the stand-in's captions.",
     )
+    typical: bool = Field(
+        False,
+        description="Choose stand-ins whose captions also lie as near to the forget set's portraits as strangers' "
+        "captions do on average.",
+    )
     turned_round: bool = Field(False, description='Give the bare "VALUE NAME" of each fact its target too.')
 
 
@@ -93,7 +103,8 @@ def prepare(work, settings: Settings) -> Ready:
     anybody = F.normalize(torch.stack(list(portraits.values())).mean(0), dim=0)  # for those whom the budget leaves out
 
     def targets(work, settings: Settings, known: dict[str, torch.Tensor], made: list[Stranger]):
-        stood_for = stand_ins_of_all(work, settings, known, portraits, lambda vectors: F.normalize(vectors, dim=1))
+        unit = partial(F.normalize, dim=1)
+        stood_for = stand_ins_of_all(work, settings, known, portraits, unit, settings.typical)
         named = {} if settings.same_sentence else by_name(work, settings, made)
 
         def aim(facts, texts, said):
@@ -105,11 +116,11 @@ def prepare(work, settings: Settings) -> Ready:
             )
             if settings.same_sentence:
                 stood = in_same_sentence(work, settings, facts, said, stood_for, made, stood)
-            if settings.factor is None:
-                return F.normalize(stood, dim=1)
-            seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
-            cosines = settings.factor * (stood * seen).sum(1, keepdim=True)
-            return turned(F.normalize(stood, dim=1), seen[:, None], cosines)
+            there = F.normalize(stood, dim=1)
+            if settings.factor is not None:
+                seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
+                there = turned(there, seen[:, None], settings.factor * (stood * seen).sum(1, keepdim=True))
+            return F.normalize(there + settings.overshoot * (there - texts), dim=1) if settings.overshoot else there
 
         return aim, {"portraits_moved": int(faces.moved.sum())} if faces else {}
 

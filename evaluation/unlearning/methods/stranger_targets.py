@@ -25,9 +25,7 @@ class Settings(StandInSettings, LevelSettings):
     learning_rate: float = Field(5.84e-3, gt=0, description=TextSettings.model_fields["learning_rate"].description)
     neighbours: int = Field(48, ge=0, description=TextSettings.model_fields["neighbours"].description)
     drawn_paraphrases: int = Field(10, ge=0, description=TextSettings.model_fields["drawn_paraphrases"].description)
-    overshoot: float = Field(
-        0.06, ge=0, lt=1, description="How far a target is beyond the stranger, as a share of the distance to it (c)."
-    )
+    overshoot: float = Field(0.06, ge=0, lt=1, description=StandInSettings.model_fields["overshoot"].description)
 
 
 def targets(work, settings: Settings, known: dict[str, torch.Tensor], made):
