@@ -20,7 +20,7 @@ import salmu  # noqa: E402, F401  torchvision_compat is in place before anybody 
 
 # Files that take a minute or more come first: with them at the end, one process would work alone. cli makes the run
 # that docs and deployments share; what stands between them keeps the other processes busy until it is there.
-LONGEST = ("cli", "object_store", "real_engines", "docs", "deployments", "runners", "pools")
+LONGEST = ("cli", "object_store", "real_engines", "runners", "docs", "deployments", "pools")
 
 
 def pytest_collection_modifyitems(items):
