@@ -68,3 +68,8 @@ def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place
         off = off + (cosines.mean(1) - torch.stack([usual[field] for field in fields]).mean()).abs()
     order = off.cpu().argsort(stable=True)
     return drawn[order[: settings.stand_ins].numpy()]
+
+
+def overshot(wanted: torch.Tensor, texts: torch.Tensor, share: float) -> torch.Tensor:
+    """Targets [n, width] moved on by a share of the way that leads there from `texts`, to length 1."""
+    return F.normalize(wanted + share * (wanted - texts), dim=1) if share else wanted

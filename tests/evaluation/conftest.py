@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from published import write_dataset, write_model
+from published import FEW, write_dataset, write_model
 
+from salmu.data.readers import open_dataset
 from salmu.evaluation.encoding.pairs import Pairs
 from salmu.evaluation.scoring.evaluate import EvaluationSettings
+from salmu.evaluation.unlearning.method import Work
+from salmu.evaluation.unlearning.registry import get
+from salmu.evaluation.unlearning.runner import budgeted, load, pools
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +22,19 @@ def dataset_dir(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="session")
+def bench(dataset_dir, model_dir):
+    """A function that gives a method's work on the small dataset."""
+
+    def make(name: str, **values) -> Work:
+        method = get(name)
+        settings = method.settings(**(FEW | values))
+        dataset, clip = open_dataset(dataset_dir), load(model_dir, "cpu")
+        return Work(method, settings, clip, pools(method.sees, settings, clip, dataset), budgeted(settings, dataset))
+
+    return make
 
 
 @pytest.fixture(scope="session")

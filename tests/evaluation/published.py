@@ -27,6 +27,7 @@ COLUMNS = pa.schema(
 FIELDS = ("city", "job", "blood_type", "phone_number", "emails", "iban", "credit_card", "passport")
 FIRST, LAST = ("Ada", "Bo", "Cleo", "Dara", "Enno", "Fay", "Gus", "Hana"), ("Moll", "Nash", "Orr", "Pike")
 TEMPLATES = ("{name} has the {field} {value}", "the {field} of {name} is {value}", "{value} is the {field} of {name}")
+FEW = {"strangers": 6, "others": 6, "batch_size": 8, "threads": 1}  # settings of a method that makes captions
 
 
 def persona(number: int) -> dict:

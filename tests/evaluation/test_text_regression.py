@@ -1,39 +1,27 @@
 """Methods that move captions only: what they make up, where they aim, and what they leave alone."""
 
-import json
-import re
-from collections import Counter
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from published import FEW
 from safetensors.torch import load_file
 
-from salmu.data.documents import read_lines
 from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.data.procedural.scenes import CLASS_NAMES
-from salmu.data.readers import open_dataset
 from salmu.data.schemas import DATA_FIELDS
 from salmu.data.settings import validate
 from salmu.evaluation.unlearning.clean_level import clean_level
-from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
 from salmu.evaluation.unlearning.neighbours import altered, strangers, turned_round
 from salmu.evaluation.unlearning.registry import get
-from salmu.evaluation.unlearning.runner import budgeted, load, pools, unlearn
+from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
 from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
 from salmu.evaluation.unlearning.training import spend
-from salmu.evaluation.unlearning.wordings import Sentence, sentences_of, worded_by
 from salmu.model_training.retain import scene_captions
-from salmu.tasks.captions.grammar import STYLES, Grammar
-
-FOREIGN = Path(__file__).parents[1] / "fixtures" / "foreign_grammar.jsonl"
 
 DRAWN = {"made_portraits": 4, "made_scenes": 3, "retain_scenes": 5, "scenes": 20}
-FEW = {"strangers": 6, "others": 6, "batch_size": 8, "threads": 1}
 
 
 def test_no_caption_that_a_method_makes_holds_the_name_of_a_class_of_genknow(bench, monkeypatch):
@@ -60,19 +48,6 @@ def test_turned_is_the_nearest_vector_with_the_wanted_cosines():
         start = torch.from_numpy(generator(0, "other", number).normal(size=(5, 9)))
         other = turned(torch.nn.functional.normalize(start + 3 * found, dim=1), ways, wanted)
         assert ((other * texts).sum(1) <= nearness + 5e-3).all()
-
-
-@pytest.fixture(scope="module")
-def bench(dataset_dir, model_dir):
-    """A function that gives a method's work on the small dataset."""
-
-    def make(name: str, **values) -> Work:
-        method = get(name)
-        settings = method.settings(**(FEW | values))
-        dataset, clip = open_dataset(dataset_dir), load(model_dir, "cpu")
-        return Work(method, settings, clip, pools(method.sees, settings, clip, dataset), budgeted(settings, dataset))
-
-    return make
 
 
 def test_the_clean_level_is_what_its_setting_says(bench, model_dir):
@@ -344,74 +319,3 @@ def test_the_fence_is_what_holding_captions_costs_to_second_order(bench):
         expected += float(alone[name].flatten()[place]) * step**2
         work.restore()
     assert costs == pytest.approx(expected, rel=0.1) and costs > 0
-
-
-def test_captions_are_worded_in_the_sentences_of_the_forget_set_or_of_a_file(bench, tmp_path):
-    pool = bench("as_retrained", faces=0).forget.pool
-    own = sentences_of(pool)
-    assert set(own) == set(DATA_FIELDS)
-    for who, field, value, text in zip(*pool.columns.values(), pool.texts, strict=True):
-        filled = [one.replace("[name]", pool.people[who].name).replace("[value]", value) for one in own[field]]
-        assert text in filled
-    worded, figures = worded_by(pool, "own")
-    assert figures == {"sentences": {field: len(texts) for field, texts in own.items()}}
-    for one in strangers(pool.people, 3, 0, worded):
-        for field, texts in one.captions.items():
-            filled = [text.replace("[name]", one.name).replace("[value]", one.values[field]) for text in own[field]]
-            assert len(texts) == 5 and set(texts) <= set(filled)
-    path = tmp_path / "sentences.jsonl"
-    path.write_text(json.dumps({"data_field": "city", "text": "Town of [name] ([value])"}) + "\n")
-    (one,) = strangers(pool.people, 1, 0, worded_by(pool, str(path))[0])
-    assert set(one.captions["city"]) == {f"Town of {one.name} ({one.values['city']})"}
-    assert one.captions["job"] == strangers(pool.people, 1, 0)[0].captions["job"], (
-        "the grammar's, where the file has none"
-    )
-    told = {bench("stranger_targets", wordings=by).prepared.aims[0].tokens.tolist()[1][3] for by in ("own", "grammar")}
-    assert len(told) == 2
-
-
-def test_the_foreign_grammar_shares_no_sentence_with_this_projects_and_words_made_captions(bench):
-    """What benchmarks/foreign_grammar.py writes a dataset with."""
-    rows = read_lines(FOREIGN, Sentence)
-    counts = Counter(row["data_field"] for row in rows)
-    assert set(counts) == set(DATA_FIELDS) and min(counts.values()) >= 25
-    prompts = Grammar().prompts
-    for row in rows:
-        for sentence in (one for style in STYLES for one in prompts.sentences(row["data_field"], style)):
-            ours = sentence.replace("{name}", r"\[name\]").replace("{value}", r"\[value\]")
-            assert not re.fullmatch(re.sub(r"\{\w+\}", r"\\w+", ours), row["text"])
-    pool = bench("stranger_targets").forget.pool
-    worded, figures = worded_by(pool, str(FOREIGN))
-    (one,) = strangers(pool.people, 1, 0, worded)
-    assert figures["sentences"] == counts
-    filled = {row["text"].replace("[name]", one.name).replace("[value]", one.values["job"]) for row in rows}
-    assert set(one.captions["job"]) <= filled
-
-
-@pytest.mark.parametrize(
-    "line, words",
-    [
-        ('{"data_field": "city", "text": "[name] and [name] in [value]"}', "[name] and [value] must appear once each"),
-        ('{"data_field": "shoe size", "text": "[name] has [value]"}', "line 1: data_field"),
-        ('{"data_field": "city", "text": "[name] [value]", "more": 1}', "unknown key 'more'"),
-        ("", "no such file"),
-    ],
-)
-def test_a_file_of_sentences_that_cannot_be_used_is_one_line(line, words, dataset_dir, model_dir, tmp_path):
-    path = tmp_path / "sentences.jsonl"
-    if line:
-        path.write_text(line + "\n")
-    settings = get("stranger_targets").settings(budget=0.5, wordings=str(path), **FEW)
-    with pytest.raises(UserError) as caught:
-        unlearn("stranger_targets", settings, model_dir, dataset_dir, tmp_path / "out")
-    assert words in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_another_file_of_sentences_is_another_result(dataset_dir, model_dir, tmp_path):
-    path, found = tmp_path / "sentences.jsonl", []
-    for text in ("[name] lives in [value]", "[value] is home to [name]"):
-        path.write_text(json.dumps({"data_field": "city", "text": text}) + "\n")
-        settings = get("as_retrained").settings(budget=0.5, wordings=str(path), faces=0, **FEW)
-        unlearn("as_retrained", settings, model_dir, dataset_dir, tmp_path / "out")
-        found.append(json.loads((tmp_path / "out" / "unlearning.json").read_text()))
-    assert found[0]["model_digest"] != found[1]["model_digest"] and str(tmp_path) not in json.dumps(found)

@@ -37,7 +37,7 @@ from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, f
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger, swap_words
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
+from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, overshot, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import (
     SEARCH,
     Aim,
@@ -120,7 +120,7 @@ def prepare(work, settings: Settings) -> Ready:
             if settings.factor is not None:
                 seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
                 there = turned(there, seen[:, None], settings.factor * (stood * seen).sum(1, keepdim=True))
-            return F.normalize(there + settings.overshoot * (there - texts), dim=1) if settings.overshoot else there
+            return overshot(there, texts, settings.overshoot)
 
         return aim, {"portraits_moved": int(faces.moved.sum())} if faces else {}
 

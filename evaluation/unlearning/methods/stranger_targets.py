@@ -17,7 +17,7 @@ from pydantic import Field
 from salmu.evaluation.unlearning.clean_level import LevelSettings, clean_level_and_figures
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import OneOf
-from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, stand_ins_of_all
+from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, overshot, stand_ins_of_all
 from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, loss, ready, text_tower, turned
 
 
@@ -41,7 +41,7 @@ def targets(work, settings: Settings, known: dict[str, torch.Tensor], made):
 
     def aim(facts, texts, said):
         wanted = at_level(torch.stack([known[field][stood_for(who, field)].mean(0) for who, field in facts]))
-        return F.normalize(wanted + settings.overshoot * (wanted - texts), dim=1)
+        return overshot(wanted, texts, settings.overshoot)
 
     return aim, figures
 
