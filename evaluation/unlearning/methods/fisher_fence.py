@@ -7,8 +7,8 @@ Q are the captions that stranger targets holds, each kind with its weight. H is 
 cost to second order (Gauss-Newton), so the fence is that term without its captions: elastic weight consolidation with
 the sensitivity of what must stay. It is estimated once; a step then encodes no made captions but paraphrases (P).
 
-It forgets everybody, with every height of the fence that was tried (docs/precision.md). A likely cause, not tested:
-what tells one person's captions from another's lies in how weights move together, which a diagonal does not see."""
+It forgets everybody, with every height of the fence that was tried (docs/precision-record.md). A likely cause, not
+tested: what tells one person's captions from another's lies in how weights move together, which a diagonal does not see."""
 
 import copy
 from typing import Any, NamedTuple
