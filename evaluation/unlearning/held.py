@@ -13,10 +13,11 @@ from pydantic import Field, create_model
 from torch import Tensor
 
 from salmu.data.errors import UserError
+from salmu.evaluation.unlearning.aims import Aim, drawn_from, missed
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import GradientSettings, OneOf
-from salmu.evaluation.unlearning.text_regression import Aim, before, drawn_from, held_neighbours, made_people, missed
+from salmu.evaluation.unlearning.text_regression import before, held_neighbours, made_people
 from salmu.evaluation.unlearning.wordings import WORDINGS
 
 PREFIX = "held_"

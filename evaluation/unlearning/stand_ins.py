@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from salmu.data.keyed import generator
-from salmu.evaluation.unlearning.text_regression import TextSettings
+from salmu.evaluation.unlearning.text_regression import TextSettings, turned
 
 
 class StandInSettings(TextSettings):
@@ -73,3 +73,22 @@ def stand_ins(at_level, known, fields: list[str], portraits: torch.Tensor, place
 def overshot(wanted: torch.Tensor, texts: torch.Tensor, share: float) -> torch.Tensor:
     """Targets [n, width] moved on by a share of the way that leads there from `texts`, to length 1."""
     return F.normalize(wanted + share * (wanted - texts), dim=1) if share else wanted
+
+
+def rise_of(work, settings, known: dict[str, torch.Tensor], faces) -> tuple[torch.Tensor, float]:
+    """The mean of the forget set's portraits where they shall be [width], and by how much targets shall be nearer to
+    them on average, so that strangers' captions would lie `settings.level` times as near as to drawn portraits."""
+    images, drawn = work.forget.before[0], settings.made_portraits
+    wanted = faces.wanted[sorted(set(work.forget.order.tolist()))] if faces else images
+    nobody = faces.before[:drawn] if faces and drawn else images
+    strangers = torch.stack([each.mean(0) for each in known.values()]).mean(0)
+    return wanted.mean(0), float(settings.level * strangers @ nobody.mean(0) - strangers @ wanted.mean(0))
+
+
+def raised(texts: torch.Tensor, middle: torch.Tensor, rise: float) -> torch.Tensor:
+    """The unit vectors [n, width] nearest to `texts` whose mean cosine with the portraits of which `middle` is the mean
+    is larger by `rise`."""
+    if not rise:
+        return texts
+    length = middle.norm()
+    return turned(texts, (middle / length).expand(len(texts), 1, -1), (texts @ middle + rise)[:, None] / length)

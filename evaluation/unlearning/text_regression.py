@@ -3,6 +3,8 @@ is computed beforehand, and every other caption that can be made or drawn is hel
 
     loss = a mean_F |g(y) - t*|^2 + b mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + u mean_R |g(y) - g0(y)|^2
 
+Captions of F and P, and those of Q that are about forget people, can be corrected by what they miss (aims.py).
+
 F: forget captions; P: their paraphrases; Q: captions of strangers, and of what forget people have beside the forget
 set (neighbours.py); R: retain captions; g0: the text tower before. With the image tower frozen, the similarity of a
 held-out pair can change by its caption only, and held-out captions lie among those of Q."""
@@ -15,12 +17,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.data.keyed import generator
+from salmu.evaluation.unlearning.aims import Aim, CorrectionSettings, Drawn, drawn, drawn_from, encoded, missed
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 from salmu.evaluation.unlearning.wordings import WORDINGS
-from salmu.model_training.network import encode_text
 from salmu.model_training.retain import scene_captions
 
 CHUNK = 512  # captions that are encoded at once
@@ -59,7 +60,7 @@ class HoldSettings(GradientSettings):
     hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
 
 
-class TextSettings(HoldSettings):
+class TextSettings(HoldSettings, CorrectionSettings):
     """Of methods that move captions to targets."""
 
     learning_rate: float = Field(
@@ -87,15 +88,6 @@ SEARCH = {  # what a tuning tries for methods of this kind
     "neighbours": OneOf((12, 24, 48)),
     "drawn_paraphrases": OneOf((3, 6, 10)),
 }
-
-
-class Aim(NamedTuple):
-    """Captions and where they shall be."""
-
-    tokens: Tensor  # [n, length]
-    wanted: Tensor  # unit vectors [n, width]
-    each: int  # drawn for each forget pair
-    weight: float
 
 
 class Told(NamedTuple):
@@ -140,7 +132,7 @@ def ready(
             said = [one.text for one in captions]
             tokens = work.tokenizer(said)
             there = aim([(one.person, one.field) for one in captions], before(work, tokens), said)
-            reworded = (*reworded, Aim(tokens, there, each, settings.rewording))
+            reworded = (*reworded, Aim(tokens, there, each, settings.rewording, settings.correction > 0))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,
@@ -189,7 +181,8 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
     beside = maker_for(people).others(people, made, settings.others, settings.seed, work.worded[0])
     if beside:
         tokens = work.tokenizer([caption.text for caption in beside])
-        aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
+        corrected = getattr(settings, "correction", 0.0) > 0
+        aims.append(Aim(tokens, before(work, tokens), third, settings.hold, corrected))
     return aims
 
 
@@ -208,30 +201,12 @@ def _by_field(made: list[Stranger], told: Told) -> dict[str, Tensor]:
 
 def loss(batch, settings: TextSettings) -> Tensor:
     """A scalar; see the formula above."""
-    prepared: Ready = batch.work.prepared
-    chosen = batch.forget.indices
-    own = (batch.work.forget.pool.tokens[chosen], prepared.targets[chosen], settings.forgetting)
-    kept = batch.retain
-    stay = (batch.work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold_retain)
-    return missed(batch, [own, stay, *drawn_from(prepared.aims, batch, len(chosen))])
-
-
-def drawn_from(aims: tuple[Aim, ...], batch, pairs: int) -> list[tuple[Tensor, Tensor, float]]:
-    """Captions of a step: tokens, where they shall be, and their weight."""
-    parts = []
-    for number, aim in enumerate(aims):
-        rows = generator(*batch.key, "neighbours", number).integers(len(aim.tokens), size=aim.each * pairs)
-        parts.append((aim.tokens[rows], aim.wanted[rows], aim.weight))
-    return parts
-
-
-def missed(batch, parts: list[tuple[Tensor, Tensor, float]]) -> Tensor:
-    """Weighted sum of each part's mean squared distance from where it shall be."""
-    texts = encoded(batch.work, torch.cat([tokens for tokens, _, _ in parts]))
-    found = texts.split([len(tokens) for tokens, _, _ in parts])
-    return sum(
-        weight * (now - wanted).square().sum(1).mean() for now, (_, wanted, weight) in zip(found, parts, strict=True)
-    )
+    work, kept = batch.work, batch.retain
+    prepared: Ready = work.prepared
+    pool, chosen = work.forget.pool, batch.forget.indices
+    forget = Aim(pool.tokens, prepared.targets, 1, settings.forgetting, settings.correction > 0)
+    stay = Drawn(work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold_retain)
+    return missed(batch, [drawn(forget, chosen, work, "forget"), stay, *drawn_from(prepared.aims, batch, len(chosen))])
 
 
 def text_tower(work, settings: TextSettings) -> dict[str, Tensor]:
@@ -241,13 +216,6 @@ def text_tower(work, settings: TextSettings) -> dict[str, Tensor]:
         for name, weight in work.weights.items()
         if not name.startswith("visual.")
     }
-
-
-def encoded(work, tokens: Tensor, network: torch.nn.Module | None = None) -> Tensor:
-    """Captions' embeddings, float32 of length 1 [n, width]."""
-    with torch.autocast(work.device.type, torch.bfloat16, enabled=work.settings.precision == "bf16"):
-        texts = encode_text(network or work.network, tokens.to(work.device))
-    return F.normalize(texts.float(), dim=-1)
 
 
 @torch.no_grad()

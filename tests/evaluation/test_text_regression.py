@@ -11,13 +11,14 @@ from salmu.data.keyed import generator
 from salmu.data.procedural.scenes import CLASS_NAMES
 from salmu.data.schemas import DATA_FIELDS
 from salmu.data.settings import validate
+from salmu.evaluation.unlearning.aims import encoded
 from salmu.evaluation.unlearning.clean_level import clean_level
 from salmu.evaluation.unlearning.methods.fisher_fence import sensitivity
 from salmu.evaluation.unlearning.neighbours import altered, strangers, turned_round
 from salmu.evaluation.unlearning.registry import get
 from salmu.evaluation.unlearning.runner import unlearn
 from salmu.evaluation.unlearning.stand_ins import mean_portraits
-from salmu.evaluation.unlearning.text_regression import before, encoded, held_captions, text_tower, turned
+from salmu.evaluation.unlearning.text_regression import before, held_captions, text_tower, turned
 from salmu.evaluation.unlearning.training import spend
 from salmu.model_training.retain import scene_captions
 

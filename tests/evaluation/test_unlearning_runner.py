@@ -207,7 +207,13 @@ def test_models_at_lower_budgets_are_kept(dataset_dir, model_dir, tmp_path):
 
 @pytest.mark.parametrize(
     "method, more",
-    [("vlunlearn", {}), ("salun", {}), ("shuffled_captions", {"optimiser": "muon"}), ("task_vector_negation", {})],
+    [
+        ("vlunlearn", {}),
+        ("salun", {}),
+        ("shuffled_captions", {"optimiser": "muon"}),
+        ("task_vector_negation", {}),
+        ("as_retrained", {"correction": 0.5, "correct_after": 0.2}),
+    ],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(method, more, dataset_dir, model_dir, tmp_path):
     values = settings(method, budget=1.0, checkpoint_every=2, **more)

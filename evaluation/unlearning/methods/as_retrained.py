@@ -20,7 +20,12 @@ name and value in place of the person's; for b, with the stranger's value alone.
 
 The regression stops short of its targets, on the way from where the captions were. What is left of the way ties a
 caption to the very portrait that it was trained with. With `overshoot` (c), captions are aimed further by that much:
-t*_i + c (t*_i - g0(y_i)), to length 1.
+t*_i + c (t*_i - g0(y_i)), to length 1. With `correction` each is aimed as much further as it needs (aims.py).
+
+A retrained model was trained on fewer personal captions. It sets all that are not a portrait's own a little nearer to
+it: the start model's cosine of strangers' captions with portraits of nobody, times a number that is much the same from
+pair to pair. With `level` (e), the targets have that level: all are turned by as much as brings the mean cosine of
+strangers' captions with the forget set's portraits, where these shall be, to e times that with drawn portraits.
 
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
@@ -32,22 +37,21 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
+from salmu.evaluation.unlearning.aims import Aim
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.faces import Faces, FaceSettings, faces_loss, faces_of
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger, swap_words
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.stand_ins import StandInSettings, mean_portraits, overshot, stand_ins_of_all
-from salmu.evaluation.unlearning.text_regression import (
-    SEARCH,
-    Aim,
-    TextSettings,
-    before,
-    loss,
-    ready,
-    text_tower,
-    turned,
+from salmu.evaluation.unlearning.stand_ins import (
+    StandInSettings,
+    mean_portraits,
+    overshot,
+    raised,
+    rise_of,
+    stand_ins_of_all,
 )
+from salmu.evaluation.unlearning.text_regression import SEARCH, TextSettings, before, loss, ready, text_tower, turned
 
 
 class Settings(FaceSettings, StandInSettings):
@@ -87,6 +91,12 @@ class Settings(FaceSettings, StandInSettings):
         description="Choose stand-ins whose captions also lie as near to the forget set's portraits as strangers' "
         "captions do on average.",
     )
+    level: float | None = Field(
+        None,
+        gt=0,
+        description="Mean cosine of targets with portraits, as a multiple of that of strangers' captions with drawn "
+        "portraits of nobody (e), or with the forget set's where none are drawn; null: targets keep their own.",
+    )
     turned_round: bool = Field(False, description='Give the bare "VALUE NAME" of each fact its target too.')
 
 
@@ -106,6 +116,7 @@ def prepare(work, settings: Settings) -> Ready:
         unit = partial(F.normalize, dim=1)
         stood_for = stand_ins_of_all(work, settings, known, portraits, unit, settings.typical)
         named = {} if settings.same_sentence else by_name(work, settings, made)
+        middle, rise = rise_of(work, settings, known, faces) if settings.level else (anybody, 0.0)
 
         def aim(facts, texts, said):
             stood = torch.stack(
@@ -120,7 +131,7 @@ def prepare(work, settings: Settings) -> Ready:
             if settings.factor is not None:
                 seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
                 there = turned(there, seen[:, None], settings.factor * (stood * seen).sum(1, keepdim=True))
-            return overshot(there, texts, settings.overshoot)
+            return overshot(raised(there, middle, rise), texts, settings.overshoot)
 
         return aim, {"portraits_moved": int(faces.moved.sum())} if faces else {}
 

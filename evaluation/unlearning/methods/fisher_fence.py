@@ -8,7 +8,8 @@ cost to second order (Gauss-Newton), so the fence is that term without its capti
 the sensitivity of what must stay. It is estimated once; a step then encodes no made captions but paraphrases (P).
 
 It forgets everybody, with every height of the fence that was tried (docs/precision-record.md). A likely cause, not
-tested: what tells one person's captions from another's lies in how weights move together, which a diagonal does not see."""
+tested: what tells one person's captions from another's lies in how weights move together, which a diagonal does not
+see."""
 
 import copy
 from typing import Any, NamedTuple
@@ -19,18 +20,11 @@ from torch import Tensor
 
 from salmu.data.keyed import integer
 from salmu.evaluation.unlearning import text_regression
+from salmu.evaluation.unlearning.aims import Aim, encoded
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.methods import stranger_targets
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.text_regression import (
-    Aim,
-    TextSettings,
-    encoded,
-    held_captions,
-    made_people,
-    ready,
-    text_tower,
-)
+from salmu.evaluation.unlearning.text_regression import TextSettings, held_captions, made_people, ready, text_tower
 
 BATCH = 32  # captions of one look at the sensitivity
 

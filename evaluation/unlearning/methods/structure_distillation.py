@@ -11,18 +11,12 @@ and there is no contrastive loss."""
 import torch
 from pydantic import Field
 
+from salmu.evaluation.unlearning.aims import drawn_from, missed
 from salmu.evaluation.unlearning.clean_level import LevelSettings, clean_level, clean_level_and_figures
 from salmu.evaluation.unlearning.losses import embedding_drift
 from salmu.evaluation.unlearning.method import Method
 from salmu.evaluation.unlearning.settings import Between, OneOf
-from salmu.evaluation.unlearning.text_regression import (
-    HoldSettings,
-    Ready,
-    drawn_from,
-    held_captions,
-    made_people,
-    missed,
-)
+from salmu.evaluation.unlearning.text_regression import HoldSettings, Ready, held_captions, made_people
 
 
 class Settings(HoldSettings, LevelSettings):

@@ -1,0 +1,65 @@
+"""Where captions shall be: corrections of what is missed, and the level of targets."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed
+from salmu.evaluation.unlearning.neighbours import strangers
+from salmu.evaluation.unlearning.text_regression import before
+
+FACES = {"made_portraits": 4, "made_scenes": 3, "retain_scenes": 5, "scenes": 20}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_with_corrections_captions_reach_their_targets_whatever_pulls(bench, share):
+    """The same captions are pulled to targets and held where they are, with equal weights: half way without."""
+    work = bench("as_retrained", faces=0, correction=share, correct_after=0.2)
+    tokens = work.forget.pool.tokens[:6]
+    start = before(work, tokens)
+    targets = torch.nn.functional.normalize(start + 0.3 * start.roll(1, 0), dim=1)
+    aim = Aim(tokens, targets, 1, 1.0, corrected=share > 0)
+    optimiser = torch.optim.Adam(work.weights.values(), lr=3e-4)
+    for step in range(100):
+        batch, rows = SimpleNamespace(work=work, progress=step / 100), torch.arange(6)
+        optimiser.zero_grad()
+        pulls = [drawn(aim, rows, work, "forget"), drawn(Aim(tokens, start, 1, 1.0), rows, work, "held")]
+        missed(batch, pulls).backward()
+        optimiser.step()
+        if step < 20:
+            assert not work.carried.get("forget", torch.zeros(1)).any(), "they begin later"
+    off, way = ((encoded(work, tokens) - targets).norm(dim=1), (start - targets).norm(dim=1))
+    assert set(work.carried) == ({"forget"} if share else set())
+    assert (off < 0.1 * way).all() if share else (off > 0.4 * way).all()
+
+
+def test_a_caption_that_is_drawn_twice_is_corrected_twice(bench):
+    work = bench("as_retrained", faces=0, correction=0.5, correct_after=0.0)
+    tokens = work.forget.pool.tokens[:3]
+    targets = before(work, tokens).roll(1, 0)
+    once = 0.5 * (targets - before(work, tokens))
+    batch = SimpleNamespace(work=work, progress=0.0)
+    missed(batch, [drawn(Aim(tokens, targets, 1, 1.0, corrected=True), torch.tensor([0, 2, 2]), work, "forget")])
+    expected = torch.stack([once[0], torch.zeros_like(once[1]), 2 * once[2]])
+    torch.testing.assert_close(work.carried["forget"], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("faces", [0.0, 0.5])
+def test_targets_are_nearer_to_all_portraits_by_the_level(bench, faces):
+    """Recomputed from the captions of the strangers, and the portraits that are drawn, if there are any."""
+    shared = {"factor": None, "strangers": 8, "candidates": 3, "faces": faces} | (FACES if faces else {})
+    plain, work = (bench("as_retrained", level=level, **shared) for level in (None, 1.5))
+    images, people = work.forget.before[0], work.forget.pool.people
+    told = [text for one in strangers(people, 8, 0) for said in one.captions.values() for text in said]
+    usual = before(work, work.tokenizer(told)).mean(0)
+    nobody, there = images, images
+    if faces:
+        nobody = work.prepared.faces.before[:4]
+        there = work.prepared.faces.wanted[sorted(set(work.forget.order.tolist()))]
+    rise = 1.5 * usual @ nobody.mean(0) - usual @ there.mean(0)
+    found, otherwise = (one.prepared.targets @ there.mean(0) for one in (work, plain))
+    torch.testing.assert_close(found, otherwise + rise, atol=2e-3, rtol=0)
+    nearest = [one.prepared.aims[0].wanted @ there.mean(0) for one in (work, plain)]  # other wordings too
+    torch.testing.assert_close(nearest[0], nearest[1] + rise, atol=2e-3, rtol=0)
+    assert abs(rise) > 0.02
