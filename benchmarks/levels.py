@@ -6,8 +6,8 @@ or only some, and what an unlearned model makes of them.
 For Compromised and Retrained of the run, and for each further MODEL (a folder): the mean cosine of captions with the
 portrait of their own pair, with all portraits of their own person, and with those of all people of the forget set.
 Wholly: people of whom every attribute is to be forgotten; partly: those who keep some. Captions: the forget set's; the
-same with another forgotten value of that attribute; the same names with strangers' values; and strangers'. For models
-of as_retrained also the cosine of the forget captions with their targets.
+same with another forgotten value of that attribute; the same names with strangers' values; and strangers', these also
+with drawn portraits of nobody. For models of as_retrained also the cosine of the forget captions with their targets.
 
 A second table says where captions lie as a whole: their mean cosine with the middle of the forget set's portraits, and
 the length of their mean, which is 1 where all are alike. Means of a stranger's captions, of length 1, are there too."""
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from salmu.data.readers import open_dataset
 from salmu.evaluation.unlearning.caption_makers import maker_for
+from salmu.evaluation.unlearning.faces import encoded, pictures_of_nobody
 from salmu.evaluation.unlearning.method import Work
 from salmu.evaluation.unlearning.neighbours import swap_words
 from salmu.evaluation.unlearning.record import RECORD, read_record
@@ -32,6 +33,7 @@ from salmu.evaluation.unlearning.runner import budgeted, load, pools
 from salmu.evaluation.unlearning.text_regression import before, made_people
 
 METHOD = "as_retrained"
+PORTRAITS = 200  # of nobody, that are drawn
 
 
 def main() -> None:
@@ -70,7 +72,7 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
     renamed = [one for one in renamed if one.text != people[one.person].name]
     told = [list(captions) for one in made[:200] for captions in one.captions.values()]
     embedded = [before(work, work.tokenizer(one)) for one in told]  # a stranger's captions of an attribute
-    strangers = torch.stack([one[0] for one in embedded])
+    strangers, nobody = torch.stack([one[0] for one in embedded]), portraits_of_nobody(work)
     swapped, pairs = with_other_values(work.forget.pool)
     captions = {
         "forget": by_whose(texts, person, shares, images, person, range(len(texts))),
@@ -85,6 +87,7 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
             person,
         ),
         "strangers": {"nobody's": (None, None, mean_cosine(strangers, images))},
+        "strangers, with drawn portraits": {"nobody's": (None, None, mean_cosine(strangers, nobody))},
     }
     whole = torch.tensor([shares[who] == 1 for who in person])
     means = torch.stack([one.mean(0) for one in embedded])
@@ -102,6 +105,12 @@ def levels(run: Path, folder: Path) -> dict[str, Any]:
         "reached": reached and round(reached, 4),
         "places": {kind: place_of(embeddings, images) for kind, embeddings in places.items()},
     }
+
+
+@torch.no_grad()
+def portraits_of_nobody(work) -> Tensor:
+    few = work.settings.model_copy(update={"made_portraits": PORTRAITS, "made_scenes": 0})
+    return encoded(work, work.forget.pool.preprocessed(pictures_of_nobody(few, work.forget.pool.side)))
 
 
 def settings_of(folder: Path):

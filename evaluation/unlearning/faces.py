@@ -94,7 +94,7 @@ def faces_of(work, settings) -> Faces | None:
     target = images - settings.faces * leaving * apart - settings.ties * told * shown * said
     wanted[rows] = F.normalize(target, dim=1)
     moved[rows] = ((leaving > 0) | told & (settings.ties > 0))[:, 0].cpu()
-    made = pool.preprocessed(_drawn(settings, pool.side))
+    made = pool.preprocessed(pictures_of_nobody(settings, pool.side))
     return Faces(wanted, moved, made, _before(work, made)) if moved.any() else None
 
 
@@ -120,7 +120,7 @@ def encoded(work, pixels: Tensor, network: torch.nn.Module | None = None) -> Ten
     return F.normalize(images.float(), dim=-1)
 
 
-def _drawn(settings, side: int):
+def pictures_of_nobody(settings, side: int):
     """Drawn pictures, of seeds that no run has."""
     seeds = (integer(settings.seed, "unlearning", "pictures", kind, bits=62) for kind in ("portraits", "scenes"))
     portraits, scenes = settings.made_portraits, settings.made_scenes if settings.retain_scenes else 0
