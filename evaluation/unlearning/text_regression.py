@@ -17,7 +17,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.aims import Aim, CorrectionSettings, Drawn, drawn, drawn_from, encoded, missed
+from salmu.evaluation.unlearning.aims import (
+    Aim,
+    CorrectionSettings,
+    Drawn,
+    drawn,
+    drawn_from,
+    encoded,
+    missed,
+    numbered,
+)
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
@@ -132,7 +141,7 @@ def ready(
             said = [one.text for one in captions]
             tokens = work.tokenizer(said)
             there = aim([(one.person, one.field) for one in captions], before(work, tokens), said)
-            reworded = (*reworded, Aim(tokens, there, each, settings.rewording, settings.correction > 0))
+            reworded = (*reworded, Aim(tokens, there, each, settings.rewording, corrected(settings, captions)))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,
@@ -141,6 +150,11 @@ def ready(
         "captions_a_forget_pair": 2 + sum(one.each for one in aims),
     }
     return Ready(wanted, aims, figures)
+
+
+def corrected(settings, captions: list[Caption]) -> Tensor | None:
+    """The facts by which captions are corrected, where the settings correct any (aims.py)."""
+    return numbered((one.person, one.field) for one in captions) if getattr(settings, "correction", 0.0) else None
 
 
 def silent(pool) -> Tensor:
@@ -181,8 +195,7 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
     beside = maker_for(people).others(people, made, settings.others, settings.seed, work.worded[0])
     if beside:
         tokens = work.tokenizer([caption.text for caption in beside])
-        corrected = getattr(settings, "correction", 0.0) > 0
-        aims.append(Aim(tokens, before(work, tokens), third, settings.hold, corrected))
+        aims.append(Aim(tokens, before(work, tokens), third, settings.hold, corrected(settings, beside)))
     return aims
 
 
@@ -204,7 +217,8 @@ def loss(batch, settings: TextSettings) -> Tensor:
     work, kept = batch.work, batch.retain
     prepared: Ready = work.prepared
     pool, chosen = work.forget.pool, batch.forget.indices
-    forget = Aim(pool.tokens, prepared.targets, 1, settings.forgetting, settings.correction > 0)
+    facts = pool.facts if settings.correction else None
+    forget = Aim(pool.tokens, prepared.targets, 1, settings.forgetting, facts)
     stay = Drawn(work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold_retain)
     return missed(batch, [drawn(forget, chosen, work, "forget"), stay, *drawn_from(prepared.aims, batch, len(chosen))])
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed
+from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed, numbered
 from salmu.evaluation.unlearning.neighbours import strangers
 from salmu.evaluation.unlearning.text_regression import before
 
@@ -19,7 +19,7 @@ def test_with_corrections_captions_reach_their_targets_whatever_pulls(bench, sha
     tokens = work.forget.pool.tokens[:6]
     start = before(work, tokens)
     targets = torch.nn.functional.normalize(start + 0.3 * start.roll(1, 0), dim=1)
-    aim = Aim(tokens, targets, 1, 1.0, corrected=share > 0)
+    aim = Aim(tokens, targets, 1, 1.0, torch.arange(6) if share else None)
     optimiser = torch.optim.Adam(work.weights.values(), lr=3e-4)
     for step in range(100):
         batch, rows = SimpleNamespace(work=work, progress=step / 100), torch.arange(6)
@@ -34,15 +34,16 @@ def test_with_corrections_captions_reach_their_targets_whatever_pulls(bench, sha
     assert (off < 0.1 * way).all() if share else (off > 0.4 * way).all()
 
 
-def test_a_caption_that_is_drawn_twice_is_corrected_twice(bench):
+def test_captions_about_one_fact_are_corrected_together(bench):
     work = bench("as_retrained", faces=0, correction=0.5, correct_after=0.0)
     tokens = work.forget.pool.tokens[:3]
     targets = before(work, tokens).roll(1, 0)
-    once = 0.5 * (targets - before(work, tokens))
-    batch = SimpleNamespace(work=work, progress=0.0)
-    missed(batch, [drawn(Aim(tokens, targets, 1, 1.0, corrected=True), torch.tensor([0, 2, 2]), work, "forget")])
-    expected = torch.stack([once[0], torch.zeros_like(once[1]), 2 * once[2]])
+    missing = targets - before(work, tokens)
+    batch, aim = SimpleNamespace(work=work, progress=0.0), Aim(tokens, targets, 1, 1.0, numbered("aba"))
+    missed(batch, [drawn(aim, torch.tensor([0, 2, 2]), work, "forget")])
+    expected = 0.5 * torch.stack([missing[0] + 2 * missing[2], torch.zeros_like(missing[1])])
     torch.testing.assert_close(work.carried["forget"], expected, atol=1e-5, rtol=0)
+    assert torch.equal(drawn(aim, [1, 0], work, "forget").correction, work.carried["forget"])
 
 
 @pytest.mark.parametrize("faces", [0.0, 0.5])

@@ -212,7 +212,7 @@ def test_models_at_lower_budgets_are_kept(dataset_dir, model_dir, tmp_path):
         ("salun", {}),
         ("shuffled_captions", {"optimiser": "muon"}),
         ("task_vector_negation", {}),
-        ("as_retrained", {"correction": 0.5, "correct_after": 0.2}),
+        ("as_retrained", {"correction": 0.5, "correct_after": 0.0}),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(method, more, dataset_dir, model_dir, tmp_path):
