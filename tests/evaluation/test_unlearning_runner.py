@@ -26,6 +26,10 @@ from salmu.model_training.retain import everyday_pair, scene_pair, scene_pairs
 WEIGHTS = "open_clip_model.safetensors"
 
 
+CORRECTED = {"strangers": 6, "others": 6, "scenes": 6, "made_portraits": 2, "made_scenes": 2, "altered": 1}
+CORRECTED |= {"correction": 0.5, "correct_after": 0.0}
+
+
 def settings(method, **values):
     return get(method).settings(**{"budget": 0.5, "batch_size": 8, "threads": 1} | values)
 
@@ -212,7 +216,7 @@ def test_models_at_lower_budgets_are_kept(dataset_dir, model_dir, tmp_path):
         ("salun", {}),
         ("shuffled_captions", {"optimiser": "muon"}),
         ("task_vector_negation", {}),
-        ("as_retrained", {"correction": 0.5, "correct_after": 0.0}),
+        ("as_retrained", CORRECTED),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(method, more, dataset_dir, model_dir, tmp_path):
