@@ -23,9 +23,9 @@ caption to the very portrait that it was trained with. With `overshoot` (c), cap
 t*_i + c (t*_i - g0(y_i)), to length 1. With `correction` each is aimed as much further as it needs (aims.py).
 
 A retrained model saw fewer personal captions. It sets strangers' captions nearer to all portraits than the start model
-does, 1.08 to 1.14 times on four pairs (benchmarks/levels.py). `level` (e) makes up for that. It compares two mean cosines
-of strangers' captions: e times that with drawn portraits of nobody, and that with the forget set's portraits where these
-shall be. All targets are turned until they lie nearer to the latter portraits by the difference.
+does, 1.08 to 1.14 times on four pairs (benchmarks/levels.py). `level` (e) makes up for that. It compares two mean
+cosines of strangers' captions: e times that with drawn portraits of nobody, and that with the forget set's portraits
+where these shall be. All targets are turned until they lie nearer to the latter portraits by the difference.
 
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
