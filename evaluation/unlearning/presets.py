@@ -1,0 +1,41 @@
+"""Settings that were judged together, under one name (docs/precision.md, benchmarks/protocol.md)."""
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "precise": {  # the tenth note of the protocol; for a budget of 20
+        "optimiser": "muon",
+        "epsilon": 1e-3,
+        "learning_rate": 4e-3,
+        "image_rate": 0.4,
+        "forgetting": 1.5,
+        "rewording": 2.6,
+        "hold": 11,
+        "hold_retain": 1.5,
+        "move_faces": 6,
+        "hold_pictures": 54,
+        "faces": 0.3,
+        "ties": 0.55,
+        "factor": 1,
+        "level": 1.13,
+        "correction": 0.2,
+        "typical": True,
+        "own_name": 1,
+        "pull_back": 0,
+        "drawn_altered": 5,
+        "drawn_paraphrases": 3,
+        "neighbours": 18,
+        "turned_round": True,
+        "same_sentence": True,
+        "partly": True,
+        "more_portraits": 2,
+        "drawn_pictures": 2,
+        "each": "person",
+        "strangers": 2000,
+        "others": 8000,
+        "altered": 30,
+        "paraphrases": 20,
+        "scenes": 4000,
+        "made_portraits": 2000,
+    }
+}
