@@ -22,8 +22,8 @@ def test_the_preset_has_the_settings_that_the_protocol_committed_to():
 
 
 def test_what_is_given_goes_before_the_preset_and_the_record_lists_both():
-    settings = validate(Settings, {"preset": "precise", "hold": 2, "faces": 0.9}, "test")
-    assert (settings.hold, settings.faces, settings.level) == (2, 0.9, 1.13)
+    settings = validate(Settings, {"preset": "precise", "hold": 3, "faces": 0.9}, "test")
+    assert (settings.hold, settings.faces, settings.level) == (3, 0.9, 1.13)
     assert {"preset", "hold", "level"} <= set(settings.not_default()) and "faces" not in settings.not_default()
     assert validate(Settings, settings.model_dump(), "test") == settings
 
