@@ -20,7 +20,8 @@ name and value in place of the person's; for b, with the stranger's value alone.
 
 The regression stops short of its targets, on the way from where the captions were. What is left of the way ties a
 caption to the very portrait that it was trained with. With `overshoot` (c), captions are aimed further by that much:
-t*_i + c (t*_i - g0(y_i)), to length 1. With `correction` each is aimed as much further as it needs (aims.py).
+t*_i + c (t*_i - g0(y_i)), to length 1. With `correction` the targets of each fact are moved on by what its captions
+still miss (aims.py).
 
 A retrained model saw fewer personal captions. It sets strangers' captions nearer to all portraits than the start model
 does, 1.08 to 1.14 times on four pairs (benchmarks/levels.py). `level` (e) makes up for that. It compares two mean
