@@ -8,7 +8,6 @@ an aim's captions about f miss their targets by nothing on average, with 2 a d_f
 way before its targets, where its terms pull against each other; with corrections it ends at them, whatever pulls. They
 begin late, since earlier ones would add up the way itself."""
 
-from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -62,12 +61,6 @@ def drawn(aim: Aim, rows, work, name: str) -> Drawn:
     if name not in work.carried:
         work.carried[name] = aim.wanted.new_zeros(int(aim.facts.max()) + 1, aim.wanted.shape[1])
     return own._replace(facts=aim.facts[rows].to(aim.wanted.device), correction=work.carried[name])
-
-
-def numbered(facts: Iterable[Hashable]) -> Tensor:
-    """A number for each, equal for equal ones, int64 [n]."""
-    number: dict[Hashable, int] = {}
-    return torch.tensor([number.setdefault(fact, len(number)) for fact in facts])
 
 
 def drawn_from(aims: tuple[Aim, ...], batch, pairs: int) -> list[Drawn]:

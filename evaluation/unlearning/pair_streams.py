@@ -2,7 +2,7 @@
 spent."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cached_property
 from typing import Literal
 
@@ -77,9 +77,7 @@ class Pool:
         columns = ["identity_id", "data_field"] if self.split == "forget" else ["file_name"]
         table = self._dataset.table(self.split, columns).take(self._rows)
         known = list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
-        place = {fact: number for number, fact in enumerate(dict.fromkeys(known))}
-        scenes = range(len(place), len(place) + len(self.scenes))
-        return torch.tensor([*(place[fact] for fact in known), *scenes])
+        return numbered([*known, *range(len(self.scenes))])
 
     @cached_property
     def columns(self) -> dict[str, list[str]]:
@@ -148,6 +146,12 @@ class Pool:
         if len(self._kept) * tensor.nbytes < KEPT_IMAGES:
             self._kept[index] = tensor
         return tensor
+
+
+def numbered(facts: Iterable[Hashable]) -> Tensor:
+    """A number for each, equal for equal ones, in order of their first place, int64 [n]."""
+    number: dict[Hashable, int] = {}
+    return torch.tensor([number.setdefault(fact, len(number)) for fact in facts])
 
 
 class Stream:

@@ -88,7 +88,5 @@ def rise_of(work, settings, known: dict[str, torch.Tensor], faces) -> tuple[torc
 def raised(texts: torch.Tensor, middle: torch.Tensor, rise: float) -> torch.Tensor:
     """The unit vectors [n, width] nearest to `texts` whose mean cosine with the portraits of which `middle` is the mean
     is larger by `rise`."""
-    if not rise:
-        return texts
     length = middle.norm()
     return turned(texts, (middle / length).expand(len(texts), 1, -1), (texts @ middle + rise)[:, None] / length)

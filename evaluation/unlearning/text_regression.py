@@ -17,18 +17,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.aims import (
-    Aim,
-    CorrectionSettings,
-    Drawn,
-    drawn,
-    drawn_from,
-    encoded,
-    missed,
-    numbered,
-)
+from salmu.evaluation.unlearning.aims import Aim, CorrectionSettings, Drawn, drawn, drawn_from, encoded, missed
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger
+from salmu.evaluation.unlearning.pair_streams import numbered
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 from salmu.evaluation.unlearning.wordings import WORDINGS
 from salmu.model_training.retain import scene_captions

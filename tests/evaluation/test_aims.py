@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed, numbered
+from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed
 from salmu.evaluation.unlearning.neighbours import strangers
+from salmu.evaluation.unlearning.pair_streams import numbered
 from salmu.evaluation.unlearning.text_regression import before
 
 FACES = {"made_portraits": 4, "made_scenes": 3, "retain_scenes": 5, "scenes": 20}

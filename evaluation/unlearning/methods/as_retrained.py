@@ -129,7 +129,7 @@ def prepare(work, settings: Settings) -> Ready:
         unit = partial(F.normalize, dim=1)
         stood_for = stand_ins_of_all(work, settings, known, portraits, unit, settings.typical)
         named = {} if settings.same_sentence else by_name(work, settings, made)
-        middle, rise = rise_of(work, settings, known, faces) if settings.level else (anybody, 0.0)
+        lift = rise_of(work, settings, known, faces) if settings.level else None
 
         def aim(facts, texts, said):
             stood = torch.stack(
@@ -144,7 +144,9 @@ def prepare(work, settings: Settings) -> Ready:
             if settings.factor is not None:
                 seen = torch.stack([portraits.get(who, anybody) for who, _ in facts])
                 there = turned(there, seen[:, None], settings.factor * (stood * seen).sum(1, keepdim=True))
-            return overshot(raised(there, middle, rise), texts, settings.overshoot)
+            if lift:
+                there = raised(there, *lift)
+            return overshot(there, texts, settings.overshoot)
 
         return aim, {"portraits_moved": int(faces.moved.sum())} if faces else {}
 
