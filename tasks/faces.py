@@ -134,13 +134,14 @@ def similarity_transform(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     centre, target_centre = points.mean(axis=0), targets.mean(axis=0)
     centred = points - centre
     covariance = (targets - target_centre).T @ centred / len(points)
-    signs = np.ones(2)
-    if np.linalg.det(covariance) < 0:
-        signs[1] = -1  # no mirror image
+    (across, skew), (slant, down) = covariance.tolist()
+    signs = np.array([1.0, 1.0 if across * down >= skew * slant else -1.0])  # no mirror image
     left, values, right = np.linalg.svd(covariance)
-    turn = left @ np.diag(signs) @ right
+    turn = left * signs @ right
     scale = 1.0 / centred.var(axis=0).sum() * (values @ signs)
-    return np.column_stack([turn * scale, target_centre - scale * (turn @ centre)])
+    found = np.empty((2, 3))
+    found[:, :2], found[:, 2] = turn * scale, target_centre - scale * (turn @ centre)
+    return found
 
 
 def framed_crop(image: np.ndarray, landmarks: np.ndarray, side: int, face: float) -> np.ndarray:
