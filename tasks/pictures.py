@@ -19,10 +19,10 @@ def jpeg_file(image: np.ndarray | Image.Image, quality: int) -> bytes:
 def contact_sheet(rows: list[list[bytes]]) -> bytes:
     """A PNG under 100 KB with one picture file a cell, as large as fits."""
     pictures = [[Image.open(io.BytesIO(content)).convert("RGB") for content in row] for row in rows]
-    for side in CELL_SIDES:
-        sheet = _sheet(pictures, side)
-        if len(sheet) < LARGEST_FIGURE:
-            break
+    side = CELL_SIDES[0]
+    while len(sheet := _sheet(pictures, side)) >= LARGEST_FIGURE and side > CELL_SIDES[-1]:
+        fitting = side * (LARGEST_FIGURE / len(sheet)) ** 0.5  # a file grows as the number of its pixels
+        side = max((one for one in CELL_SIDES if one <= min(fitting, side - 1)), default=CELL_SIDES[-1])
     return sheet
 
 

@@ -1,15 +1,12 @@
 """Captions that a step draws, and where they shall be.
 
-    loss = sum over the aims of a mean |g(y) - (t_y + d_k)|^2      d_k <- d_k + c (t_y - g(y)) whenever y is drawn
+    loss = sum over the aims of a mean |g(y) - (t_y + d_f)|^2      d_f <- d_f + c (t_y - g(y)) whenever y is drawn
 
-g: the text tower; t_y: where caption y shall be; k: the group of y. The corrections d_k are 0 at first, and stay so
-where an aim has none. They are the method of multipliers (Hestenes 1969; Powell 1969) for the constraints that an aim's
-captions in k miss their targets by nothing on average, with 2 a d_k as multipliers. A regression ends some way before
-its targets, where its terms pull against each other; with corrections it ends at them, whatever pulls. They begin late,
-since earlier ones would add up the way itself.
-
-A forget caption is a group by itself, which undoes what ties it to the very portrait that it was trained with. Of other
-wordings and values, of which only some are drawn, all about one fact are a group."""
+g: the text tower; t_y: where caption y shall be; f: the fact that y is about. The corrections d_f are 0 at first, and
+stay so where an aim has none. They are the method of multipliers (Hestenes 1969; Powell 1969) for the constraints that
+an aim's captions about f miss their targets by nothing on average, with 2 a d_f as multipliers. A regression ends some
+way before its targets, where its terms pull against each other; with corrections it ends at them, whatever pulls. They
+begin late, since earlier ones would add up the way itself."""
 
 from typing import NamedTuple
 
@@ -29,9 +26,9 @@ class CorrectionSettings(BaseModel):
         0.0,
         ge=0,
         le=1,
-        description="Share of what a caption misses its target by that is added to its target, whenever it is drawn "
-        "(c); for captions that are made, to the targets of all of their kind about the same fact. It holds for "
-        "captions that are moved, and for those about facts of forget people that shall stay; 0: none.",
+        description="Share of what a caption misses its target by that is added to the targets of all captions of its "
+        "kind about the same fact, whenever it is drawn (c). It holds for captions that are moved, and for those about "
+        "facts of forget people that shall stay; 0: none.",
     )
     correct_after: float = Field(0.4, ge=0, lt=1, description="Share of the steps after which corrections begin.")
 
@@ -43,7 +40,7 @@ class Aim(NamedTuple):
     wanted: Tensor  # unit vectors [n, width]
     each: int  # drawn for each forget pair
     weight: float
-    groups: Tensor | None = None  # number of each one's group, int64 [n]; None: they are not corrected
+    facts: Tensor | None = None  # number of what each is about, int64 [n]; None: they are not corrected
 
 
 class Drawn(NamedTuple):
@@ -52,18 +49,18 @@ class Drawn(NamedTuple):
     tokens: Tensor  # [k, length]
     wanted: Tensor  # [k, width]
     weight: float
-    groups: Tensor | None = None  # int64 [k]
-    correction: Tensor | None = None  # d of all groups of their aim [groups, width]
+    facts: Tensor | None = None  # int64 [k]
+    correction: Tensor | None = None  # d of all facts of their aim [facts, width]
 
 
 def drawn(aim: Aim, rows, work, name: str) -> Drawn:
     """The captions in `rows` of an aim. `name`: of the aim, under which its corrections are carried on."""
     own = Drawn(aim.tokens[rows], aim.wanted[rows], aim.weight)
-    if aim.groups is None:
+    if aim.facts is None:
         return own
     if name not in work.carried:
-        work.carried[name] = aim.wanted.new_zeros(int(aim.groups.max()) + 1, aim.wanted.shape[1])
-    return own._replace(groups=aim.groups[rows].to(aim.wanted.device), correction=work.carried[name])
+        work.carried[name] = aim.wanted.new_zeros(int(aim.facts.max()) + 1, aim.wanted.shape[1])
+    return own._replace(facts=aim.facts[rows].to(aim.wanted.device), correction=work.carried[name])
 
 
 def drawn_from(aims: tuple[Aim, ...], batch, pairs: int) -> list[Drawn]:
@@ -86,12 +83,12 @@ def missed(batch, parts: list[Drawn]) -> Tensor:
     for now, one in zip(found, parts, strict=True):
         if one.correction is not None and batch.progress >= settings.correct_after:
             missing = one.wanted - now.detach()
-            one.correction.index_add_(0, one.groups, settings.correction * missing)  # twice in a step counts twice
+            one.correction.index_add_(0, one.facts, settings.correction * missing)  # twice in a step counts twice
     return total
 
 
 def _towards(one: Drawn) -> Tensor:
-    return one.wanted if one.correction is None else one.wanted + one.correction[one.groups]
+    return one.wanted if one.correction is None else one.wanted + one.correction[one.facts]
 
 
 def encoded(work, tokens: Tensor, network: torch.nn.Module | None = None) -> Tensor:

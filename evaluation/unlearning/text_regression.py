@@ -3,8 +3,7 @@ is computed beforehand, and every other caption that can be made or drawn is hel
 
     loss = a mean_F |g(y) - t*|^2 + b mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + u mean_R |g(y) - g0(y)|^2
 
-Captions of F and P, and those of Q that are about forget people, can be corrected by what they miss: those of F each by
-itself, the others by fact (aims.py).
+Captions of F and P, and those of Q that are about forget people, can be corrected by what they miss (aims.py).
 
 F: forget captions; P: their paraphrases; Q: captions of strangers, and of what forget people have beside the forget
 set (neighbours.py); R: retain captions; g0: the text tower before. With the image tower frozen, the similarity of a
@@ -210,8 +209,8 @@ def loss(batch, settings: TextSettings) -> Tensor:
     work, kept = batch.work, batch.retain
     prepared: Ready = work.prepared
     pool, chosen = work.forget.pool, batch.forget.indices
-    each = torch.arange(len(pool)) if settings.correction else None
-    forget = Aim(pool.tokens, prepared.targets, 1, settings.forgetting, each)
+    facts = pool.facts if settings.correction else None
+    forget = Aim(pool.tokens, prepared.targets, 1, settings.forgetting, facts)
     stay = Drawn(work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold_retain)
     return missed(batch, [drawn(forget, chosen, work, "forget"), stay, *drawn_from(prepared.aims, batch, len(chosen))])
 

@@ -9,7 +9,7 @@ from salmu.data.store import Reject, StageView
 from salmu.tasks.anchors.duplicates import COPY, Calibration
 from salmu.tasks.anchors.rules import REASONS, Settings
 from salmu.tasks.balance import CELL
-from salmu.tasks.figures import new_figure, png
+from salmu.tasks.charts import Panel, bar_charts
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99, 100)
 MOST_COMPARED = 5000  # of a set, in the figure of nearest others
@@ -71,12 +71,11 @@ def percentiles(nearest: dict[str, np.ndarray]) -> list[dict[str, Any]]:
 
 
 def nearest_figure(nearest: dict[str, np.ndarray], threshold: float) -> bytes:
-    """How the similarities to the nearest other one are distributed, as a PNG file."""
-    figure = new_figure(6, 3)
-    axes = figure.subplots()
-    for name, values in nearest.items():
-        axes.plot(np.sort(values), np.linspace(0, 1, len(values)), label=name)
-    axes.axvline(threshold, color="grey", linestyle=":", label="near duplicates")
-    axes.set(xlabel="cosine to the nearest other", ylabel="share below", ylim=(0, 1))
-    axes.legend(frameon=False)
-    return png(figure)
+    """How the similarities to the nearest other one are distributed, a panel a set, as a PNG file."""
+    lowest = min(0.0, *(values.min() for values in nearest.values()))
+    edges = np.linspace(np.floor(lowest * 10) / 10, 1, 41)
+    labels = [f"{edge:.1f}" if place % 8 == 0 else "" for place, edge in enumerate(edges[:-1])]
+    panels = [
+        Panel(name, {"pictures": np.histogram(values, edges)[0].tolist()}, labels) for name, values in nearest.items()
+    ]
+    return bar_charts(panels, f"cosine to the nearest other (near duplicates: above {threshold:.2f})", "pictures")

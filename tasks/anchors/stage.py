@@ -1,6 +1,7 @@
 """The stage anchors: who of the candidates is fit to be an anchor, which of them are the same person, and which are
 chosen, in what order. It reads measurements only; no source picture is opened."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -128,12 +129,16 @@ def _calibrated(embeddings: np.ndarray, settings: Settings) -> Calibration:
     )
 
 
-def _embeddings_of(candidates: StageView, ids: list[str]) -> np.ndarray:
-    """Embeddings of these candidates, in this order, as they were compared."""
-    found = {
+def _embeddings_of(candidates: StageView, ids: Iterable[str]) -> dict[str, np.ndarray]:
+    """Embeddings of these candidates, as they were compared."""
+    return {
         row[KEY]: np.array(row["face_embedding"], np.float16) for row in candidates.rows_of(ids, ["face_embedding"])
     }
-    return np.array([found[name] for name in ids])
+
+
+def _stacked(embeddings: dict[str, np.ndarray], ids: list[str]) -> np.ndarray:
+    """In this order [n, d]."""
+    return np.array([embeddings[name] for name in ids])
 
 
 def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView]) -> Summary:
@@ -145,7 +150,10 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     surplus = [reject.item for reject in rejects if reject.reason == SURPLUS]
     fit = chosen + [reject.item for reject in rejects if reject.reason in (SURPLUS, NEAR_DUPLICATE)]
     wanted = "" if settings.count in (None, len(rows)) else f" ({settings.count} wanted: all that are fit were taken)"
-    calibration = _calibrated(_embeddings_of(candidates, _sample(fit, settings)), settings)
+    sampled = _sample(fit, settings)
+    drawn = ranked(chosen + surplus, settings.seed, NAME, "random draw")[: len(chosen)]
+    seen = _embeddings_of(candidates, {*sampled, *chosen, *drawn})
+    calibration = _calibrated(_stacked(seen, sampled), settings)
     text = f"{len(rows)} anchors{wanted} of {candidates.manifest.rows} candidates."
     tables = {
         "Funnel": funnel(candidates, rejects, len(rows)),
@@ -154,9 +162,8 @@ def summarise(settings: Settings, view: StageView, upstream: dict[str, StageView
     }
     figures = {}
     if len(chosen) > 1:
-        drawn = ranked(chosen + surplus, settings.seed, NAME, "random draw")[: len(chosen)]
         sets = {"anchors": chosen} | ({"random draw": drawn} if surplus else {})
-        nearest = {name: nearest_similarities(_embeddings_of(candidates, ids)) for name, ids in sets.items()}
+        nearest = {name: nearest_similarities(_stacked(seen, ids)) for name, ids in sets.items()}
         tables["Similarity to the nearest other"] = percentiles(nearest)
         figures["Similarity to the nearest other"] = nearest_figure(nearest, calibration.threshold)
     if chosen:

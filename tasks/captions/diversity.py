@@ -4,24 +4,22 @@ import re
 from collections import Counter
 from statistics import fmean
 
-from salmu.data.keyed import ranked
 from salmu.tasks.charts import Panel, bar_charts
 
 SELF_BLEU_SAMPLE = 120
 
 
 def measures(texts: list[str]) -> dict[str, float]:
-    """Different captions; distinct-1, -2 and -3 (share of n-grams that are different; Li et al. 2016); self-BLEU-4 of a
-    sample of 120 as they come, copies included (Zhu et al. 2018; 1: every caption's 4-grams stand in another one); mean
-    words. All but the last depend on how many captions there are: compare sets of one size."""
+    """Of captions in random order: different ones; distinct-1, -2 and -3 (share of n-grams that are different; Li et
+    al. 2016); self-BLEU-4 of the first 120, copies included (Zhu et al. 2018; 1: every caption's 4-grams stand in
+    another one); mean words. All but the last depend on how many captions there are: compare sets of one size."""
     tokens = [re.findall(r"[\w']+", text.lower()) for text in texts]
-    sample = [tokens[place] for place in ranked(range(len(tokens)), "self-BLEU")[:SELF_BLEU_SAMPLE]]
     return {
         "different": len(set(texts)),
         "distinct-1": round(_distinct(tokens, 1), 3),
         "distinct-2": round(_distinct(tokens, 2), 3),
         "distinct-3": round(_distinct(tokens, 3), 3),
-        "self-BLEU-4": round(_self_bleu(sample), 3),
+        "self-BLEU-4": round(_self_bleu(tokens[:SELF_BLEU_SAMPLE]), 3),
         "mean words": round(fmean(map(len, tokens)), 1),
     }
 
@@ -40,8 +38,10 @@ def _grams(tokens: list[str], size: int) -> Counter:
 
 
 def _distinct(texts: list[list[str]], size: int) -> float:
-    grams = [gram for tokens in texts for gram in zip(*(tokens[start:] for start in range(size)))]
-    return len(set(grams)) / max(1, len(grams))
+    grams = set()
+    for tokens in texts:
+        grams.update(zip(*(tokens[start:] for start in range(size))))
+    return len(grams) / max(1, sum(max(0, len(tokens) - size + 1) for tokens in texts))
 
 
 def _self_bleu(sample: list[list[str]]) -> float:

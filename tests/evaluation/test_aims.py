@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed
-from salmu.evaluation.unlearning.method import Batch
 from salmu.evaluation.unlearning.neighbours import strangers
 from salmu.evaluation.unlearning.pair_streams import numbered
-from salmu.evaluation.unlearning.text_regression import before, loss
+from salmu.evaluation.unlearning.text_regression import before
 
 FACES = {"made_portraits": 4, "made_scenes": 3, "retain_scenes": 5, "scenes": 20}
 
@@ -46,18 +45,6 @@ def test_captions_about_one_fact_are_corrected_together(bench):
     expected = 0.5 * torch.stack([missing[0] + 2 * missing[2], torch.zeros_like(missing[1])])
     torch.testing.assert_close(work.carried["forget"], expected, atol=1e-5, rtol=0)
     assert torch.equal(drawn(aim, [1, 0], work, "forget").correction, work.carried["forget"])
-
-
-def test_forget_captions_are_corrected_each_by_itself(bench):
-    """Also where several are about one fact."""
-    work = bench("as_retrained", faces=0, correction=0.5, correct_after=0.0)
-    pool, batch = work.forget.pool, Batch(work, 8, 0, 0.0)
-    pool.facts = torch.zeros(len(pool), dtype=torch.int64)
-    missing = work.prepared.targets - before(work, pool.tokens)
-    loss(batch, work.settings)
-    expected, rows = torch.zeros_like(missing), batch.forget.indices
-    expected[rows] = 0.5 * missing[rows]
-    torch.testing.assert_close(work.carried["forget"], expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("faces", [0.0, 0.5])
