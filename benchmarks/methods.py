@@ -92,8 +92,13 @@ def main() -> None:
     for claim, held in signs(pairs):
         print(f"{held} of {len(pairs)} pairs: {claim}")
     print("\ntargets of precise forgetting, pairs on which each is met:\n" + targets_table(pairs, names))
+    if timed:
+        print("\nthe same at equal seconds:\n" + targets_table(timed, names))
     if options.json:
-        found = everything(options, pairs) | ({"equal_seconds": figures_of(timed)} if timed else {})
+        found = everything(options, pairs)
+        if timed:
+            met_of = {name: met(timed, name) for name in options.methods}
+            found |= {"equal_seconds": figures_of(timed), "equal_seconds_targets": met_of}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

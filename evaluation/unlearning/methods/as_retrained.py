@@ -24,7 +24,7 @@ t*_i + c (t*_i - g0(y_i)), to length 1. With `correction` the targets of each fa
 still miss (aims.py).
 
 A retrained model saw fewer personal captions. It sets strangers' captions nearer to all portraits than the start model
-does, 1.08 to 1.14 times on four pairs (benchmarks/levels.py). `level` (e) makes up for that. It compares two mean
+does, 1.02 to 1.14 times on eight pairs (benchmarks/levels.py). `level` (e) makes up for that. It compares two mean
 cosines of strangers' captions: e times that with drawn portraits of nobody, and that with the forget set's portraits
 where these shall be. All targets are turned until they lie nearer to the latter portraits by the difference.
 
