@@ -75,7 +75,6 @@ def nearest_figure(nearest: dict[str, np.ndarray], threshold: float) -> bytes:
     lowest = min(0.0, *(values.min() for values in nearest.values()))
     edges = np.linspace(np.floor(lowest * 10) / 10, 1, 41)
     labels = [f"{edge:.1f}" if place % 8 == 0 else "" for place, edge in enumerate(edges[:-1])]
-    panels = [
-        Panel(name, {"pictures": np.histogram(values, edges)[0].tolist()}, labels) for name, values in nearest.items()
-    ]
+    heights = {name: np.histogram(np.minimum(values, 1), edges)[0].tolist() for name, values in nearest.items()}
+    panels = [Panel(name, {"pictures": bars}, labels) for name, bars in heights.items()]
     return bar_charts(panels, f"cosine to the nearest other (near duplicates: above {threshold:.2f})", "pictures")
