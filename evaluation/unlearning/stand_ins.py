@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
+from salmu.data.errors import UserError
 from salmu.data.keyed import generator
 from salmu.evaluation.unlearning.text_regression import TextSettings, turned
 
@@ -75,14 +76,20 @@ def overshot(wanted: torch.Tensor, texts: torch.Tensor, share: float) -> torch.T
     return F.normalize(wanted + share * (wanted - texts), dim=1) if share else wanted
 
 
-def rise_of(work, settings, known: dict[str, torch.Tensor], faces) -> tuple[torch.Tensor, float]:
+def rise_of(work, settings, there: torch.Tensor, faces) -> tuple[torch.Tensor, float]:
     """The mean of the forget set's portraits where they shall be [width], and by how much targets shall be nearer to
-    them on average, so that strangers' captions would lie `settings.level` times as near as to drawn portraits."""
-    images, drawn = work.forget.before[0], settings.made_portraits
-    wanted = faces.wanted[sorted(set(work.forget.order.tolist()))] if faces else images
-    nobody = faces.before[:drawn] if faces and drawn else images
-    strangers = torch.stack([each.mean(0) for each in known.values()]).mean(0)
-    return wanted.mean(0), float(settings.level * strangers @ nobody.mean(0) - strangers @ wanted.mean(0))
+    them on average, so that the mean cosine of the forget captions' (`there`, in order of the pool [n, width]) with
+    their own portraits would be `settings.level`. Raises UserError if the start model's is not above that."""
+    rows = sorted(set(work.forget.order.tolist()))
+    images, texts, _ = work.forget.before
+    portraits = faces.wanted[rows] if faces else images
+    known = float((images * texts).sum(1).mean())
+    if settings.level >= known:
+        raise UserError(
+            f"{work.method.name}: level is {settings.level}, but the start model gives forget pairs a cosine of "
+            f"{known:.3f} only; set level to about {0.7 * known:.2f}"
+        )
+    return portraits.mean(0), float(settings.level - (there[rows] * portraits).sum(1).mean())
 
 
 def raised(texts: torch.Tensor, middle: torch.Tensor, rise: float) -> torch.Tensor:

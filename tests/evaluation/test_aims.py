@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from salmu.data.errors import UserError
 from salmu.evaluation.unlearning.aims import Aim, drawn, encoded, missed
-from salmu.evaluation.unlearning.neighbours import strangers
 from salmu.evaluation.unlearning.pair_streams import numbered
 from salmu.evaluation.unlearning.text_regression import before
 
@@ -48,20 +48,26 @@ def test_captions_about_one_fact_are_corrected_together(bench):
 
 
 @pytest.mark.parametrize("faces", [0.0, 0.5])
-def test_targets_are_nearer_to_all_portraits_by_the_level(bench, faces):
-    """Recomputed from the captions of the strangers, and the portraits that are drawn, if there are any."""
+def test_forget_captions_shall_lie_as_near_to_their_portraits_as_the_level_says(bench, faces):
+    """Other wordings move along."""
     shared = {"factor": None, "strangers": 8, "candidates": 3, "faces": faces} | (FACES if faces else {})
-    plain, work = (bench("as_retrained", level=level, **shared) for level in (None, 1.5))
-    images, people = work.forget.before[0], work.forget.pool.people
-    told = [text for one in strangers(people, 8, 0) for said in one.captions.values() for text in said]
-    usual = before(work, work.tokenizer(told)).mean(0)
-    nobody, there = images, images
-    if faces:
-        nobody = work.prepared.faces.before[:4]
-        there = work.prepared.faces.wanted[sorted(set(work.forget.order.tolist()))]
-    rise = 1.5 * usual @ nobody.mean(0) - usual @ there.mean(0)
-    found, otherwise = (one.prepared.targets @ there.mean(0) for one in (work, plain))
-    torch.testing.assert_close(found, otherwise + rise, atol=2e-3, rtol=0)
-    nearest = [one.prepared.aims[0].wanted @ there.mean(0) for one in (work, plain)]  # other wordings too
-    torch.testing.assert_close(nearest[0], nearest[1] + rise, atol=2e-3, rtol=0)
-    assert abs(rise) > 0.02
+    plain, low, high = (bench("as_retrained", level=level, **shared) for level in (None, -0.4, -0.2))
+    rows = sorted(set(high.forget.order.tolist()))
+    portraits = high.prepared.faces.wanted[rows] if faces else high.forget.before[0]
+    middle, rises = portraits.mean(0), []
+    for work in (low, high):
+        found = (work.prepared.targets[rows] * portraits).sum(1).mean()
+        assert found == pytest.approx(work.settings.level, abs=5e-3)
+        rise = (work.prepared.targets - plain.prepared.targets) @ middle
+        rises.append(rise.mean())
+        torch.testing.assert_close(rise, rises[-1].expand_as(rise), atol=2e-3, rtol=0)
+        others = (work.prepared.aims[0].wanted - plain.prepared.aims[0].wanted) @ middle
+        torch.testing.assert_close(others, rises[-1].expand_as(others), atol=2e-3, rtol=0)
+    assert rises[1] - rises[0] > 0.1
+
+
+def test_a_level_above_that_of_the_start_model_is_refused(bench):
+    work = bench("as_retrained", faces=0, strangers=8, candidates=3)
+    known = float((work.forget.before[0] * work.forget.before[1]).sum(1).mean())
+    with pytest.raises(UserError, match=f"level is {known + 0.01:.4f}.*cosine of {known:.3f} only; set level to about"):
+        bench("as_retrained", faces=0, strangers=8, candidates=3, level=round(known + 0.01, 4)).prepared
