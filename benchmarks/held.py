@@ -102,7 +102,7 @@ def strangers_captions(work: Work, settings) -> list[str]:
 
 def drawn_portraits(pool: Pool, settings) -> Tensor:
     few = settings.model_copy(update={"made_portraits": min(PICTURES, settings.made_portraits), "made_scenes": 0})
-    return pool.preprocessed(faces._drawn(few, pool.side))
+    return pool.preprocessed(faces.pictures_of_nobody(few, pool.side))
 
 
 def both(start: Work, changed: Work, captions: list[str], pixels: Tensor) -> tuple[float, float]:

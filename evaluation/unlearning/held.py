@@ -97,4 +97,4 @@ def prepare(work, settings: HeldSettings) -> Held:
 
 def held_loss(batch) -> Tensor:
     """The weighted distance of this step's held captions from where they were, a scalar."""
-    return missed(batch, drawn_from(batch.work.prepared.aims, batch, batch.size))
+    return missed(batch.work, drawn_from(batch.work.prepared.aims, batch, batch.size))

@@ -86,7 +86,6 @@ class Work:
         """`pools`: of the kinds that the method declares. `count`: pairs of each kind that it may see."""
         self.anchor = anchor
         self.change: LowRank | None = None  # what is learned in place of the weights, where the settings have a rank
-        self.carried: dict[str, Tensor] = {}  # what a loss takes from step to step, beside the weights
         self.method, self.settings, self.network, self.count = method, settings, clip.network, count
         self.device, self.tokenizer = torch.device(clip.device), clip.tokenizer
         self.start = {name: weight.detach().clone() for name, weight in self.weights.items()}

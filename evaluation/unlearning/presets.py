@@ -3,22 +3,22 @@
 from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "precise": {  # the tenth note of the protocol; for a budget of 20
+    "precise": {  # the twelfth note of the protocol; for a budget of 20
         "optimiser": "muon",
         "epsilon": 1e-3,
         "learning_rate": 4e-3,
         "image_rate": 0.4,
         "forgetting": 1.5,
         "rewording": 2.6,
-        "hold": 11,
+        "hold": 10,
         "hold_retain": 1.5,
         "move_faces": 6,
-        "hold_pictures": 54,
-        "faces": 0.3,
-        "ties": 0.55,
+        "hold_pictures": 42,
+        "faces": 0.31,
+        "ties": 0.65,
         "factor": 1,
-        "level": 1.13,
-        "correction": 0.2,
+        "level": 0.541,
+        "overshoot": 0.13,
         "typical": True,
         "own_name": 1,
         "pull_back": 0,

@@ -36,7 +36,6 @@ def save_state(folder: Path, fingerprint: str, work: Work, parts: list, masks, l
             "weights": {name: weight.detach() for name, weight in work.weights.items()},
             "optimisers": [part.state_dict() for part in parts],
             "change": work.change.tensors() if work.change else {},
-            "carried": work.carried,
             "masks": masks,
             "left": left,
             "passes": {part: torch.from_numpy(stream.passes) for part, stream in work.streams.items()},
@@ -57,5 +56,4 @@ def load_state(folder: Path | None, fingerprint: str, work: Work) -> dict[str, A
     with torch.no_grad():
         for name, weight in work.weights.items():
             weight.copy_(kept["weights"][name])
-    work.carried = kept["carried"]
     return kept

@@ -3,8 +3,6 @@ is computed beforehand, and every other caption that can be made or drawn is hel
 
     loss = a mean_F |g(y) - t*|^2 + b mean_P |g(y) - t*|^2 + w mean_Q |g(y) - g0(y)|^2 + u mean_R |g(y) - g0(y)|^2
 
-Captions of F and P, and those of Q that are about forget people, can be corrected by what they miss (aims.py).
-
 F: forget captions; P: their paraphrases; Q: captions of strangers, and of what forget people have beside the forget
 set (neighbours.py); R: retain captions; g0: the text tower before. With the image tower frozen, the similarity of a
 held-out pair can change by its caption only, and held-out captions lie among those of Q."""
@@ -17,10 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from salmu.evaluation.unlearning.aims import Aim, CorrectionSettings, Drawn, drawn, drawn_from, encoded, missed
+from salmu.evaluation.unlearning.aims import Aim, Drawn, drawn_from, encoded, missed
 from salmu.evaluation.unlearning.caption_makers import maker_for
 from salmu.evaluation.unlearning.neighbours import Caption, Stranger
-from salmu.evaluation.unlearning.pair_streams import numbered
 from salmu.evaluation.unlearning.settings import Between, GradientSettings, OneOf
 from salmu.evaluation.unlearning.wordings import WORDINGS
 from salmu.model_training.retain import scene_captions
@@ -61,7 +58,7 @@ class HoldSettings(GradientSettings):
     hold_retain: float = Field(2.0, ge=0, description="Weight of the retain captions (u).")
 
 
-class TextSettings(HoldSettings, CorrectionSettings):
+class TextSettings(HoldSettings):
     """Of methods that move captions to targets."""
 
     learning_rate: float = Field(
@@ -133,7 +130,7 @@ def ready(
             said = [one.text for one in captions]
             tokens = work.tokenizer(said)
             there = aim([(one.person, one.field) for one in captions], before(work, tokens), said)
-            reworded = (*reworded, Aim(tokens, there, each, settings.rewording, corrected(settings, captions)))
+            reworded = (*reworded, Aim(tokens, there, each, settings.rewording))
     aims = (*reworded, *held_captions(work, settings, made, told))
     figures = {
         **about,
@@ -142,11 +139,6 @@ def ready(
         "captions_a_forget_pair": 2 + sum(one.each for one in aims),
     }
     return Ready(wanted, aims, figures)
-
-
-def corrected(settings, captions: list[Caption]) -> Tensor | None:
-    """The facts by which captions are corrected, where the settings correct any (aims.py)."""
-    return numbered((one.person, one.field) for one in captions) if getattr(settings, "correction", 0.0) else None
 
 
 def silent(pool) -> Tensor:
@@ -187,7 +179,7 @@ def held_neighbours(work, settings, made: list[Stranger], told: Told | None = No
     beside = maker_for(people).others(people, made, settings.others, settings.seed, work.worded[0])
     if beside:
         tokens = work.tokenizer([caption.text for caption in beside])
-        aims.append(Aim(tokens, before(work, tokens), third, settings.hold, corrected(settings, beside)))
+        aims.append(Aim(tokens, before(work, tokens), third, settings.hold))
     return aims
 
 
@@ -209,10 +201,9 @@ def loss(batch, settings: TextSettings) -> Tensor:
     work, kept = batch.work, batch.retain
     prepared: Ready = work.prepared
     pool, chosen = work.forget.pool, batch.forget.indices
-    facts = pool.facts if settings.correction else None
-    forget = Aim(pool.tokens, prepared.targets, 1, settings.forgetting, facts)
+    forget = Drawn(pool.tokens[chosen], prepared.targets[chosen], settings.forgetting)
     stay = Drawn(work.retain.pool.tokens[kept.indices], kept.texts_before, settings.hold_retain)
-    return missed(batch, [drawn(forget, chosen, work, "forget"), stay, *drawn_from(prepared.aims, batch, len(chosen))])
+    return missed(work, [forget, stay, *drawn_from(prepared.aims, batch, len(chosen))])
 
 
 def text_tower(work, settings: TextSettings) -> dict[str, Tensor]:

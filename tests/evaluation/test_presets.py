@@ -15,7 +15,7 @@ Settings = get("as_retrained").settings
 
 
 def test_the_preset_has_the_settings_that_the_protocol_committed_to():
-    note = PROTOCOL.read_text(encoding="utf-8").split("**Tenth note")[1]
+    note = PROTOCOL.read_text(encoding="utf-8").split("**Twelfth note")[1]
     judged = json.loads(re.search(r"\{.*?\}", note, re.DOTALL)[0])
     preset = validate(Settings, {"preset": "precise", "budget": 20}, "test").model_dump()
     assert preset | {"preset": None} == validate(Settings, judged, "test").model_dump()
@@ -23,7 +23,7 @@ def test_the_preset_has_the_settings_that_the_protocol_committed_to():
 
 def test_what_is_given_goes_before_the_preset_and_the_record_lists_both():
     settings = validate(Settings, {"preset": "precise", "hold": 3, "faces": 0.9}, "test")
-    assert (settings.hold, settings.faces, settings.level) == (3, 0.9, 1.13)
+    assert (settings.hold, settings.faces, settings.level) == (3, 0.9, 0.541)
     assert {"preset", "hold", "level"} <= set(settings.not_default()) and "faces" not in settings.not_default()
     assert validate(Settings, settings.model_dump(), "test") == settings
 

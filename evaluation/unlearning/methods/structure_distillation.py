@@ -51,7 +51,7 @@ def loss(batch, settings: Settings):
         settings.forgetting * (missing.diagonal().mean() + (missing * off).sum() / max(size * (size - 1), 1))
         + settings.structure * within
         + settings.retention * embedding_drift(batch.retain)
-        + missed(batch, drawn_from(prepared.aims, batch, size))
+        + missed(batch.work, drawn_from(prepared.aims, batch, size))
     )
 
 
