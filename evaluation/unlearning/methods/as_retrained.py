@@ -23,9 +23,9 @@ caption to the very portrait that it was trained with. With `overshoot` (c), cap
 t*_i + c (t*_i - g0(y_i)), to length 1.
 
 A retrained model saw fewer personal captions than the start model, and sets those that it never saw a little nearer to
-all portraits. How much nearer differs from pair to pair. The cosine that it gives forget pairs hardly does: 0.530 to 0.560
-on eight pairs of this project's tiny models. `level` (e) is that cosine. All targets are turned until those of the forget
-captions have it on average with their own portraits, where these shall be.
+all portraits. How much nearer differs from pair to pair. The cosine that it gives forget pairs hardly does: 0.530 to
+0.560 on eight pairs of this project's tiny models. `level` (e) is that cosine. All targets are turned until those of
+the forget captions have it on average with their own portraits, where these shall be.
 
 Both towers learn in the same steps, from the same pairs (text_regression.py, faces.py). p is the mean of where the
 portraits shall be. Where nobody is wholly forgotten, or `faces` is 0, the image tower is frozen."""
