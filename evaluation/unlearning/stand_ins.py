@@ -76,19 +76,23 @@ def overshot(wanted: torch.Tensor, texts: torch.Tensor, share: float) -> torch.T
     return F.normalize(wanted + share * (wanted - texts), dim=1) if share else wanted
 
 
+def check_level(work, level: float) -> None:
+    """Raises UserError unless the start model's mean cosine of forget pairs is above the level."""
+    images, texts, _ = work.forget.before
+    known = float((images * texts).sum(1).mean())
+    if level >= known:
+        raise UserError(
+            f"{work.method.name}: level is {level}, but the start model gives forget pairs a cosine of {known:.3f} "
+            f"only; set level to about {0.7 * known:.2f}"
+        )
+
+
 def rise_of(work, settings, there: torch.Tensor, faces) -> tuple[torch.Tensor, float]:
     """The mean of the forget set's portraits where they shall be [width], and by how much targets shall be nearer to
     them on average, so that the mean cosine of the forget captions' (`there`, in order of the pool [n, width]) with
-    their own portraits would be `settings.level`. Raises UserError if the start model's is not above that."""
+    their own portraits would be `settings.level`."""
     rows = sorted(set(work.forget.order.tolist()))
-    images, texts, _ = work.forget.before
-    portraits = faces.wanted[rows] if faces else images
-    known = float((images * texts).sum(1).mean())
-    if settings.level >= known:
-        raise UserError(
-            f"{work.method.name}: level is {settings.level}, but the start model gives forget pairs a cosine of "
-            f"{known:.3f} only; set level to about {0.7 * known:.2f}"
-        )
+    portraits = faces.wanted[rows] if faces else work.forget.before[0]
     return portraits.mean(0), float(settings.level - (there[rows] * portraits).sum(1).mean())
 
 

@@ -46,6 +46,7 @@ from salmu.evaluation.unlearning.presets import PRESETS
 from salmu.evaluation.unlearning.settings import Between, OneOf
 from salmu.evaluation.unlearning.stand_ins import (
     StandInSettings,
+    check_level,
     mean_portraits,
     overshot,
     raised,
@@ -121,6 +122,8 @@ class Ready(NamedTuple):
 
 
 def prepare(work, settings: Settings) -> Ready:
+    if settings.level is not None:
+        check_level(work, settings.level)
     faces = faces_of(work, settings)
     portraits = mean_portraits(work, faces and faces.wanted)
     anybody = F.normalize(torch.stack(list(portraits.values())).mean(0), dim=0)  # for those whom the budget leaves out
